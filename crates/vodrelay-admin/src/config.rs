@@ -1,0 +1,71 @@
+//! The `[admin]` table.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use vodrelay_core::config::{ConfigError, Secret, SecretSource, Surroundings};
+
+/// The `[admin]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where people and their tools ask.
+    pub listen: SocketAddr,
+    /// What they must know, as `Authorization: Bearer TOKEN`.
+    pub token: Option<SecretSource>,
+}
+
+/// The table, checked, with the token fetched.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The token; without one everybody on this machine may ask.
+    pub token: Option<Secret>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), token: None }
+    }
+}
+
+impl Config {
+    /// Fetches the token, and refuses to show the events to a whole network without one.
+    ///
+    /// # Errors
+    /// With the full path of what is wrong.
+    pub fn resolve(&self, surroundings: &Surroundings) -> Result<Settings, ConfigError> {
+        let token = match &self.token {
+            Some(source) => Some(source.resolve(surroundings).map_err(|error| error.within("admin.token"))?),
+            None => None,
+        };
+        if token.is_none() && !self.listen.ip().to_canonical().is_loopback() {
+            let message = format!("{} can be reached from other machines: set admin.token, or listen on 127.0.0.1", self.listen);
+            return Err(ConfigError::new("admin.listen", message));
+        }
+        Ok(Settings { listen: self.listen, token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_this_machine_a_token_is_needed() {
+        let check = |listen: &str, token: Option<&str>, expect: Result<(), &str>| {
+            let token = token.map(|token| SecretSource::Plain(token.to_owned()));
+            let config = Config { listen: listen.parse().unwrap(), token };
+            let resolved = config.resolve(&Surroundings::default()).map(|_| ());
+            assert_eq!(resolved.map_err(|error| error.path), expect.map_err(str::to_owned), "{listen}");
+        };
+        check("127.0.0.1:8081", None, Ok(()));
+        check("[::1]:8081", None, Ok(()));
+        check("[::ffff:127.0.0.1]:8081", None, Ok(()));
+        check("0.0.0.0:8081", None, Err("admin.listen"));
+        check("192.0.2.1:8081", None, Err("admin.listen"));
+        check("0.0.0.0:8081", Some("secret"), Ok(()));
+        check("127.0.0.1:8081", Some(""), Err("admin.token"));
+    }
+}

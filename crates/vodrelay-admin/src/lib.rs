@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod health;
+mod metrics;
+mod router;
+mod token;
+
+pub use config::{Config, Settings};
+pub use metrics::{InstallError, Metrics};
+pub use router::{AdminState, router, serve};

@@ -1,0 +1,101 @@
+//! The admin listener as its callers see it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use vodrelay_admin::{AdminState, Metrics, router};
+use vodrelay_core::config::Secret;
+use vodrelay_core::testing::MockLedger;
+use vodrelay_core::{JournalError, SinkBacklog, SinkName, SystemClock, Totals};
+
+struct Setup {
+    journal: Result<(), JournalError>,
+    draining: bool,
+    token: Option<&'static str>,
+}
+
+const WELL: Setup = Setup { journal: Ok(()), draining: false, token: None };
+
+impl Setup {
+    fn router(self) -> Router {
+        let mut ledger = MockLedger::new();
+        ledger.expect_writable().returning(move || self.journal.clone());
+        ledger.expect_totals().returning(|| Ok(Totals { events: 12, ..Totals::default() }));
+        ledger.expect_backlogs().returning(|| {
+            let sink = SinkName::new("cms").unwrap();
+            let oldest_pending_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
+            Ok(vec![SinkBacklog { sink, pending: 3, dead_letters: 1, delivered: 8, oldest_pending_at }])
+        });
+        router(AdminState {
+            ledger: Arc::new(ledger),
+            draining: Arc::new(AtomicBool::new(self.draining)),
+            metrics: Metrics::detached().unwrap(),
+            clock: Arc::new(SystemClock),
+            token: self.token.map(Secret::new),
+        })
+    }
+}
+
+async fn ask(setup: Setup, path: &str, authorization: &str) -> (u16, String) {
+    let request = Request::get(path).header("authorization", authorization).body(Body::empty()).unwrap();
+    let response = setup.router().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn health() {
+    let check = async |setup: Setup, path: &str, status: u16, body: &str| {
+        assert_eq!(ask(setup, path, "").await, (status, body.to_owned()), "{path}");
+    };
+    let full = || Err(JournalError::Full("1 MiB left".to_owned()));
+    check(WELL, "/livez", 200, "ok\n").await;
+    check(Setup { journal: full(), draining: true, ..WELL }, "/livez", 200, "ok\n").await;
+    check(WELL, "/readyz", 200, "ok\n").await;
+    check(WELL, "/readyz?verbose", 200, "journal: ok\nrunning: ok\n").await;
+    check(Setup { draining: true, ..WELL }, "/readyz", 503, "not ready\n").await;
+    check(Setup { draining: true, ..WELL }, "/readyz?verbose", 503, "journal: ok\nrunning: the relay is stopping\n").await;
+    let text = "journal: the journal has no room: 1 MiB left\nrunning: ok\n";
+    check(Setup { journal: full(), ..WELL }, "/readyz?verbose=1", 503, text).await;
+    check(Setup { token: Some("t"), ..WELL }, "/readyz", 200, "ok\n").await;
+    check(Setup { token: Some("t"), ..WELL }, "/livez", 200, "ok\n").await;
+}
+
+#[tokio::test]
+async fn the_token() {
+    let check = async |token: Option<&'static str>, path: &str, authorization: &str, status: u16| {
+        assert_eq!(ask(Setup { token, ..WELL }, path, authorization).await.0, status, "{path} {authorization:?}");
+    };
+    check(None, "/metrics", "", 200).await;
+    check(Some("secret"), "/metrics", "", 401).await;
+    check(Some("secret"), "/metrics", "secret", 401).await;
+    check(Some("secret"), "/metrics", "Bearer secre", 401).await;
+    check(Some("secret"), "/metrics", "Bearer secrets", 401).await;
+    check(Some("secret"), "/metrics", "Basic secret", 401).await;
+    check(Some("secret"), "/metrics", "Bearer secret", 200).await;
+    check(Some("secret"), "/metrics", "bearer secret", 200).await;
+    check(Some("secret"), "/nothing", "", 401).await;
+    check(Some("secret"), "/nothing", "Bearer secret", 404).await;
+    let (_, body) = ask(WELL, "/nothing", "").await;
+    assert_eq!(body, r#"{"error":"there is nothing at this path"}"#);
+}
+
+#[tokio::test]
+async fn a_scrape_has_the_journals_figures() {
+    let (_, text) = ask(WELL, "/metrics", "").await;
+    for line in [
+        r#"vodrelay_sink_pending{sink="cms"} 3"#,
+        r#"vodrelay_dead_letters{sink="cms"} 1"#,
+        r#"vodrelay_sink_oldest_pending_seconds{sink="cms"} "#,
+        "vodrelay_journal_events 12",
+        r#"vodrelay_build_info{version=""#,
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}

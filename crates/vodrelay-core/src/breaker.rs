@@ -1,0 +1,186 @@
+//! The circuit breaker of one sink: pure, told the time, asked before each claim.
+//!
+//! A receiver that is down gets one probe now and then instead of every event's attempt. What fails is counted by
+//! *different* deliveries in a row, so that one poison event cannot open it for all.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Different deliveries that must fail in a row before the breaker opens.
+const FAILURES_TO_OPEN: usize = 5;
+/// How long it stays open at first; doubled after each probe that fails.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// How long it stays open at most, so that a receiver that is back is found within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How many past standstills are remembered; an older one has long been counted.
+const STANDSTILLS_KEPT: usize = 512;
+
+/// Lets deliveries through, or holds them back while the receiver is down.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    state: State,
+    failing: BTreeSet<u64>,
+    standstills: Vec<(Timestamp, Timestamp)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Closed,
+    Open {
+        since: Timestamp,
+        until: Timestamp,
+        pause: Duration,
+    },
+    Probing {
+        since: Timestamp,
+        pause: Duration,
+    },
+}
+
+/// How many deliveries may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// As many as there are slots.
+    All,
+    /// One, to find out.
+    Probe,
+    /// None before that moment.
+    NoneUntil(Timestamp),
+    /// None before the probe has come back.
+    None,
+}
+
+impl Breaker {
+    /// Asks what may start now.
+    pub fn permit(&mut self, now: Timestamp) -> Permit {
+        match self.state {
+            State::Closed => Permit::All,
+            // A clock that was set back must not hold the breaker open for longer than its pause.
+            State::Open { since, until, pause } if now >= until || now < since => {
+                self.state = State::Probing { since: since.min(now), pause };
+                Permit::Probe
+            }
+            State::Open { until, .. } => Permit::NoneUntil(until),
+            State::Probing { .. } => Permit::None,
+        }
+    }
+
+    /// The probe was permitted, but there was nothing to send: the next one may try.
+    pub fn probe_unused(&mut self, now: Timestamp) {
+        if let State::Probing { since, pause } = self.state {
+            self.state = State::Open { since, until: now, pause };
+        }
+    }
+
+    /// The receiver answered, well or with a refusal of that one event: it is there.
+    pub fn succeeded(&mut self, now: Timestamp) {
+        self.failing.clear();
+        if let State::Open { since, .. } | State::Probing { since, .. } = self.state {
+            self.standstills.push((since, now));
+            let surplus = self.standstills.len().saturating_sub(STANDSTILLS_KEPT);
+            self.standstills.drain(..surplus);
+            self.state = State::Closed;
+        }
+    }
+
+    /// An attempt of that delivery failed in a way that may be the receiver's state.
+    pub fn failed(&mut self, delivery: u64, now: Timestamp) {
+        match self.state {
+            State::Closed => {
+                self.failing.insert(delivery);
+                if self.failing.len() >= FAILURES_TO_OPEN {
+                    self.state = State::Open { since: now, until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
+                }
+            }
+            State::Probing { since, pause } => {
+                let pause = (pause * 2).min(LONGEST_PAUSE);
+                self.state = State::Open { since, until: now + pause, pause };
+            }
+            // An attempt that was under way when the breaker opened.
+            State::Open { .. } => {}
+        }
+    }
+
+    /// Whether deliveries are held back.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// How much of the span from `from` to `to` the sink stood still: that does not count as a delivery's age.
+    #[must_use]
+    pub fn stood_still(&self, from: Timestamp, to: Timestamp) -> Duration {
+        let current = match self.state {
+            State::Closed => None,
+            State::Open { since, .. } | State::Probing { since, .. } => Some((since, to)),
+        };
+        let overlap = |(start, end): (Timestamp, Timestamp)| {
+            Duration::try_from(end.min(to).duration_since(start.max(from))).unwrap_or_default()
+        };
+        self.standstills.iter().copied().chain(current).map(overlap).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::default();
+        (0..5).for_each(|delivery| breaker.failed(delivery, at(0)));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_probes_and_closes() {
+        let mut breaker = opened();
+        assert_eq!(breaker.permit(at(1)), Permit::NoneUntil(at(2)));
+        assert_eq!(breaker.permit(at(2)), Permit::Probe);
+        assert_eq!(breaker.permit(at(2)), Permit::None);
+        breaker.failed(9, at(3));
+        assert_eq!(breaker.permit(at(4)), Permit::NoneUntil(at(7)), "the pause doubles");
+        assert_eq!(breaker.permit(at(7)), Permit::Probe);
+        breaker.succeeded(at(8));
+        assert_eq!(breaker.permit(at(8)), Permit::All);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn one_poison_event_does_not_open_it() {
+        let mut breaker = Breaker::default();
+        (0..100).for_each(|second| breaker.failed(7, at(second)));
+        assert_eq!(breaker.permit(at(100)), Permit::All);
+    }
+
+    #[test]
+    fn an_unused_probe_is_given_to_the_next() {
+        let mut breaker = opened();
+        assert_eq!(breaker.permit(at(2)), Permit::Probe);
+        breaker.probe_unused(at(2));
+        assert_eq!(breaker.permit(at(3)), Permit::Probe);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_hold_it_open() {
+        let mut breaker = opened();
+        assert_eq!(breaker.permit(at(-100_000)), Permit::Probe);
+    }
+
+    #[test]
+    fn the_time_it_was_open_is_no_age() {
+        let mut breaker = opened();
+        assert_eq!(breaker.stood_still(at(-10), at(5)).as_secs(), 5, "still open");
+        let _ = breaker.permit(at(10));
+        breaker.succeeded(at(10));
+        assert_eq!(breaker.stood_still(at(-10), at(50)).as_secs(), 10);
+        assert_eq!(breaker.stood_still(at(4), at(6)).as_secs(), 2);
+        assert_eq!(breaker.stood_still(at(20), at(30)).as_secs(), 0);
+    }
+}

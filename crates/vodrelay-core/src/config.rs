@@ -1,0 +1,259 @@
+//! Pieces of configuration that every crate shares: errors with a path, secrets, durations, sizes, sink options.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Something wrong in the configuration: where it stands, and what is expected there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct ConfigError {
+    /// The full path of the key, for example `sinks.cms.options.url`.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// An error at that path.
+    #[must_use]
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+
+    /// The same error one level up: `url` in `sinks.cms.options` becomes `sinks.cms.options.url`.
+    #[must_use]
+    pub fn within(mut self, parent: &str) -> Self {
+        self.path = if self.path.is_empty() { parent.to_owned() } else { format!("{parent}.{}", self.path) };
+        self
+    }
+}
+
+/// What configuration is resolved against: the environment and the folder of the file. Passed in, so that tests can
+/// fake both.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// The environment variables.
+    pub environment: Arc<HashMap<String, String>>,
+    /// The folder that relative paths count from.
+    pub folder: PathBuf,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of the environment are other people's secrets.
+        f.debug_struct("Surroundings").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Surroundings {
+    /// The path, counted from the folder of the configuration where it is relative.
+    #[must_use]
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// Where a secret stands: in the file itself, in the environment, or in a file of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The secret itself.
+    Plain(String),
+    /// The name of an environment variable.
+    Env(String),
+    /// The path of a file; line ends after it do not count.
+    File(PathBuf),
+}
+
+impl SecretSource {
+    /// Fetches the secret.
+    ///
+    /// # Errors
+    /// If it is missing or empty; never prints it. The path of the error is empty: the caller adds it.
+    pub fn resolve(&self, surroundings: &Surroundings) -> Result<Secret, ConfigError> {
+        let fail = |message: String| Err(ConfigError::new("", message));
+        let value = match self {
+            Self::Plain(value) => value.clone(),
+            Self::Env(name) => match surroundings.environment.get(name) {
+                Some(value) => value.clone(),
+                None => return fail(format!("the environment variable {name} is not set")),
+            },
+            Self::File(path) => match std::fs::read_to_string(surroundings.resolve(path)) {
+                Ok(value) => value.trim_end_matches(['\r', '\n']).to_owned(),
+                Err(error) => {
+                    return fail(format!("cannot read the secret from {}: {error}", path.display()));
+                }
+            },
+        };
+        if value.is_empty() { fail("the secret is empty".to_owned()) } else { Ok(Secret(value)) }
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(_) => f.write_str("***"),
+            Self::Env(name) => write!(f, "{{ env = {name:?} }}"),
+            Self::File(path) => write!(f, "{{ file = {path:?} }}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+// Written by hand because an untagged enum answers "data did not match any variant", which helps nobody.
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = SecretSource;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"a secret: a string, { env = "NAME" } or { file = "path" }"#)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<SecretSource, E> {
+        Ok(SecretSource::Plain(value.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSource, A::Error> {
+        let wrong =
+            || A::Error::custom(r#"expected a secret: a string, { env = "NAME" } or { file = "path" }"#);
+        let key: String = map.next_key()?.ok_or_else(wrong)?;
+        let value: String = map.next_value()?;
+        let source = match key.as_str() {
+            "env" => SecretSource::Env(value),
+            "file" => SecretSource::File(value.into()),
+            _ => return Err(wrong()),
+        };
+        if map.next_key::<String>()?.is_some() { Err(wrong()) } else { Ok(source) }
+    }
+}
+
+/// A secret that does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret with that value.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A span of time as people write it: `500ms`, `15s`, `5m`, `1h`, `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+/// A number of bytes as people write it: `64KiB`, `1MiB`, `1GiB`, or a plain number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+impl Span {
+    /// Reads a span.
+    ///
+    /// # Errors
+    /// With what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        let millis = parse_with_unit(text, &units).ok_or_else(|| {
+            format!(
+                "{text:?} is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"
+            )
+        })?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+impl ByteSize {
+    /// Reads a size.
+    ///
+    /// # Errors
+    /// With what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let units =
+            [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1), ("", 1)];
+        let bytes = parse_with_unit(text, &units).ok_or_else(|| {
+            format!("{text:?} is not a size: write a whole number and a unit, like 64KiB, 1MiB or 1GiB")
+        })?;
+        Ok(Self(bytes))
+    }
+}
+
+fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// The `options` table of a sink, with what is needed to make sense of it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    table: serde_json::Value,
+    surroundings: Surroundings,
+}
+
+impl Options {
+    /// Options from a table; `surroundings` resolve its secrets and paths.
+    #[must_use]
+    pub fn new(table: serde_json::Value, surroundings: Surroundings) -> Self {
+        Self { table, surroundings }
+    }
+
+    /// The typed options.
+    ///
+    /// # Errors
+    /// With the path inside the table and what is expected there.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        serde_path_to_error::deserialize(self.table.clone())
+            .map_err(|error| ConfigError::new(path_of(&error), error.into_inner().to_string()))
+    }
+
+    /// What secrets and relative paths are resolved against.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+}
+
+fn path_of(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    if path == "." { String::new() } else { path }
+}

@@ -1,0 +1,343 @@
+//! One per sink: claims what is due, offers it to the sink, settles what came of it.
+
+mod attempt;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use self::attempt::{Attempted, make_attempt};
+use crate::breaker::{Breaker, Permit};
+use crate::clock::Clock;
+use crate::config::Span;
+use crate::journal::{Claim, Journal, JournalError, Outcome, SettleResult, Settled, Token};
+use crate::name::SinkName;
+use crate::retry::{Decision, RetryPolicy};
+use crate::sink::{Retry, Sink};
+
+/// The longest sleep between two looks at the journal: a wall clock that jumped is noticed after that.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// How long to wait after the journal could not take outcomes or give deliveries.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a sink is driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Deliveries under way at the same time.
+    pub concurrency: usize,
+    /// The time limit around every delivery.
+    pub timeout: Span,
+    /// When to try again.
+    pub retry: RetryPolicy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let timeout = Span(Duration::from_secs(15));
+        Self { concurrency: 16, timeout, retry: RetryPolicy::default() }
+    }
+}
+
+impl Settings {
+    /// A lease outlives the wait for a slot and the attempt itself, with room for a slow commit.
+    fn lease(&self) -> Duration {
+        self.timeout.0 * 2 + Duration::from_secs(30)
+    }
+}
+
+/// Drives one sink. A stuck or panicking sink holds up no other, since each has a dispatcher of its own.
+#[derive(Debug)]
+pub struct Dispatcher {
+    name: SinkName,
+    sink: Arc<dyn Sink>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    breaker: Breaker,
+    /// Claimed and waiting for a slot.
+    ready: VecDeque<Claim>,
+    /// Under way.
+    attempts: JoinSet<Attempted>,
+    /// Tokens of what is under way, by which it is released when a stop will not wait for it.
+    under_way: Vec<Token>,
+    /// Outcomes that are not durable yet.
+    outcomes: Vec<Settled>,
+    settling: Option<Settling>,
+    /// After an error of the journal nothing is claimed or settled before this.
+    pause_until: Option<Instant>,
+}
+
+/// A batch that the journal is making durable, and what it said.
+type SettledBatch = (Vec<Settled>, Result<Vec<SettleResult>, JournalError>);
+
+struct Settling(Pin<Box<dyn Future<Output = SettledBatch> + Send>>);
+
+impl std::fmt::Debug for Settling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Settling")
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher for that sink.
+    #[must_use]
+    pub fn new(
+        name: SinkName,
+        sink: Arc<dyn Sink>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            name,
+            sink,
+            journal,
+            clock,
+            settings,
+            breaker: Breaker::default(),
+            ready: VecDeque::new(),
+            attempts: JoinSet::new(),
+            under_way: Vec::new(),
+            outcomes: Vec::new(),
+            settling: None,
+            pause_until: None,
+        }
+    }
+
+    /// Runs until the token is cancelled. Then nothing new starts, attempts under way have until `grace` has passed,
+    /// and what is not done by then is given back.
+    ///
+    /// # Errors
+    /// If the journal is poisoned or closed: outcomes that were not settled are attempted again after a restart.
+    pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> Result<(), JournalError> {
+        let mut work = self.journal.watch_work();
+        while !shutdown.is_cancelled() {
+            // Marked seen before looking for work, so that an append in between wakes the select below.
+            work.mark_unchanged();
+            let look_again = self.claim().await?;
+            self.start_what_is_ready();
+            self.settle_outcomes();
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                changed = work.changed() => changed.map_err(|_| JournalError::Closed)?,
+                Some(attempted) = self.attempts.join_next() => self.conclude_all(attempted.ok()),
+                (outcomes, result) = settled(&mut self.settling) => self.note_settled(outcomes, result)?,
+                () = sleep_until(look_again) => {}
+            }
+        }
+        self.stop(grace).await
+    }
+
+    /// Claims what there are slots for, and as much again to wait for the next free slot. Says when to look again.
+    async fn claim(&mut self) -> Result<Instant, JournalError> {
+        let latest = Instant::now() + LONGEST_SLEEP;
+        if let Some(until) = self.pause_until.filter(|until| Instant::now() < *until) {
+            return Ok(until);
+        }
+        self.pause_until = None;
+        let Some(limit) = self.claims_wanted() else { return Ok(latest) };
+        let now = self.clock.now();
+        let limit = match self.breaker.permit(now) {
+            Permit::All => limit,
+            Permit::Probe => 1,
+            Permit::NoneUntil(until) => return Ok(self.instant_of(until).min(latest)),
+            Permit::None => return Ok(latest),
+        };
+        match self.journal.claim(&self.name, limit, self.settings.lease()).await {
+            Ok(claimed) => {
+                if claimed.claims.is_empty() {
+                    self.breaker.probe_unused(now);
+                }
+                self.ready.extend(claimed.claims);
+                Ok(claimed.look_again_at.map_or(latest, |at| self.instant_of(at).min(latest)))
+            }
+            Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Err(error),
+            Err(error) => {
+                self.breaker.probe_unused(now);
+                Ok(self.pause(&error, "deliveries could not be claimed"))
+            }
+        }
+    }
+
+    /// Nothing while enough is ready, every slot is taken, or outcomes pile up that the journal does not take.
+    fn claims_wanted(&self) -> Option<usize> {
+        let concurrency = self.settings.concurrency.max(1);
+        let free = concurrency.saturating_sub(self.attempts.len());
+        let behind = self.outcomes.len() > concurrency * 4;
+        (free > self.ready.len() && !behind).then(|| free + concurrency - self.ready.len())
+    }
+
+    fn start_what_is_ready(&mut self) {
+        while self.attempts.len() < self.settings.concurrency.max(1) {
+            let Some(claim) = self.ready.pop_front() else { return };
+            self.under_way.push(claim.token);
+            let (sink, clock) = (Arc::clone(&self.sink), Arc::clone(&self.clock));
+            self.attempts.spawn(make_attempt(claim, sink, clock, self.settings.timeout.0));
+        }
+    }
+
+    /// Concludes this attempt and every other that has ended, so that their outcomes share a commit.
+    fn conclude_all(&mut self, first: Option<Attempted>) {
+        let mut next = first;
+        while let Some(attempted) = next {
+            self.conclude(&attempted);
+            next = self.attempts.try_join_next().and_then(Result::ok);
+        }
+    }
+
+    /// Turns what the sink said into an outcome.
+    fn conclude(&mut self, attempted: &Attempted) {
+        let Attempted { token, delivery, result, .. } = attempted;
+        self.under_way.retain(|other| other != token);
+        let now = self.clock.now();
+        let age = match delivery.last_attempt_at {
+            None => Duration::ZERO,
+            Some(last) => delivery.age + self.settings.retry.countable(self.elapsed(last, now)),
+        };
+        let outcome = match result {
+            Ok(_) => Outcome::Delivered,
+            Err(error) => {
+                match self.settings.retry.decide(error, &attempted.history(age, now), rand::random()) {
+                    Decision::RetryAfter(wait) => Outcome::RetryAt(now + wait),
+                    Decision::GiveUp(reason) => Outcome::DeadLetter(reason),
+                }
+            }
+        };
+        self.tell_breaker(attempted, now);
+        attempted.log(&self.name, &outcome);
+        self.outcomes.push(Settled { token: *token, outcome, attempt: Some(attempted.record(age)) });
+    }
+
+    /// The time between, less what the breaker held everything back.
+    fn elapsed(&self, from: Timestamp, to: Timestamp) -> Duration {
+        let by_the_clock = Duration::try_from(to.duration_since(from)).unwrap_or_default();
+        by_the_clock.saturating_sub(self.breaker.stood_still(from, to))
+    }
+
+    fn tell_breaker(&mut self, attempted: &Attempted, now: Timestamp) {
+        let was_open = self.breaker.is_open();
+        match &attempted.result {
+            // What the sink says of this one event says nothing against the sink.
+            Ok(_) => self.breaker.succeeded(now),
+            Err(error) => match error.retry {
+                Retry::Temporary { give_up_after: None, .. } => {
+                    self.breaker.failed(attempted.token.delivery, now)
+                }
+                _ => self.breaker.succeeded(now),
+            },
+        }
+        if was_open == self.breaker.is_open() {
+            return;
+        }
+        let name = self.name.to_string();
+        metrics::gauge!("vodrelay_breaker_state", "sink" => name).set(if was_open { 0.0 } else { 1.0 });
+        if was_open {
+            tracing::info!(sink = %self.name, "the sink answers again; its deliveries go on");
+        } else {
+            tracing::warn!(sink = %self.name, "the sink fails for every event; from now on one probe at a time, until it answers");
+            self.give_back_what_is_ready();
+        }
+    }
+
+    fn give_back_what_is_ready(&mut self) {
+        let released =
+            |claim: Claim| Settled { token: claim.token, outcome: Outcome::Released, attempt: None };
+        self.outcomes.extend(self.ready.drain(..).map(released));
+    }
+
+    /// Hands the outcomes to the journal, one batch at a time; what ends meanwhile goes with the next.
+    fn settle_outcomes(&mut self) {
+        if self.settling.is_some() || self.outcomes.is_empty() || self.pause_until.is_some() {
+            return;
+        }
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let journal = Arc::clone(&self.journal);
+        self.settling = Some(Settling(Box::pin(async move {
+            let result = journal.settle(&outcomes).await;
+            (outcomes, result)
+        })));
+    }
+
+    /// Outcomes that the journal could not take are held and settled again; nothing is claimed meanwhile.
+    fn note_settled(
+        &mut self,
+        mut outcomes: Vec<Settled>,
+        result: Result<Vec<SettleResult>, JournalError>,
+    ) -> Result<(), JournalError> {
+        self.settling = None;
+        match result {
+            Ok(results) => {
+                let expired = results.iter().filter(|result| **result != SettleResult::Done).count();
+                if expired > 0 {
+                    tracing::warn!(sink = %self.name, expired, "outcomes came after their lease had run out; those deliveries are repeated");
+                }
+                Ok(())
+            }
+            Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Err(error),
+            Err(error) => {
+                outcomes.append(&mut self.outcomes);
+                self.outcomes = outcomes;
+                self.pause(&error, "outcomes could not be settled; they are held and settled again");
+                Ok(())
+            }
+        }
+    }
+
+    fn pause(&mut self, error: &JournalError, what: &'static str) -> Instant {
+        tracing::warn!(sink = %self.name, error = %error, "{what}");
+        let until = Instant::now() + JOURNAL_PAUSE;
+        self.pause_until = Some(until);
+        until
+    }
+
+    /// Lets attempts end within the grace, gives back the rest, and settles everything.
+    async fn stop(mut self, grace: Duration) -> Result<(), JournalError> {
+        let deadline = Instant::now() + grace;
+        self.give_back_what_is_ready();
+        while let Ok(Some(attempted)) = timeout_at(deadline, self.attempts.join_next()).await {
+            self.conclude_all(attempted.ok());
+        }
+        self.attempts.abort_all();
+        let abandoned = std::mem::take(&mut self.under_way);
+        let release = |token| Settled { token, outcome: Outcome::Released, attempt: None };
+        self.outcomes.extend(abandoned.into_iter().map(release));
+        loop {
+            self.pause_until = None;
+            self.settle_outcomes();
+            if self.settling.is_none() {
+                return Ok(());
+            }
+            let (outcomes, result) = settled(&mut self.settling).await;
+            self.note_settled(outcomes, result)?;
+            if self.pause_until.is_some() && Instant::now() >= deadline {
+                tracing::warn!(sink = %self.name, outcomes = self.outcomes.len(), "stopped with outcomes unsettled; those deliveries are repeated");
+                return Ok(());
+            }
+            if let Some(until) = self.pause_until {
+                sleep_until(until).await;
+            }
+        }
+    }
+
+    fn instant_of(&self, at: Timestamp) -> Instant {
+        let wait = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
+        Instant::now() + wait.min(LONGEST_SLEEP)
+    }
+}
+
+/// Waits for the batch under way, or for ever where there is none.
+async fn settled(settling: &mut Option<Settling>) -> SettledBatch {
+    match settling {
+        Some(Settling(future)) => future.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,86 @@
+//! One attempt: the sink is called under a time limit, and whatever it does becomes a result.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout};
+
+use crate::clock::Clock;
+use crate::envelope::Delivery;
+use crate::journal::{Attempt, Claim, Outcome, Token};
+use crate::name::SinkName;
+use crate::retry::History;
+use crate::sink::{Receipt, Sink, SinkError};
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) token: Token,
+    pub(super) delivery: Delivery,
+    pub(super) result: Result<Receipt, SinkError>,
+    started_at: Timestamp,
+    took: Duration,
+}
+
+/// Offers the delivery to the sink. A sink that hangs is dropped at the limit, one that panics has failed.
+pub(super) async fn make_attempt(
+    claim: Claim,
+    sink: Arc<dyn Sink>,
+    clock: Arc<dyn Clock>,
+    limit: Duration,
+) -> Attempted {
+    let Claim { delivery, token } = claim;
+    let (started_at, started) = (clock.now(), Instant::now());
+    let result = match timeout(limit, AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_panic)) => Err(SinkError::temporary("the sink panicked; this is a bug in it")),
+        Err(_elapsed) => Err(SinkError::temporary(format!("no answer within {limit:?}"))),
+    };
+    Attempted { token, delivery, result, started_at, took: started.elapsed() }
+}
+
+impl Attempted {
+    pub(super) fn history(&self, age: Duration, now: Timestamp) -> History {
+        let first = self.delivery.first_attempt_at.unwrap_or(self.started_at);
+        let since_first = Duration::try_from(now.duration_since(first)).unwrap_or_default();
+        History { tries: self.delivery.tries.saturating_add(1), age, since_first }
+    }
+
+    pub(super) fn record(&self, age: Duration) -> Attempt {
+        let (status, note) = match &self.result {
+            Ok(receipt) => (receipt.status, String::new()),
+            Err(error) => (error.status, error.message.clone()),
+        };
+        Attempt { started_at: self.started_at, took: self.took, age, status, note }
+    }
+
+    /// Says once what came of it, and moves the metrics.
+    pub(super) fn log(&self, sink: &SinkName, outcome: &Outcome) {
+        let (id, attempt) = (self.delivery.envelope.id, self.delivery.attempt);
+        let word = match outcome {
+            Outcome::Delivered => "delivered",
+            Outcome::RetryAt(_) => "retry",
+            Outcome::DeadLetter(_) => "dead_letter",
+            Outcome::Released => "released",
+        };
+        metrics::counter!("vodrelay_sink_attempts_total", "sink" => sink.to_string(), "outcome" => word)
+            .increment(1);
+        metrics::histogram!("vodrelay_sink_attempt_duration_seconds", "sink" => sink.to_string())
+            .record(self.took);
+        match (outcome, &self.result) {
+            (Outcome::RetryAt(at), Err(error)) => {
+                tracing::warn!(event.id = %id, %sink, attempt, retry.at = %at, %error, "delivery failed; it is tried again");
+            }
+            (Outcome::DeadLetter(reason), _) => {
+                metrics::counter!("vodrelay_dead_letters_total", "sink" => sink.to_string()).increment(1);
+                tracing::error!(event.id = %id, %sink, attempt, %reason, "delivery given up; it stands in the dead letters");
+            }
+            _ => {
+                tracing::debug!(event.id = %id, %sink, attempt, took.ms = self.took.as_millis() as u64, "delivered")
+            }
+        }
+    }
+}

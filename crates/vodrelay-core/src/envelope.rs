@@ -1,0 +1,115 @@
+//! What passes through the relay: an `Arrival` (bytes as they came) becomes an `Envelope` (identified), and that a
+//! `Delivery` (one envelope, one sink, one attempt).
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use vod_event::{Event, EventId};
+
+use crate::name::{SinkName, SourceName};
+
+/// Labels that the configuration gives to a source; routing, metrics and archive keys use them.
+pub type Labels = BTreeMap<String, String>;
+
+/// A body as a source received it, proven or admitted by configuration, not yet read.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Where it came from.
+    pub source: SourceName,
+    /// The bytes, as the provider made them; of a queue message, after its Base64 was taken off.
+    pub body: Bytes,
+    /// When its first byte was here.
+    pub received_at: Timestamp,
+    /// The labels of its source.
+    pub labels: Arc<Labels>,
+}
+
+/// An event that is identified, with the bytes that say it.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Which event it is, whatever way and however often it came.
+    pub id: EventId,
+    /// The source that it came from first.
+    pub source: SourceName,
+    /// When it was received from that source.
+    pub received_at: Timestamp,
+    /// The labels of that source.
+    pub labels: Arc<Labels>,
+    /// The provider's bytes.
+    pub body: Bytes,
+    /// SHA-256 of the body; checked whenever the journal hands it out.
+    pub sha256: [u8; 32],
+    event: OnceLock<Result<Arc<Event>, String>>,
+}
+
+impl Envelope {
+    /// An envelope as the journal kept it; its body is read when somebody asks for the event.
+    #[must_use]
+    pub fn restore(
+        id: EventId,
+        source: SourceName,
+        received_at: Timestamp,
+        labels: Arc<Labels>,
+        body: Bytes,
+        sha256: [u8; 32],
+    ) -> Self {
+        Self { id, source, received_at, labels, body, sha256, event: OnceLock::new() }
+    }
+
+    /// An envelope around what was just read, or around what could not be (with the reason).
+    #[must_use]
+    pub fn new(arrival: Arrival, id: EventId, event: Result<Event, String>) -> Self {
+        let sha256 = Sha256::digest(&arrival.body).into();
+        let Arrival { source, body, received_at, labels } = arrival;
+        let event = OnceLock::from(event.map(Arc::new));
+        Self { id, source, received_at, labels, body, sha256, event }
+    }
+
+    /// What the body says.
+    ///
+    /// # Errors
+    /// With the reason why the body cannot be read as an event.
+    pub fn event(&self) -> Result<&Arc<Event>, &str> {
+        let read = || match catch_unwind(AssertUnwindSafe(|| vod_event::read(&self.body))) {
+            Ok(Ok(reading)) => Ok(Arc::new(reading.into_event())),
+            Ok(Err(unreadable)) => Err(unreadable.to_string()),
+            Err(_) => Err(PARSER_PANICKED.to_owned()),
+        };
+        self.event.get_or_init(read).as_ref().map_err(String::as_str)
+    }
+
+    /// Whether the body still is the one that was accepted.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        Sha256::digest(&self.body)[..] == self.sha256
+    }
+}
+
+/// The reason that stands on an event whose parser panicked: a bug of ours, kept so that a mended parser reads it.
+pub const PARSER_PANICKED: &str = "the parser panicked; please report it with this body";
+
+/// One envelope on its way to one sink.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// What to deliver.
+    pub envelope: Arc<Envelope>,
+    /// To whom.
+    pub sink: SinkName,
+    /// Which attempt this is: 1 is the first, and a replay goes on counting.
+    pub attempt: u32,
+    /// How often it was replayed; 0 for a delivery that never was.
+    pub replay: u32,
+    /// Attempts already made since acceptance or the last replay: what the backoff grows with. A replay starts at 0
+    /// again while `attempt` goes on.
+    pub tries: u32,
+    /// When the first attempt since acceptance or replay started; nothing before it.
+    pub first_attempt_at: Option<Timestamp>,
+    /// When the last attempt started.
+    pub last_attempt_at: Option<Timestamp>,
+    /// The age that counted at the last attempt: time since the first, less what the sink stood still.
+    pub age: std::time::Duration,
+}

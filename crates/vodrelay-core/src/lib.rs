@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+pub mod breaker;
+pub mod clock;
+pub mod config;
+pub mod dispatcher;
+pub mod envelope;
+pub mod intake;
+pub mod journal;
+pub mod ledger;
+pub mod name;
+pub mod retry;
+pub mod routing;
+pub mod sink;
+pub mod source;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
+
+pub use clock::{Clock, SystemClock};
+pub use dispatcher::Dispatcher;
+pub use envelope::{Arrival, Delivery, Envelope, Labels};
+pub use intake::{Accepted, Intake, RefusalKeeper};
+pub use journal::{
+    Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
+};
+pub use ledger::{Ledger, Refusal, RefusalCause, SinkBacklog, Totals};
+pub use name::{Name, NameError, SinkName, SourceName};
+pub use routing::Routes;
+pub use sink::{Receipt, Sink, SinkError, SinkFactory};
+pub use source::{Source, SourceError};

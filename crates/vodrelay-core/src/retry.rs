@@ -1,0 +1,156 @@
+//! When to try again: a pure policy. The sink's error says *whether*, the policy says *when*.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::Span;
+use crate::sink::{Retry, SinkError};
+
+/// A receiver may ask for a longer wait with `Retry-After`, up to this much.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Exponential backoff with full jitter, a cap, and an age after which a delivery is given up.
+///
+/// The wait before retry `n` is drawn evenly from nothing up to `first` doubled `n - 1` times, at most `cap`. Full
+/// jitter spreads a thousand deliveries that failed together better than a fixed wait with a little noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// The longest wait before the first retry.
+    pub first: Span,
+    /// The longest wait at all.
+    pub cap: Span,
+    /// The age at which a delivery becomes a dead letter.
+    pub age: Span,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self { first: seconds(5), cap: seconds(3600), age: seconds(7 * 24 * 3600) }
+    }
+}
+
+/// What is known of a delivery when an attempt has failed.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// Attempts made since acceptance or the last replay, the failed one included: at least 1.
+    pub tries: u32,
+    /// Time since the first of them, less what the sink stood still.
+    pub age: Duration,
+    /// Time since the first of them by the clock.
+    pub since_first: Duration,
+}
+
+/// What to do with a delivery whose attempt has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again after this wait.
+    RetryAfter(Duration),
+    /// Give it up, for this reason.
+    GiveUp(String),
+}
+
+impl RetryPolicy {
+    /// Decides; `draw` is a random number from 0 up to 1.
+    #[must_use]
+    pub fn decide(&self, error: &SinkError, history: &History, draw: f64) -> Decision {
+        let Retry::Temporary { after, give_up_after } = &error.retry else {
+            return Decision::GiveUp(error.message.clone());
+        };
+        let tries = history.tries;
+        if let Some(limit) = give_up_after.filter(|limit| history.since_first >= *limit) {
+            return Decision::GiveUp(format!(
+                "{} ({tries} tries in {}, and it is not an error that passes)",
+                error.message,
+                words(limit)
+            ));
+        }
+        if history.age >= self.age.0 {
+            return Decision::GiveUp(format!("{} ({tries} tries in {})", error.message, words(self.age.0)));
+        }
+        let backoff = self.longest_wait(tries).mul_f64(draw.clamp(0.0, 1.0));
+        let asked = after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        // What was asked for is the least; the jitter on top keeps all who were asked alike from coming back at once.
+        Decision::RetryAfter(if asked.is_zero() { backoff } else { asked + backoff.min(asked / 4) })
+    }
+
+    /// How much of the time since the last attempt counts as age. A wait is never longer than this, so a clock that
+    /// jumped ahead, or a relay that was down for a week, cannot age a delivery to death between two attempts.
+    #[must_use]
+    pub fn countable(&self, elapsed: Duration) -> Duration {
+        elapsed.min(self.cap.0.saturating_mul(2))
+    }
+
+    fn longest_wait(&self, tries: u32) -> Duration {
+        let doublings = tries.saturating_sub(1).min(31);
+        self.first.0.saturating_mul(1 << doublings).min(self.cap.0)
+    }
+}
+
+fn words(span: Duration) -> String {
+    match span.as_secs() {
+        seconds if seconds >= 86_400 && seconds % 86_400 == 0 => format!("{} d", seconds / 86_400),
+        seconds if seconds >= 3_600 && seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn check(error: &SinkError, tries: u32, age: Duration, draw: f64, expect: &Decision) {
+        let history = History { tries, age, since_first: age };
+        assert_eq!(&RetryPolicy::default().decide(error, &history, draw), expect);
+    }
+
+    fn after(seconds: u64) -> Decision {
+        Decision::RetryAfter(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_the_cap_and_is_drawn_in_full() {
+        let down = SinkError::temporary("down");
+        check(&down, 1, Duration::ZERO, 1.0, &after(5));
+        check(&down, 2, Duration::ZERO, 1.0, &after(10));
+        check(&down, 4, Duration::ZERO, 1.0, &after(40));
+        check(&down, 4, Duration::ZERO, 0.5, &after(20));
+        check(&down, 4, Duration::ZERO, 0.0, &after(0));
+        check(&down, 100, Duration::ZERO, 1.0, &after(3600));
+        check(&down, u32::MAX, Duration::ZERO, 1.0, &after(3600));
+    }
+
+    #[test]
+    fn retry_after_is_the_least_wait_up_to_a_day() {
+        let asked = |seconds| SinkError {
+            retry: Retry::Temporary { after: Some(Duration::from_secs(seconds)), give_up_after: None },
+            ..SinkError::temporary("busy")
+        };
+        check(&asked(100), 1, Duration::ZERO, 0.0, &after(100));
+        check(&asked(100), 9, Duration::ZERO, 1.0, &after(125));
+        check(&asked(u64::MAX), 1, Duration::ZERO, 0.0, &after(24 * 3600));
+    }
+
+    #[test]
+    fn it_gives_up_by_age_by_the_shorter_limit_and_at_once() {
+        let down = SinkError::temporary("down");
+        let give_up = |reason: &str| Decision::GiveUp(reason.to_owned());
+        check(&down, 9, HOUR * 24 * 7, 0.0, &give_up("down (9 tries in 7 d)"));
+        check(&SinkError::permanent("gone"), 1, Duration::ZERO, 0.0, &give_up("gone"));
+        let short = SinkError {
+            retry: Retry::Temporary { after: None, give_up_after: Some(HOUR) },
+            ..SinkError::temporary("refused")
+        };
+        check(&short, 1, Duration::ZERO, 0.0, &after(0));
+        check(&short, 3, HOUR, 0.0, &give_up("refused (3 tries in 1 h, and it is not an error that passes)"));
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_counts_as_two_caps_at_most() {
+        assert_eq!(RetryPolicy::default().countable(HOUR * 24 * 365), HOUR * 2);
+    }
+}

@@ -1,0 +1,90 @@
+//! The port to what wants the events: the plugin point.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::config::{ConfigError, Options};
+use crate::envelope::Delivery;
+use crate::name::SinkName;
+
+/// Takes deliveries. One instance serves one `[sinks.NAME]`, many deliveries at a time.
+#[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
+#[async_trait]
+pub trait Sink: Send + Sync + std::fmt::Debug {
+    /// Hands the event over. It is called at least once for each event, so a receiver must bear a repeat.
+    ///
+    /// The dispatcher puts the time limit around it and drops the future when that has passed; the sink need not.
+    ///
+    /// # Errors
+    /// Says whether trying again can help; the retry policy says when.
+    async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError>;
+
+    /// Finds out whether a delivery would have a chance, without making one.
+    ///
+    /// # Errors
+    /// Names what is wrong and what to do about it.
+    async fn check(&self) -> Result<(), SinkError>;
+}
+
+/// What the sink said when it took the event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The status of its answer, where it has such a thing.
+    pub status: Option<u16>,
+}
+
+/// Why the sink did not take the event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SinkError {
+    /// Whether trying again can help.
+    pub retry: Retry,
+    /// The status of the answer, where there was one.
+    pub status: Option<u16>,
+    /// What went wrong, a lower-case fragment that names the thing and the cause.
+    pub message: String,
+}
+
+/// Whether trying again can help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retry {
+    /// It can.
+    Temporary {
+        /// How long the receiver asked us to wait.
+        after: Option<Duration>,
+        /// A shorter age by the clock after which to give up, breaker or not: for answers that are seldom mended.
+        give_up_after: Option<Duration>,
+    },
+    /// It cannot: straight to the dead letters.
+    Permanent,
+}
+
+impl SinkError {
+    /// An error that may pass.
+    #[must_use]
+    pub fn temporary(message: impl Into<String>) -> Self {
+        let retry = Retry::Temporary { after: None, give_up_after: None };
+        Self { retry, status: None, message: message.into() }
+    }
+
+    /// An error that will not.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { retry: Retry::Permanent, status: None, message: message.into() }
+    }
+}
+
+/// Makes sinks of one kind: what a user's own binary adds to the relay.
+pub trait SinkFactory: Send + Sync + std::fmt::Debug {
+    /// The word that stands at `kind` in `[sinks.NAME]`.
+    fn kind(&self) -> &'static str;
+
+    /// Makes the sink from its `options`.
+    ///
+    /// # Errors
+    /// If the options are wrong; the error names the path and what is expected.
+    fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError>;
+}

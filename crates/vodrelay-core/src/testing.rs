@@ -1,0 +1,18 @@
+//! What tests of this crate and of every implementer need: mocks of our ports, a clock to move, a journal in memory,
+//! and the contracts that each journal and each sink must keep.
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test helper fails by panicking")]
+
+mod clock;
+mod journal_contract;
+mod memory_journal;
+mod sample;
+mod sink_contract;
+
+pub use self::clock::ManualClock;
+pub use self::journal_contract::journal_contract;
+pub use self::memory_journal::MemoryJournal;
+pub use self::sample::{delivery_of, envelope_of, event_body};
+pub use self::sink_contract::sink_contract;
+pub use crate::journal::MockJournal;
+pub use crate::ledger::MockLedger;
+pub use crate::sink::MockSink;

@@ -1,0 +1,247 @@
+//! What every journal must do. Each implementation runs this suite; `make` gives it a new, empty journal each time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::ManualClock;
+use super::sample::{envelope_of, event_body};
+use crate::clock::Clock;
+use crate::envelope::Envelope;
+use crate::journal::{Appended, Attempt, Claim, Journal, Outcome, SettleResult, Settled};
+use crate::name::{Name, SinkName};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Runs the whole contract.
+pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
+    let fresh = async || {
+        let clock = Arc::new(ManualClock::default());
+        let journal = make(Arc::clone(&clock)).await;
+        Bench { journal, clock }
+    };
+    an_event_is_new_once(&fresh().await).await;
+    a_duplicate_adds_only_missing_deliveries(&fresh().await).await;
+    first_attempts_come_in_the_order_of_acceptance(&fresh().await).await;
+    a_claim_is_handed_out_once(&fresh().await).await;
+    a_released_claim_comes_back_at_once_with_nothing_counted(&fresh().await).await;
+    a_retry_comes_back_when_it_is_due(&fresh().await).await;
+    fresh_and_retried_alternate(&fresh().await).await;
+    an_expired_lease_counts_for_delivered_only(&fresh().await).await;
+    what_is_settled_stays_settled(&fresh().await).await;
+    sinks_do_not_see_each_other(&fresh().await).await;
+    bytes_come_back_as_they_went_in(&fresh().await).await;
+    work_is_announced(&fresh().await).await;
+}
+
+struct Bench<J> {
+    journal: J,
+    clock: Arc<ManualClock>,
+}
+
+impl<J: Journal> Bench<J> {
+    fn event(&self, number: usize) -> Envelope {
+        envelope_of(event_body(number), self.clock.now())
+    }
+
+    async fn append(&self, number: usize, sinks: &[&str]) -> Appended {
+        let sinks: Vec<SinkName> = sinks.iter().map(|sink| name(sink)).collect();
+        self.journal.append(&self.event(number), &sinks).await.expect("an append to a healthy journal")
+    }
+
+    async fn claim(&self, sink: &str, limit: usize) -> Vec<Claim> {
+        self.journal.claim(&name(sink), limit, LEASE).await.expect("a claim from a healthy journal").claims
+    }
+
+    /// The numbers of the events that a claim hands out.
+    async fn claimed(&self, sink: &str, limit: usize) -> Vec<usize> {
+        let claims = self.claim(sink, limit).await;
+        claims.iter().map(|claim| number_of(&claim.delivery.envelope)).collect()
+    }
+
+    async fn settle(&self, claim: &Claim, outcome: Outcome) -> SettleResult {
+        let attempt = (outcome != Outcome::Released).then(|| self.attempt());
+        let settled = Settled { token: claim.token, outcome, attempt };
+        let results = self.journal.settle(&[settled]).await.expect("a settlement by a healthy journal");
+        assert_eq!(results.len(), 1, "one result for one outcome");
+        results.first().copied().expect("one result")
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt {
+            started_at: self.clock.now(),
+            took: Duration::from_millis(5),
+            age: Duration::from_secs(9),
+            status: Some(503),
+            note: "busy".to_owned(),
+        }
+    }
+}
+
+fn name(text: &str) -> SinkName {
+    Name::new(text).expect("a good name")
+}
+
+fn number_of(envelope: &Envelope) -> usize {
+    let event = envelope.event().expect("a readable event");
+    let video_id = event.video_id.as_deref().expect("a video");
+    usize::from_str_radix(video_id, 16).expect("a number in hex")
+}
+
+async fn an_event_is_new_once<J: Journal>(bench: &Bench<J>) {
+    assert_eq!(bench.append(1, &["a"]).await, Appended::New);
+    assert_eq!(bench.append(1, &["a"]).await, Appended::Duplicate);
+    assert_eq!(bench.append(2, &[]).await, Appended::New);
+    assert_eq!(bench.append(2, &[]).await, Appended::Duplicate);
+}
+
+async fn a_duplicate_adds_only_missing_deliveries<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    bench.append(1, &["a", "b"]).await;
+    assert_eq!(bench.claimed("a", 9).await, [1]);
+    assert_eq!(bench.claimed("b", 9).await, [1]);
+    // The other order: the one with more sinks first.
+    bench.append(2, &["a", "b"]).await;
+    bench.append(2, &["b"]).await;
+    assert_eq!(bench.claimed("a", 9).await, [2]);
+    assert_eq!(bench.claimed("b", 9).await, [2]);
+    // An unrouted event gets its first sink by a duplicate from elsewhere.
+    bench.append(3, &[]).await;
+    bench.append(3, &["a"]).await;
+    assert_eq!(bench.claimed("a", 9).await, [3]);
+}
+
+async fn first_attempts_come_in_the_order_of_acceptance<J: Journal>(bench: &Bench<J>) {
+    for number in [5, 3, 9, 1] {
+        bench.append(number, &["a"]).await;
+    }
+    assert_eq!(bench.claimed("a", 3).await, [5, 3, 9]);
+    assert_eq!(bench.claimed("a", 3).await, [1]);
+}
+
+async fn a_claim_is_handed_out_once<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    let claimed = bench.journal.claim(&name("a"), 9, LEASE).await.expect("a claim");
+    assert_eq!(claimed.claims.len(), 1);
+    assert!(claimed.claims.iter().all(|claim| claim.delivery.attempt == 1 && claim.delivery.tries == 0));
+    let nothing = bench.journal.claim(&name("a"), 9, LEASE).await.expect("a claim");
+    assert!(nothing.claims.is_empty());
+    assert_eq!(nothing.look_again_at, Some(bench.clock.now() + LEASE), "when the lease runs out");
+    bench.clock.advance(LEASE);
+    assert_eq!(bench.claimed("a", 9).await, [1], "a lease that ran out frees the delivery");
+}
+
+async fn a_released_claim_comes_back_at_once_with_nothing_counted<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    let claims = bench.claim("a", 9).await;
+    for claim in &claims {
+        assert_eq!(bench.settle(claim, Outcome::Released).await, SettleResult::Done);
+    }
+    let again = bench.claim("a", 9).await;
+    assert_eq!(again.len(), 1);
+    assert!(
+        again.iter().all(|claim| claim.delivery.attempt == 1 && claim.delivery.first_attempt_at.is_none())
+    );
+}
+
+async fn a_retry_comes_back_when_it_is_due<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    let started_at = bench.clock.now();
+    for claim in &bench.claim("a", 9).await {
+        let due = started_at + Duration::from_secs(30);
+        assert_eq!(bench.settle(claim, Outcome::RetryAt(due)).await, SettleResult::Done);
+    }
+    let early = bench.journal.claim(&name("a"), 9, LEASE).await.expect("a claim");
+    assert!(early.claims.is_empty());
+    assert_eq!(early.look_again_at, Some(started_at + Duration::from_secs(30)));
+    bench.clock.advance(Duration::from_secs(30));
+    let due = bench.claim("a", 9).await;
+    assert_eq!(due.len(), 1);
+    for Claim { delivery, .. } in &due {
+        assert_eq!((delivery.attempt, delivery.tries), (2, 1));
+        assert_eq!(delivery.first_attempt_at, Some(started_at));
+        assert_eq!(delivery.last_attempt_at, Some(started_at));
+        assert_eq!(delivery.age, Duration::from_secs(9), "the age of the attempt is kept");
+    }
+}
+
+async fn fresh_and_retried_alternate<J: Journal>(bench: &Bench<J>) {
+    for number in 0..10 {
+        bench.append(number, &["a"]).await;
+    }
+    for claim in &bench.claim("a", 10).await {
+        bench.settle(claim, Outcome::RetryAt(bench.clock.now())).await;
+    }
+    for number in 10..20 {
+        bench.append(number, &["a"]).await;
+    }
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.extend(bench.claimed("a", 2).await);
+    }
+    let fresh = taken.iter().filter(|number| **number >= 10).count();
+    assert_eq!((taken.len(), fresh), (10, 5), "neither gets less than half while both wait: {taken:?}");
+    assert_eq!(bench.claimed("a", 20).await.len(), 10, "and the rest follows");
+}
+
+async fn an_expired_lease_counts_for_delivered_only<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    let late = bench.claim("a", 1).await;
+    bench.clock.advance(LEASE);
+    let second = bench.claim("a", 1).await;
+    assert_eq!(second.len(), 1);
+    for claim in &late {
+        assert_eq!(bench.settle(claim, Outcome::DeadLetter("late".to_owned())).await, SettleResult::Expired);
+        assert_eq!(bench.settle(claim, Outcome::RetryAt(bench.clock.now())).await, SettleResult::Expired);
+        assert_eq!(bench.settle(claim, Outcome::Released).await, SettleResult::Expired);
+        assert_eq!(bench.settle(claim, Outcome::Delivered).await, SettleResult::Done);
+    }
+    for claim in &second {
+        assert_eq!(bench.settle(claim, Outcome::Delivered).await, SettleResult::Unknown);
+    }
+}
+
+async fn what_is_settled_stays_settled<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["a"]).await;
+    let claims = bench.claim("a", 2).await;
+    for (claim, outcome) in claims.iter().zip([Outcome::Delivered, Outcome::DeadLetter("gone".to_owned())]) {
+        assert_eq!(bench.settle(claim, outcome).await, SettleResult::Done);
+        assert_eq!(bench.settle(claim, Outcome::Released).await, SettleResult::Unknown, "settled twice");
+    }
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["a"]).await;
+    bench.clock.advance(LEASE * 10);
+    assert!(bench.claimed("a", 9).await.is_empty(), "a duplicate reopens nothing");
+}
+
+async fn sinks_do_not_see_each_other<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a", "b"]).await;
+    for claim in &bench.claim("a", 9).await {
+        bench.settle(claim, Outcome::Delivered).await;
+    }
+    assert_eq!(bench.claimed("b", 9).await, [1]);
+    assert!(bench.claimed("c", 9).await.is_empty(), "a sink that nothing was ever for");
+}
+
+async fn bytes_come_back_as_they_went_in<J: Journal>(bench: &Bench<J>) {
+    let body =
+        bytes::Bytes::from_static(b" {\"EventType\":\"X\",\"n\":1e3,\r\n\"u\":\"\\u00e9\xc3\xa9\",}\n");
+    let envelope = envelope_of(body.clone(), bench.clock.now());
+    bench.journal.append(&envelope, &[name("a")]).await.expect("an append");
+    for claim in &bench.claim("a", 1).await {
+        let kept = &claim.delivery.envelope;
+        assert_eq!((&kept.body, kept.id, kept.sha256), (&body, envelope.id, envelope.sha256));
+        assert_eq!(
+            (&kept.source, kept.received_at, &kept.labels),
+            (&envelope.source, envelope.received_at, &envelope.labels)
+        );
+        assert!(kept.is_intact());
+    }
+}
+
+async fn work_is_announced<J: Journal>(bench: &Bench<J>) {
+    let mut work = bench.journal.watch_work();
+    work.mark_unchanged();
+    bench.append(1, &["a"]).await;
+    assert!(work.has_changed().expect("the journal is open"), "an append is announced");
+}

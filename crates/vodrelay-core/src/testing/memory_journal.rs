@@ -1,0 +1,277 @@
+//! A journal in memory: the plainest thing that keeps the contract, for tests of what stands on a journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use vod_event::EventId;
+
+use crate::clock::Clock;
+use crate::envelope::{Delivery, Envelope};
+use crate::journal::{
+    Appended, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
+};
+use crate::ledger::{Ledger, Refusal, SinkBacklog, Totals};
+use crate::name::SinkName;
+
+/// Keeps the [`Journal`] contract but for durability: everything is gone with the value.
+#[derive(Debug)]
+pub struct MemoryJournal {
+    state: Mutex<State>,
+    work: watch::Sender<Seq>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: BTreeMap<EventId, Arc<Envelope>>,
+    deliveries: BTreeMap<u64, Row>,
+    refusals: Vec<Refusal>,
+    duplicates: u64,
+    leases: u64,
+    fresh_turn: bool,
+    failing: Option<JournalError>,
+}
+
+#[derive(Debug)]
+struct Row {
+    delivery: Delivery,
+    state: RowState,
+    lease: Option<(u64, Timestamp)>,
+}
+
+#[derive(Debug, PartialEq)]
+enum RowState {
+    Fresh,
+    Retry(Timestamp),
+    Delivered,
+    Dead(String),
+}
+
+impl MemoryJournal {
+    /// An empty journal on that clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { state: Mutex::default(), work: watch::Sender::new(0), clock }
+    }
+
+    /// From now on every call fails with that error, until it is called with nothing.
+    pub fn fail_with(&self, error: Option<JournalError>) {
+        self.state().failing = error;
+    }
+
+    /// The refusals kept so far.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.state().refusals.clone()
+    }
+
+    /// The envelopes kept so far.
+    #[must_use]
+    pub fn events(&self) -> Vec<Arc<Envelope>> {
+        self.state().events.values().cloned().collect()
+    }
+
+    /// The reasons of the sink's dead letters, in the order of acceptance.
+    #[must_use]
+    pub fn dead_letters(&self, sink: &SinkName) -> Vec<String> {
+        let state = self.state();
+        let of_sink = state.deliveries.values().filter(|row| row.delivery.sink == *sink);
+        of_sink
+            .filter_map(
+                |row| if let RowState::Dead(reason) = &row.state { Some(reason.clone()) } else { None },
+            )
+            .collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panicked with the journal in hand")
+    }
+
+    fn working(&self) -> Result<MutexGuard<'_, State>, JournalError> {
+        let state = self.state();
+        match &state.failing {
+            Some(error) => Err(error.clone()),
+            None => Ok(state),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, envelope: &Envelope, sinks: &[SinkName]) -> Result<Appended, JournalError> {
+        let mut state = self.working()?;
+        let known = state.events.get(&envelope.id).cloned();
+        let appended = if known.is_some() { Appended::Duplicate } else { Appended::New };
+        let kept = known.unwrap_or_else(|| Arc::new(envelope.clone()));
+        state.events.insert(envelope.id, Arc::clone(&kept));
+        state.duplicates += u64::from(appended == Appended::Duplicate);
+        let has: BTreeSet<SinkName> = state
+            .deliveries
+            .values()
+            .filter(|row| row.delivery.envelope.id == envelope.id)
+            .map(|row| row.delivery.sink.clone())
+            .collect();
+        for sink in sinks.iter().filter(|sink| !has.contains(*sink)) {
+            let key = state.deliveries.len() as u64 + 1;
+            state.deliveries.insert(key, Row::new(&kept, sink));
+        }
+        drop(state);
+        self.work.send_modify(|seq| *seq += 1);
+        Ok(appended)
+    }
+
+    async fn claim(&self, sink: &SinkName, limit: usize, lease: Duration) -> Result<Claimed, JournalError> {
+        let now = self.clock.now();
+        let mut state = self.working()?;
+        let mut claimed = Claimed::default();
+        for _ in 0..limit {
+            let Some(key) = state.next_due(sink, now) else { break };
+            state.leases += 1;
+            let number = state.leases;
+            let Some(row) = state.deliveries.get_mut(&key) else { break };
+            row.lease = Some((number, now + lease));
+            let token = Token { delivery: key, lease: number };
+            claimed.claims.push(Claim { delivery: row.delivery.clone(), token });
+        }
+        let of_sink = state.deliveries.values().filter(|row| row.delivery.sink == *sink);
+        claimed.look_again_at = of_sink.filter_map(Row::look_again_at).min();
+        Ok(claimed)
+    }
+
+    async fn settle(&self, outcomes: &[Settled]) -> Result<Vec<SettleResult>, JournalError> {
+        let now = self.clock.now();
+        let mut state = self.working()?;
+        Ok(outcomes.iter().map(|settled| state.settle(settled, now)).collect())
+    }
+
+    fn watch_work(&self) -> watch::Receiver<Seq> {
+        self.work.subscribe()
+    }
+}
+
+impl State {
+    /// The next delivery of the sink that may be handed out; fresh and retried ones take turns where both wait.
+    fn next_due(&mut self, sink: &SinkName, now: Timestamp) -> Option<u64> {
+        let free = |row: &&Row| row.delivery.sink == *sink && row.lease.is_none_or(|(_, until)| until <= now);
+        let rows = || self.deliveries.iter().filter(|(_, row)| free(row));
+        let fresh = rows().find(|(_, row)| row.state == RowState::Fresh).map(|(key, _)| *key);
+        let retry = rows()
+            .filter_map(
+                |(key, row)| if let RowState::Retry(at) = row.state { Some((at, *key)) } else { None },
+            )
+            .filter(|(at, _)| *at <= now)
+            .min()
+            .map(|(_, key)| key);
+        if fresh.is_some() && retry.is_some() {
+            self.fresh_turn = !self.fresh_turn;
+            return if self.fresh_turn { fresh } else { retry };
+        }
+        fresh.or(retry)
+    }
+
+    fn settle(&mut self, settled: &Settled, now: Timestamp) -> SettleResult {
+        let Some(row) = self.deliveries.get_mut(&settled.token.delivery) else {
+            return SettleResult::Unknown;
+        };
+        if matches!(row.state, RowState::Delivered | RowState::Dead(_)) {
+            return SettleResult::Unknown;
+        }
+        let in_time = row.lease.is_some_and(|(lease, until)| lease == settled.token.lease && until > now);
+        if !in_time && settled.outcome != Outcome::Delivered {
+            return SettleResult::Expired;
+        }
+        row.lease = None;
+        if let Some(attempt) = &settled.attempt {
+            row.delivery.attempt += 1;
+            row.delivery.tries += 1;
+            row.delivery.first_attempt_at.get_or_insert(attempt.started_at);
+            row.delivery.last_attempt_at = Some(attempt.started_at);
+            row.delivery.age = attempt.age;
+        }
+        match &settled.outcome {
+            Outcome::Delivered => row.state = RowState::Delivered,
+            Outcome::RetryAt(at) => row.state = RowState::Retry(*at),
+            Outcome::DeadLetter(reason) => row.state = RowState::Dead(reason.clone()),
+            Outcome::Released => {}
+        }
+        SettleResult::Done
+    }
+}
+
+impl Row {
+    fn new(envelope: &Arc<Envelope>, sink: &SinkName) -> Self {
+        let delivery = Delivery {
+            envelope: Arc::clone(envelope),
+            sink: sink.clone(),
+            attempt: 1,
+            replay: 0,
+            tries: 0,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            age: Duration::ZERO,
+        };
+        Self { delivery, state: RowState::Fresh, lease: None }
+    }
+
+    fn look_again_at(&self) -> Option<Timestamp> {
+        match (&self.state, self.lease) {
+            (RowState::Fresh | RowState::Retry(_), Some((_, until))) => Some(until),
+            (RowState::Retry(at), None) => Some(*at),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryJournal {
+    async fn refuse(&self, refusals: Vec<Refusal>) -> Result<(), JournalError> {
+        self.working()?.refusals.extend(refusals);
+        Ok(())
+    }
+
+    async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {
+        let state = self.working()?;
+        let mut backlogs: BTreeMap<SinkName, SinkBacklog> = BTreeMap::new();
+        for row in state.deliveries.values() {
+            let sink = row.delivery.sink.clone();
+            let backlog = backlogs.entry(sink.clone()).or_insert(SinkBacklog {
+                sink,
+                pending: 0,
+                dead_letters: 0,
+                delivered: 0,
+                oldest_pending_at: None,
+            });
+            match row.state {
+                RowState::Delivered => backlog.delivered += 1,
+                RowState::Dead(_) => backlog.dead_letters += 1,
+                RowState::Fresh | RowState::Retry(_) => {
+                    backlog.pending += 1;
+                    backlog.oldest_pending_at.get_or_insert(row.delivery.envelope.received_at);
+                }
+            }
+        }
+        Ok(backlogs.into_values().collect())
+    }
+
+    async fn totals(&self) -> Result<Totals, JournalError> {
+        let state = self.working()?;
+        let routed: BTreeSet<EventId> =
+            state.deliveries.values().map(|row| row.delivery.envelope.id).collect();
+        let unreadable = state.events.values().filter(|event| event.event().is_err()).count() as u64;
+        Ok(Totals {
+            events: state.events.len() as u64,
+            duplicates: state.duplicates,
+            unrouted: (state.events.len() - routed.len()) as u64 - unreadable,
+            unreadable,
+            refusals: state.refusals.len() as u64,
+        })
+    }
+
+    async fn writable(&self) -> Result<(), JournalError> {
+        self.working().map(drop)
+    }
+}

@@ -1,0 +1,87 @@
+//! What the intake makes of arrivals: new, repeated, unreadable, and a journal that says no.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vodrelay_core::testing::{ManualClock, MemoryJournal, event_body};
+use vodrelay_core::routing::Filter;
+use vodrelay_core::{
+    Appended, Arrival, Clock, Intake, Journal, JournalError, Labels, Ledger, Name, Refusal, RefusalCause, Routes, SourceName,
+};
+
+struct Bench {
+    intake: Intake,
+    keeper: vodrelay_core::RefusalKeeper,
+    journal: Arc<MemoryJournal>,
+    clock: Arc<ManualClock>,
+}
+
+fn bench() -> Bench {
+    let clock = Arc::new(ManualClock::default());
+    let journal = Arc::new(MemoryJournal::new(clock.clone()));
+    let routes = Routes::new(vec![(Name::new("cms").unwrap(), Filter::default())]);
+    let (intake, keeper) = Intake::new(journal.clone() as Arc<dyn Journal>, Arc::new(routes));
+    Bench { intake, keeper, journal, clock }
+}
+
+fn source() -> SourceName {
+    SourceName::callback(&Name::new("main").unwrap())
+}
+
+impl Bench {
+    fn arrival(&self, body: impl Into<Bytes>) -> Arrival {
+        let labels = Arc::new(Labels::new());
+        Arrival { source: source(), body: body.into(), received_at: self.clock.now(), labels }
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_appended_for_its_sinks_and_a_repeat_is_merged() {
+    let bench = bench();
+    let first = bench.intake.accept(bench.arrival(event_body(1))).await.unwrap();
+    let repeat = bench.intake.accept(bench.arrival(event_body(1))).await.unwrap();
+    assert_eq!((first.appended, repeat.appended), (Appended::New, Appended::Duplicate));
+    assert_eq!(first.id, repeat.id);
+    assert_eq!(first.event_type.as_deref(), Some("DynamicImageComplete"));
+    assert_eq!(first.sinks, [Name::new("cms").unwrap()]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_kept_all_the_same() {
+    let bench = bench();
+    let accepted = bench.intake.accept(bench.arrival(&b"not json"[..])).await.unwrap();
+    assert_eq!((accepted.event_type, accepted.sinks), (None, vec![]));
+    let kept = bench.journal.events();
+    assert_eq!(kept[0].body, &b"not json"[..]);
+    assert!(kept[0].event().is_err());
+    assert!(!Intake::can_read(b"not json") && Intake::can_read(&event_body(1)));
+}
+
+#[tokio::test]
+async fn a_journal_that_says_no_is_no() {
+    let bench = bench();
+    bench.journal.fail_with(Some(JournalError::Full("x".to_owned())));
+    let refused = bench.intake.accept(bench.arrival(event_body(1))).await;
+    assert_eq!(refused, Err(JournalError::Full("x".to_owned())));
+}
+
+#[tokio::test]
+async fn refusals_are_kept_in_the_background() {
+    let bench = bench();
+    for number in 0..5 {
+        bench.intake.refuse(Refusal {
+            source: source(),
+            cause: RefusalCause::Mismatch,
+            detail: "another key".to_owned(),
+            received_at: bench.clock.now(),
+            address: "127.0.0.1".to_owned(),
+            timestamp: None,
+            signature: None,
+            body: event_body(number),
+            cut_short: false,
+        });
+    }
+    drop(bench.intake);
+    bench.keeper.run(bench.journal.clone() as Arc<dyn Ledger>).await;
+    assert_eq!(bench.journal.refusals().len(), 5);
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod admission;
+mod answer;
+mod body;
+mod config;
+mod hints;
+mod meter;
+mod pace;
+mod proof;
+mod receive;
+mod receiver;
+mod refuse;
+mod serve;
+mod throttle;
+
+pub use address::{Network, Networks};
+pub use config::{CallbackConfig, Config, KeyConfig, RefusedConfig};
+pub use receiver::{Callback, Receiver, Settings};
+pub use serve::serve;

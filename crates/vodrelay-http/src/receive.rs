@@ -1,0 +1,226 @@
+//! One callback, from head to answer: route, method, head, proof, body, accept.
+//!
+//! The order is that of the answers: 404, 405, 431 and 415, 401, 413. What costs nothing is judged first, and no byte
+//! of a body is read on behalf of an event before its sender has proven to know the key.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout_at};
+use vodrelay_core::{Appended, Arrival, Intake};
+
+use crate::answer::Answer;
+use crate::body::{self, End};
+use crate::hints::{Hint, nearest};
+use crate::pace::{BUDGET, Pace};
+use crate::proof::{Standing, judge};
+use crate::receiver::{Callback, Receiver};
+
+/// The largest head that is received. The transport has a harder limit behind it, for heads that never end.
+const HEAD_LIMIT: usize = 16 << 10;
+
+/// A request whose head is fine, with what is known of how it came.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) headers: HeaderMap,
+    pub(crate) sender: IpAddr,
+    /// When its first byte was here, by the clock on the wall …
+    pub(crate) received_at: Timestamp,
+    /// … and by when it has its answer.
+    pub(crate) by: Instant,
+    /// What its head promises of the body; nothing of a chunked one.
+    pub(crate) length: Option<u64>,
+}
+
+/// The end of a request, and whether its body was read to the end, so that another may follow on the connection.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) answer: Answer,
+    pub(crate) read: bool,
+    /// The type of the event, where there is one.
+    pub(crate) event_type: Option<String>,
+}
+
+impl Receiver {
+    /// Answers one request, within the budget.
+    pub(crate) async fn receive(&self, request: Request<Incoming>, peer: IpAddr, pace: &Pace) -> Response<Full<Bytes>> {
+        let started = pace.begin();
+        let bodiless = request.body().is_end_stream();
+        let ended = self.steps(request, peer, started).await.unwrap_or_else(|ended| ended);
+        self.meter.answered(ended.answer, ended.event_type.as_deref(), started.elapsed());
+        let unread = !ended.read && !bodiless;
+        pace.answered(unread);
+        ended.answer.response(unread || self.is_draining())
+    }
+
+    async fn steps(&self, request: Request<Incoming>, peer: IpAddr, started: Instant) -> Result<Ended, Ended> {
+        let callback = self.route(&request)?;
+        check_method(&request)?;
+        check_head(&request)?;
+        let (visit, incoming) = self.visit(request, peer, started);
+        let standing = match judge(callback, &visit.headers, visit.received_at) {
+            Ok(standing) => standing,
+            Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
+        };
+        self.note(callback, standing);
+        self.check_length(&visit)?;
+        let size = self.size(&visit);
+        let Some(_place) = self.admission.enter(size, visit.by).await else { return Err(self.busy("to be read")) };
+        let body = self.read(callback, &visit, incoming).await?;
+        if standing != Standing::Proven && !Intake::can_read(&body) {
+            return Err(self.refuse_unreadable(callback, visit, body));
+        }
+        self.accept(callback, &visit, body).await
+    }
+
+    fn route(&self, request: &Request<Incoming>) -> Result<&Callback, Ended> {
+        let path = request.uri().path();
+        if let Some(callback) = self.callback(path) {
+            return Ok(callback);
+        }
+        if path == self.settings.health_path {
+            return Err(self.health(request.method()).into());
+        }
+        let paths = self.settings.callbacks.iter().map(|callback| callback.path.as_str());
+        match nearest(path, paths) {
+            Some(near) if self.hints.due(Hint::Path) => {
+                tracing::warn!(http.path = path, http.nearest = near, "no callback has this path; did you mean the nearest?");
+            }
+            _ => tracing::debug!(http.path = path, "no callback has this path"),
+        }
+        Err(Answer::UnknownPath.into())
+    }
+
+    fn health(&self, method: &Method) -> Answer {
+        match *method {
+            Method::GET | Method::HEAD if self.is_draining() => Answer::Draining,
+            Method::GET | Method::HEAD => Answer::Healthy,
+            _ => Answer::NotGet,
+        }
+    }
+
+    fn visit(&self, request: Request<Incoming>, peer: IpAddr, started: Instant) -> (Visit, Incoming) {
+        let (head, incoming) = request.into_parts();
+        let since = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
+        let now = self.clock.now();
+        let visit = Visit {
+            sender: self.settings.trusted_proxies.sender(peer, &head.headers),
+            received_at: now.checked_sub(since).unwrap_or(now),
+            by: started + BUDGET,
+            length: incoming.size_hint().exact(),
+            headers: head.headers,
+        };
+        (visit, incoming)
+    }
+
+    fn note(&self, callback: &Callback, standing: Standing) {
+        if standing == Standing::Unjudged && self.hints.due(Hint::Ignored) {
+            tracing::warn!(
+                callback.name = %callback.name,
+                "a request has a proof that is ignored, since no key is set; set the key to have proofs checked",
+            );
+        }
+    }
+
+    fn check_length(&self, visit: &Visit) -> Result<(), Ended> {
+        match visit.length {
+            Some(length) if length > self.settings.body_limit as u64 => Err(too_large()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The room that the body needs at most.
+    pub(crate) fn size(&self, visit: &Visit) -> usize {
+        let promised = visit.length.and_then(|length| usize::try_from(length).ok());
+        promised.unwrap_or(usize::MAX).min(self.settings.body_limit)
+    }
+
+    async fn read(&self, callback: &Callback, visit: &Visit, incoming: Incoming) -> Result<Bytes, Ended> {
+        let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
+        let answer = match end {
+            End::Whole => return Ok(body),
+            End::TooLarge => return Err(too_large()),
+            End::Late => Answer::SlowBody,
+            End::Broken => Answer::BrokenBody,
+        };
+        tracing::info!(
+            callback.name = %callback.name, http.sender = %visit.sender, http.read_bytes = body.len(), answer = answer.as_str(),
+            "a callback's body did not arrive whole, so it was not accepted",
+        );
+        Err(answer.into())
+    }
+
+    async fn accept(&self, callback: &Callback, visit: &Visit, body: Bytes) -> Result<Ended, Ended> {
+        let arrival = Arrival {
+            source: callback.source.clone(),
+            body,
+            received_at: visit.received_at,
+            labels: std::sync::Arc::clone(&callback.labels),
+        };
+        let started = Instant::now();
+        // Dropped at the end of the budget, the event is appended wholly or not at all; the retry is a duplicate then.
+        let accepted = timeout_at(visit.by, self.intake.accept(arrival)).await;
+        self.admission.learn(started.elapsed());
+        let accepted = match accepted {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                if self.hints.due(Hint::Journal) {
+                    tracing::error!(callback.name = %callback.name, error = %error, "failed to accept a callback");
+                }
+                return Err(Ended::after_reading(Answer::JournalDown));
+            }
+            Err(_) => return Err(Ended { read: true, ..self.busy("for the journal") }),
+        };
+        let answer = if accepted.appended == Appended::New { Answer::Accepted } else { Answer::Duplicate };
+        tracing::debug!(callback.name = %callback.name, event.id = %accepted.id, answer = answer.as_str(), "a callback was accepted");
+        Ok(Ended { answer, read: true, event_type: accepted.event_type })
+    }
+
+    fn busy(&self, waited: &'static str) -> Ended {
+        if self.hints.due(Hint::Busy) {
+            tracing::warn!(waited, "callbacks are answered 503, since their three seconds would not do; the provider tries again");
+        }
+        Answer::Busy.into()
+    }
+}
+
+fn check_method(request: &Request<Incoming>) -> Result<(), Ended> {
+    if request.method() == Method::POST { Ok(()) } else { Err(Answer::NotPost.into()) }
+}
+
+fn check_head(request: &Request<Incoming>) -> Result<(), Ended> {
+    let headers = request.headers();
+    let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if lines + target > HEAD_LIMIT {
+        return Err(Answer::HeadTooLarge.into());
+    }
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Answer::Encoded.into());
+    }
+    Ok(())
+}
+
+fn too_large() -> Ended {
+    tracing::warn!("a callback above http.body_limit was turned away; no event of VOD is known to be that large");
+    Answer::TooLarge.into()
+}
+
+impl Ended {
+    /// An end after the whole body was read.
+    pub(crate) fn after_reading(answer: Answer) -> Self {
+        Self { answer, read: true, event_type: None }
+    }
+}
+
+impl From<Answer> for Ended {
+    fn from(answer: Answer) -> Self {
+        Self { answer, read: false, event_type: None }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the receiver is made of: the settings, the door into the relay, and what it remembers between requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use vod_event::Endpoint;
+use vodrelay_core::{Clock, Intake, Labels, Name, SourceName};
+
+use crate::address::Networks;
+use crate::admission::Admission;
+use crate::hints::Hints;
+use crate::meter::Meter;
+use crate::throttle::Throttle;
+
+/// The `[http]` table, checked, with its keys fetched.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest body that is accepted, in bytes.
+    pub body_limit: usize,
+    /// Answers GET and HEAD.
+    pub health_path: String,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Networks,
+    /// What is received, and where.
+    pub callbacks: Vec<Callback>,
+    /// What is allowed and worth a loud word all the same.
+    pub warnings: Vec<String>,
+}
+
+/// One callback URL that is configured at VOD.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    /// Its name in the configuration.
+    pub name: Name,
+    /// The source that its events come from.
+    pub source: SourceName,
+    /// The path under which it arrives here.
+    pub path: String,
+    /// The URL that VOD signs, and the keys it may sign with.
+    pub endpoint: Endpoint,
+    /// How far a proof's timestamp may be from the moment of receipt.
+    pub max_skew: Duration,
+    /// Whether requests without a proof are admitted.
+    pub allow_unsigned: bool,
+    /// The labels of its events.
+    pub labels: Arc<Labels>,
+}
+
+/// Receives callbacks; [`serve`](crate::serve) brings it the connections.
+#[derive(Debug)]
+pub struct Receiver {
+    pub(crate) settings: Settings,
+    pub(crate) by_path: HashMap<String, usize>,
+    pub(crate) intake: Intake,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) admission: Admission,
+    /// Requests that are refused and read for keeping; apart from the others, so that forgeries never hold the room
+    /// of events.
+    pub(crate) refused: Admission,
+    pub(crate) throttle: Throttle,
+    pub(crate) hints: Hints,
+    pub(crate) meter: Meter,
+    draining: AtomicBool,
+}
+
+impl Receiver {
+    /// A receiver that hands events to the intake. The recorder of metrics, if any, is to be installed before.
+    #[must_use]
+    pub fn new(settings: Settings, intake: Intake, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let paths = settings.callbacks.iter().enumerate();
+        let by_path = paths.map(|(index, callback)| (callback.path.clone(), index)).collect();
+        Arc::new(Self {
+            settings,
+            by_path,
+            intake,
+            clock,
+            // Appends share a sync, so that many in hand cost hardly more than few; a thousand fill a group commit.
+            admission: Admission::new(1024, 64 << 20),
+            refused: Admission::new(64, 16 << 20),
+            throttle: Throttle::default(),
+            hints: Hints::default(),
+            meter: Meter::new(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the receiver is on its way out: it answers what is in hand, and its health path says 503.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells load balancers to look elsewhere. Requests that come all the same are received as before.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The callback that listens on the path.
+    pub(crate) fn callback(&self, path: &str) -> Option<&Callback> {
+        self.by_path.get(path).and_then(|index| self.settings.callbacks.get(*index))
+    }
+}

@@ -1,0 +1,79 @@
+//! Moving commits from the write-ahead log into the file.
+//!
+//! SQLite's own automatic checkpoint swallows its errors, and a failed one must poison the journal, so the writer runs
+//! them itself, after it has answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rusqlite::{CheckpointMode, Connection, ErrorCode, MAIN_DB};
+
+use crate::error::Fault;
+
+/// Pages of 4 KiB in the log before the first checkpoint; see docs/JOURNAL.md for what was measured.
+const PAGES: i64 = 2_000;
+/// From here on the writer waits a little for readers, so that the log can start from its beginning again (40 MiB).
+const MANY_PAGES: i64 = 10_000;
+/// From here on it waits as long as a reader may take: the log stays under 64 MB.
+const TOO_MANY_PAGES: i64 = 13_000;
+const SHORT_WAIT: Duration = Duration::from_millis(50);
+const LONG_WAIT: Duration = Duration::from_secs(4);
+
+/// Knows how long the log is.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    pages: Arc<AtomicI64>,
+    next_at: i64,
+}
+
+impl Checkpoints {
+    /// Watches the log of that connection.
+    pub(crate) fn watch(conn: &mut Connection) -> rusqlite::Result<Self> {
+        let pages = Arc::new(AtomicI64::new(0));
+        let gauge = Arc::clone(&pages);
+        conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: i32| {
+            gauge.store(i64::from(count), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self { pages, next_at: PAGES })
+    }
+
+    pub(crate) fn run_when_due(&mut self, conn: &Connection) -> Result<(), Fault> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.next_at {
+            return Ok(());
+        }
+        let (mode, wait) = match pages {
+            TOO_MANY_PAGES.. => (CheckpointMode::RESTART, LONG_WAIT),
+            MANY_PAGES.. => (CheckpointMode::RESTART, SHORT_WAIT),
+            _ => (CheckpointMode::PASSIVE, Duration::ZERO),
+        };
+        let complete = checkpoint(conn, mode, wait)?;
+        // After a complete one the next commit starts the log anew; otherwise a reader is in the way for a while.
+        self.next_at = if complete { PAGES } else { pages + PAGES / 4 };
+        if complete {
+            self.pages.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Moves all of it and gives the room back, as far as readers let it.
+    pub(crate) fn finish(&mut self, conn: &Connection) -> Result<(), Fault> {
+        checkpoint(conn, CheckpointMode::TRUNCATE, SHORT_WAIT)?;
+        self.next_at = PAGES;
+        Ok(())
+    }
+}
+
+/// Returns whether all of the log was moved.
+fn checkpoint(conn: &Connection, mode: CheckpointMode, wait: Duration) -> Result<bool, Fault> {
+    conn.busy_timeout(wait)?;
+    let outcome = conn.wal_checkpoint_v2(Some(MAIN_DB), mode);
+    conn.busy_timeout(crate::open::BUSY_WAIT)?;
+    match outcome {
+        Ok((pages, moved)) => Ok(pages == moved),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

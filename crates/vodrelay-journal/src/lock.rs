@@ -1,0 +1,55 @@
+//! The lock that makes one process the owner of a journal, with a note of who that is.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::error::OpenError;
+
+const NAME: &str = "journal.lock";
+
+/// Held for as long as the value lives; the system lets go of it when the process ends, however that happens.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(crate) fn take(folder: &Path, now: Timestamp) -> Result<Self, OpenError> {
+        let path = folder.join(NAME);
+        let failed = |error: &std::io::Error| OpenError::from_io(&path, error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| failed(&error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held_by(folder, &mut file)),
+            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+        }
+        let note = format!("pid = {}\nhost = {}\nsince = {now}\n", std::process::id(), host());
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
+        written.map_err(|error| failed(&error))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn held_by(folder: &Path, file: &mut File) -> OpenError {
+    let mut note = String::new();
+    // The note is for people; without it the answer is the same, only less helpful.
+    let _ = file.read_to_string(&mut note);
+    let field = |name: &str| {
+        let value = note.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix("= "));
+        value.unwrap_or("unknown").to_owned()
+    };
+    OpenError::HeldBy { path: folder.to_owned(), pid: field("pid"), host: field("host"), since: field("since") }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

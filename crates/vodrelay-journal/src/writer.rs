@@ -1,0 +1,304 @@
+//! The one thread that writes: it takes whatever waits, commits it with one sync, answers, and tidies up in between.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::time::Instant;
+use vodrelay_core::{JournalError, SinkName};
+
+use crate::checkpoint::Checkpoints;
+use crate::counters::Counters;
+use crate::error::Fault;
+use crate::key::Key;
+use crate::op::{Answer, Op, Queued, Reply};
+use crate::refused::Refusals;
+use crate::retention::Retention;
+use crate::shared::Shared;
+use crate::space::Space;
+use crate::words::Words;
+use crate::{append, in_hand, settle};
+
+/// One commit takes at most so many requests, or so many bytes of bodies.
+const BATCH: usize = 1_024;
+const BATCH_BYTES: usize = 16 << 20;
+/// How long the thread waits at most before it looks at the disk again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Owns the connection that writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) conn: Connection,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Receiver<Queued>,
+    pub(crate) names: Names,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) space: Space,
+    pub(crate) retention: Retention,
+    pub(crate) refusals: Refusals,
+    #[cfg(test)]
+    pub(crate) fail_next_commit: Arc<std::sync::Mutex<Option<rusqlite::Error>>>,
+}
+
+/// What the writer knows by heart.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) words: Words,
+    pub(crate) sinks: HashMap<SinkName, i64>,
+    pub(crate) last_sink: i64,
+    /// Given out in order and never twice, even when the newest event is removed.
+    pub(crate) next_seq: i64,
+}
+
+/// What one transaction changes outside the file once it is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) now: i64,
+    pub(crate) counters: Counters,
+    /// Deliveries whose lease ends.
+    pub(crate) ended: HashSet<Key>,
+    /// Fresh deliveries of events accepted before, and released ones.
+    pub(crate) appeared: Vec<Key>,
+    /// Whether a dispatcher may have something to do.
+    pub(crate) work: bool,
+    pub(crate) appended: u64,
+    pub(crate) settled: u64,
+}
+
+impl Writer {
+    /// Works until it is told to close, or until nobody can ask any more. The connection is closed before the answer.
+    pub(crate) fn run(mut self) {
+        let closing = self.serve();
+        let result = match &closing {
+            Some(_) => self.stop_clean(),
+            None => Ok(()),
+        };
+        drop(self);
+        if let Some(answer) = closing {
+            let _ = answer.send(result);
+        }
+    }
+
+    fn serve(&mut self) -> Option<Answer<()>> {
+        let mut ops = Vec::new();
+        loop {
+            let wait = if self.has_chores() { Duration::ZERO } else { PATIENCE };
+            match self.queue.recv_timeout(wait) {
+                Ok(queued) => ops.push(queued.op),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            let closing = self.drain(&mut ops);
+            self.commit_all(std::mem::take(&mut ops));
+            if closing.is_some() {
+                return closing;
+            }
+            self.keep_house();
+        }
+    }
+
+    /// Takes what waits, as far as one commit goes; what the caller gave up is left out when its turn comes.
+    fn drain(&mut self, ops: &mut Vec<Op>) -> Option<Answer<()>> {
+        let mut bytes: usize = ops.iter().map(Op::bytes).sum();
+        if let Some(Op::Close(_)) = ops.last() {
+            return closing(ops.pop());
+        }
+        while ops.len() < BATCH && bytes < BATCH_BYTES {
+            let Ok(queued) = self.queue.try_recv() else { break };
+            if matches!(queued.op, Op::Close(_)) {
+                return closing(Some(queued.op));
+            }
+            bytes += queued.op.bytes();
+            ops.push(queued.op);
+        }
+        None
+    }
+
+    fn commit_all(&mut self, ops: Vec<Op>) {
+        if ops.is_empty() {
+            return;
+        }
+        if let Err(error) = self.shared.check_poison() {
+            ops.into_iter().for_each(|op| op.answer(Err(error.clone())));
+            return;
+        }
+        self.space.look(&self.shared, &self.conn);
+        match self.transact(|writer, batch| writer.apply_all(&ops, batch)) {
+            Ok(replies) => ops.into_iter().zip(replies).for_each(|(op, reply)| op.answer(Ok(reply))),
+            Err(fault) => {
+                let error = self.shared.judge(&fault);
+                ops.into_iter().for_each(|op| op.answer(Err(error.clone())));
+            }
+        }
+        if let Err(fault) = self.checkpoints.run_when_due(&self.conn) {
+            self.shared.judge(&fault);
+        }
+    }
+
+    fn apply_all(&mut self, ops: &[Op], batch: &mut Batch) -> Result<Vec<Reply>, Fault> {
+        let full = self.shared.full();
+        ops.iter().map(|op| self.apply(op, batch, full.as_deref())).collect()
+    }
+
+    fn apply(&mut self, op: &Op, batch: &mut Batch, full: Option<&str>) -> Result<Reply, Fault> {
+        match (op, full) {
+            (Op::Append(_, answer), _) if answer.is_closed() => Ok(Reply::Skipped),
+            (Op::Append(..) | Op::Refuse(..), Some(cause)) => Ok(Reply::Refused(JournalError::Full(cause.to_owned()))),
+            (Op::Append(row, _), None) => {
+                if !self.names.have_room_for(&row.sinks) {
+                    let message = "the journal knows as many sinks as it can; start a new one in another data_dir";
+                    return Ok(Reply::Refused(JournalError::Invalid(message.to_owned())));
+                }
+                Ok(Reply::Appended(append::append(&self.conn, &mut self.names, batch, row)?))
+            }
+            (Op::Settle(outcomes, _), _) => {
+                let settle = |settled| settle::settle(&self.conn, &self.shared, batch, settled);
+                Ok(Reply::Settled(outcomes.iter().map(settle).collect::<Result<_, _>>()?))
+            }
+            (Op::Refuse(refusals, _), None) => {
+                self.refusals.keep(&self.conn, batch, refusals)?;
+                Ok(Reply::Done)
+            }
+            (Op::BuryCorrupt(key, _), _) => {
+                settle::bury(&self.conn, batch, *key, "corrupt")?;
+                Ok(Reply::Done)
+            }
+            (Op::Tidy(_), _) => {
+                self.retention.start_over();
+                Ok(Reply::Done)
+            }
+            // What is in hand is written with each commit that finds it changed.
+            (Op::NoteInHand(_) | Op::Close(_), _) => Ok(Reply::Done),
+        }
+    }
+
+    /// Runs one transaction, with what rides along, and its effects outside the file once it is durable.
+    pub(crate) fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self, &mut Batch) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut batch = Batch { now: self.shared.now(), ..Batch::default() };
+        let done = self.try_transact(&mut batch, work);
+        if let Err(fault) = &done {
+            self.roll_back(fault);
+            return done;
+        }
+        let mut leases = self.shared.leases();
+        batch.ended.iter().for_each(|key| leases.end_settled(*key));
+        batch.appeared.iter().for_each(|key| leases.look_again_from(*key));
+        drop(leases);
+        let careful = !batch.ended.is_empty() && self.shared.careful(batch.now).is_some();
+        if batch.work || careful || !batch.appeared.is_empty() {
+            self.shared.announce_work();
+        }
+        metrics::counter!("vodrelay_journal_events_appended_total").increment(batch.appended);
+        metrics::counter!("vodrelay_journal_deliveries_settled_total").increment(batch.settled);
+        done
+    }
+
+    fn try_transact<T>(
+        &mut self,
+        batch: &mut Batch,
+        work: impl FnOnce(&mut Self, &mut Batch) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let value = work(self, batch)?;
+        batch.counters.flush(&self.conn)?;
+        in_hand::write_changed(&self.conn, &self.shared, &batch.ended)?;
+        #[cfg(test)]
+        if let Some(error) = self.fail_next_commit.lock().unwrap().take() {
+            return Err(error.into());
+        }
+        let begun = Instant::now();
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        metrics::histogram!("vodrelay_journal_fsync_duration_seconds").record(begun.elapsed());
+        Ok(value)
+    }
+
+    fn roll_back(&mut self, fault: &Fault) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            self.shared.poison_with(&format!("a transaction can be neither committed nor rolled back: {error}"));
+        }
+        self.names.forget(&self.conn);
+        self.shared.leases().mark_changed();
+        if let Fault::Full(cause) = fault {
+            self.space.ran_out(&self.shared, cause);
+        }
+    }
+
+    fn has_chores(&self) -> bool {
+        self.shared.check_poison().is_ok() && (self.retention.is_at_work() || self.space.is_shedding())
+    }
+
+    /// One step of what is done from time to time; appends wait for one step at most.
+    fn keep_house(&mut self) {
+        if self.shared.check_poison().is_err() {
+            return;
+        }
+        self.space.look(&self.shared, &self.conn);
+        let step = if self.space.is_shedding() { self.shed_step() } else { self.retention_step() };
+        let step = step.and_then(|()| self.checkpoints.run_when_due(&self.conn));
+        if let Err(fault) = step {
+            let error = self.shared.judge(&fault);
+            self.retention.stop();
+            tracing::warn!(journal.error = %error, "the journal could not be tidied up; it is tried again later");
+        }
+    }
+
+    /// Nothing is in hand, and the next start may know it.
+    fn stop_clean(&mut self) -> Result<(), JournalError> {
+        self.shared.check_poison()?;
+        let marked = in_hand::mark_clean(&self.conn).map_err(Fault::from);
+        let closed = marked.and_then(|()| self.checkpoints.finish(&self.conn));
+        closed.map_err(|fault| self.shared.judge(&fault))
+    }
+}
+
+fn closing(op: Option<Op>) -> Option<Answer<()>> {
+    match op {
+        Some(Op::Close(answer)) => Some(answer),
+        _ => None,
+    }
+}
+
+impl Names {
+    /// Reads them from the file.
+    pub(crate) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+        let mut names = Self::default();
+        names.load_sinks(conn)?;
+        names.next_seq = conn.query_row(
+            "SELECT 1 + MAX(COALESCE((SELECT MAX(seq) FROM events), 0),
+                            COALESCE((SELECT value FROM meta WHERE key = 'last_seq'), 0))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(names)
+    }
+
+    fn load_sinks(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.sinks.clear();
+        self.last_sink = conn.query_row("SELECT COALESCE(MAX(id), 0) FROM sinks", [], |row| row.get(0))?;
+        let mut statement = conn.prepare_cached("SELECT name, id FROM sinks")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Ok(name) = SinkName::new(row.get_ref(0)?.as_str()?) {
+                self.sinks.insert(name, row.get(1)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was given out in a transaction that came to nothing is not true any more. Only `next_seq` may stay: it
+    /// leaves a gap.
+    fn forget(&mut self, conn: &Connection) {
+        self.words.forget();
+        if self.load_sinks(conn).is_err() {
+            // The names are looked up again one by one.
+            self.sinks.clear();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line: what can be asked, and which file answers.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use vodrelay_core::SinkFactory;
+
+use crate::command::{check, explain, health, init, serve, show, trigger, verify};
+use crate::exit::{self, Code, Failure};
+use crate::{demo, output};
+
+/// Receives ApsaraVideo VOD events, makes them durable before it says yes, and delivers each to every service that
+/// wants it.
+#[derive(Debug, Parser)]
+#[command(name = "vodrelay", version, after_help = exit::HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole product on this machine, with nothing to set up
+    Demo(demo::Args),
+    /// Write a commented vodrelay.toml and a fresh callback key
+    Init(init::Args),
+    /// Run the relay
+    Serve(serve::Args),
+    /// Load the configuration, build everything, ask every sink, and explain each finding
+    Check(check::Args),
+    /// Send a signed sample event
+    Trigger(trigger::Args),
+    /// Tell how an event reads, which sinks get it and why
+    Explain(explain::Args),
+    /// Check a callback signature, and find out what would match
+    Verify(verify::Args),
+    /// Print the configuration's schema, or the configuration in force
+    #[command(subcommand)]
+    Config(show::Args),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Ask a running relay whether it is ready: exit 0 or 69
+    Health(health::Args),
+}
+
+/// Which configuration a command works with.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file [default: $VODRELAY_CONFIG, ./vodrelay.toml, /etc/vodrelay/vodrelay.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    pub(crate) fn load(&self) -> Result<crate::config::Loaded, Failure> {
+        crate::config::load(self.config.as_deref(), environment()).map_err(|error| {
+            Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
+        })
+    }
+}
+
+/// The environment, with what is not Unicode left out.
+pub(crate) fn environment() -> std::collections::HashMap<String, String> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+pub(crate) fn run(own_factories: Vec<Arc<dyn SinkFactory>>) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::new(Code::Internal, format!("no threads could be started: {error}"))),
+    };
+    match runtime.block_on(answer(cli.command, own_factories)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Init(args) => init::run(&args),
+        Command::Serve(args) => Box::pin(serve::run(args, own_factories)).await,
+        Command::Check(args) => check::run(args, own_factories).await,
+        Command::Trigger(args) => trigger::run(args).await,
+        Command::Explain(args) => explain::run(args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Config(args) => show::run(args),
+        Command::Health(args) => health::run(args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "vodrelay", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    if !failure.message.is_empty() {
+        output::note(format!("vodrelay: {failure}"));
+    }
+    ExitCode::from(failure.code as u8)
+}

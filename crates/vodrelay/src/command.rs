@@ -1,0 +1,10 @@
+//! One file for each command of the command line.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod health;
+pub(crate) mod init;
+pub(crate) mod serve;
+pub(crate) mod show;
+pub(crate) mod trigger;
+pub(crate) mod verify;

@@ -1,0 +1,150 @@
+//! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+use vodrelay_core::{Sink, SinkFactory};
+
+use crate::cli::ConfigFile;
+use crate::config::Loaded;
+use crate::exit::{Code, Failure};
+use crate::output;
+use crate::relay::{build_sinks, factories};
+
+/// How long a sink may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Arguments of `check`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  vodrelay check\n  vodrelay check --offline --json\n\n\
+    Exits with 78 when the configuration is wrong, with 69 when something does not answer, with 0 otherwise.")]
+pub(crate) struct Args {
+    /// Look at this machine only; ask no sink
+    #[arg(long)]
+    offline: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    verdict: Verdict,
+    detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warning,
+    Wrong,
+    Unreachable,
+}
+
+pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
+    let findings = match args.config.load() {
+        Ok(loaded) => findings(&loaded, own_factories, args.offline).await,
+        Err(failure) => vec![finding("configuration", Verdict::Wrong, failure.message)],
+    };
+    if args.json {
+        output::json(&serde_json::json!({"findings": findings}));
+    } else {
+        findings.iter().for_each(print);
+    }
+    let found = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    match (found(Verdict::Wrong), found(Verdict::Unreachable)) {
+        (0, 0) => Ok(()),
+        (0, unreachable) => Err(Failure::new(Code::Unreachable, format!("{unreachable} of the things asked did not answer"))),
+        (wrong, _) => Err(Failure::new(Code::Configuration, format!("{wrong} things are wrong"))),
+    }
+}
+
+async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, offline: bool) -> Vec<Finding> {
+    let file = loaded.file.as_ref().map_or_else(|| "the environment alone".to_owned(), |file| file.display().to_string());
+    let mut findings = vec![finding("configuration", Verdict::Ok, file)];
+    findings.push(data_dir(loaded));
+    findings.extend(callbacks(loaded));
+    let sinks = match build_sinks(&loaded.config, &loaded.surroundings, &factories(own_factories)) {
+        Ok(sinks) => sinks,
+        Err(error) => {
+            findings.push(finding("sinks", Verdict::Wrong, error.to_string()));
+            return findings;
+        }
+    };
+    if sinks.is_empty() {
+        let detail = "there is none, so every event is kept as unrouted; add [sinks.NAME]";
+        findings.push(finding("sinks", Verdict::Warning, detail));
+    }
+    for (name, sink) in &sinks {
+        let what = format!("sink {name}");
+        if offline {
+            findings.push(finding(what, Verdict::Ok, "built; not asked (--offline)"));
+        } else {
+            findings.push(ask(what, sink.as_ref()).await);
+        }
+        if loaded.config.sinks.get(name).is_some_and(|sink| sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))) {
+            let detail = "status leaves out \"fail\": nobody hears of jobs that failed, unless another sink takes them";
+            findings.push(finding(format!("sink {name}"), Verdict::Warning, detail));
+        }
+    }
+    findings
+}
+
+async fn ask(what: String, sink: &dyn Sink) -> Finding {
+    match tokio::time::timeout(PATIENCE, sink.check()).await {
+        Ok(Ok(())) => finding(what, Verdict::Ok, "answers"),
+        Ok(Err(error)) => finding(what, Verdict::Unreachable, error.to_string()),
+        Err(_) => finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}")),
+    }
+}
+
+fn data_dir(loaded: &Loaded) -> Finding {
+    let folder = &loaded.data_dir;
+    let shown = folder.display();
+    let probe = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        tempfile::tempfile_in(folder).map(drop)
+    };
+    match probe() {
+        Ok(()) => finding("data_dir", Verdict::Ok, format!("{shown} can be written")),
+        Err(error) => finding("data_dir", Verdict::Wrong, format!("{shown} cannot be written: {error}; make it the relay's own")),
+    }
+}
+
+fn callbacks(loaded: &Loaded) -> Vec<Finding> {
+    let settings = match loaded.config.http.resolve(&loaded.surroundings) {
+        Ok(settings) => settings,
+        Err(error) => return vec![finding("callbacks", Verdict::Wrong, error.to_string())],
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for callback in &settings.callbacks {
+        let detail = format!("type {} into VOD's console, with the key named {}", callback.endpoint.url,
+            callback.endpoint.keys.last().map_or("(none)", |key| key.name.as_str()));
+        findings.push(finding(format!("callback {}", callback.name), Verdict::Ok, detail));
+    }
+    if settings.callbacks.is_empty() {
+        findings.push(finding("callbacks", Verdict::Warning, "there is none; add [http.callbacks.NAME]"));
+    }
+    findings.extend(settings.warnings.into_iter().map(|warning| finding("callbacks", Verdict::Warning, warning)));
+    findings
+}
+
+fn finding(what: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Finding {
+    Finding { what: what.into(), verdict, detail: detail.into() }
+}
+
+fn print(finding: &Finding) {
+    let word = match finding.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Wrong => "WRONG",
+        Verdict::Unreachable => "NO ANSWER",
+    };
+    output::line(format!("{word:<10} {}: {}", finding.what, finding.detail));
+}

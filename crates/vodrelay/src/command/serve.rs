@@ -1,0 +1,99 @@
+//! `vodrelay serve`: runs the relay until it is told to stop.
+
+use std::sync::Arc;
+
+use clap::Args as ClapArgs;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use vodrelay_core::{JournalError, SinkFactory};
+use vodrelay_journal::OpenError;
+
+use crate::cli::ConfigFile;
+use crate::exit::{Code, Failure};
+use crate::logging;
+use crate::relay::{Relay, StartError};
+
+/// Arguments of `serve`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    vodrelay serve\n  \
+    vodrelay serve --config /etc/vodrelay/vodrelay.toml --log debug\n\n\
+    SIGTERM and SIGINT stop it: what is in hand is finished first. A second one stops it at once.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// What to log: error, warn, info, debug, trace, or a filter like info,vodrelay_http=debug
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
+    logging::start(&args.log);
+    let loaded = args.config.load()?;
+    let relay = Relay::start(&loaded, own_factories).await.map_err(failure_of_start)?;
+    let (http, admin) = relay.addresses();
+    let shown = |address: Option<std::net::SocketAddr>| address.map_or_else(String::new, |address| address.to_string());
+    tracing::info!(
+        http.listen = shown(http), admin.listen = shown(admin),
+        data_dir = %loaded.data_dir.display(), sinks = loaded.config.sinks.len(), "the relay is ready"
+    );
+    let shutdown = CancellationToken::new();
+    let stopping = tokio::spawn(stop_on_signal(shutdown.clone()));
+    let result = relay.run(shutdown).await;
+    stopping.abort();
+    match result {
+        Ok(()) => {
+            tracing::info!("stopped; everything accepted is in the journal");
+            Ok(())
+        }
+        Err(JournalError::Poisoned(reason)) => Err(poisoned(&reason)),
+        Err(error) => Err(Failure::new(Code::Internal, error.to_string())),
+    }
+}
+
+fn poisoned(reason: &str) -> Failure {
+    let message = format!(
+        "the journal is poisoned: {reason}\n  nothing more is accepted, and what was accepted is on disk as far as the disk \
+         kept its word\n  look at the disk (dmesg), then start again"
+    );
+    Failure::new(Code::Poisoned, message)
+}
+
+async fn stop_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return tracing::warn!("signals cannot be received; only SIGKILL stops the relay");
+    };
+    let mut either = async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
+    let first = either().await;
+    tracing::info!(signal = first, "stopping: what is in hand is finished first");
+    shutdown.cancel();
+    either().await;
+    tracing::warn!("stopped at once by a second signal");
+    std::process::exit(i32::from(Code::Internal as u8));
+}
+
+pub(crate) fn failure_of_start(error: StartError) -> Failure {
+    let code = match &error {
+        StartError::Config(_) => Code::Configuration,
+        StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => Code::Permission,
+        StartError::Listen { .. } => Code::Unreachable,
+        StartError::Journal(error) => code_of_journal(error),
+    };
+    let advice = match &error {
+        StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::AddrInUse => {
+            "\n  another process has that port: stop it, or set another address"
+        }
+        _ => "",
+    };
+    Failure::new(code, format!("{error}{advice}"))
+}
+
+fn code_of_journal(error: &OpenError) -> Code {
+    match error {
+        OpenError::HeldBy { .. } => Code::JournalHeld,
+        OpenError::NotWritable { .. } => Code::Permission,
+        OpenError::NewerSchema { .. } => Code::Configuration,
+        _ => Code::Poisoned,
+    }
+}

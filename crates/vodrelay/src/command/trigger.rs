@@ -1,0 +1,191 @@
+//! `vodrelay trigger`: a signed sample event with fresh ids, to a URL or to a callback of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use vod_event::{CallbackProof, PrivateKey};
+use vodrelay_core::Name;
+use vodrelay_core::config::SecretSource;
+
+use crate::cli::{ConfigFile, environment};
+use crate::exit::{Code, Failure};
+use crate::output;
+
+/// Arguments of `trigger`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    vodrelay trigger --callback main\n  \
+    vodrelay trigger --callback main --set Status=fail --set ErrorCode=InternalError\n  \
+    vodrelay trigger FileUploadComplete --to http://127.0.0.1:8080/vod/callback --key-env VOD_CALLBACK_KEY\n  \
+    vodrelay trigger --file event.json --callback main\n\n\
+    The signature is made for the URL that the callback is known by at VOD; with --to, for that URL, or for --sign-url.")]
+pub(crate) struct Args {
+    /// The event type
+    #[arg(default_value = "DynamicImageComplete")]
+    event_type: String,
+    /// Send to this URL
+    #[arg(long, value_name = "URL", conflicts_with = "callback")]
+    to: Option<String>,
+    /// Send to this callback of the configuration, on this machine, signed with its first key
+    #[arg(long, value_name = "NAME")]
+    callback: Option<Name>,
+    /// Only print the body
+    #[arg(long)]
+    print: bool,
+    /// Set a field of the event; with = in the name's place inside DynamicImageJobInfo write DynamicImageJobInfo.Field
+    #[arg(long = "set", value_name = "Field=value")]
+    set: Vec<String>,
+    /// Send the bytes of this file instead
+    #[arg(long, value_name = "FILE", conflicts_with = "set")]
+    file: Option<PathBuf>,
+    /// The URL that the signature is made for [default: --to]
+    #[arg(long, value_name = "URL")]
+    sign_url: Option<String>,
+    /// The environment variable that holds the key
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// The file that holds the key
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The key itself (others on this machine can see it in the list of processes)
+    #[arg(long)]
+    key: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// Where to, as whom, and signed with what.
+struct Target {
+    url: String,
+    signed_url: String,
+    key: Option<PrivateKey>,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let body = match &args.file {
+        Some(file) => std::fs::read(file)
+            .map_err(|error| Failure::new(Code::Unreadable, format!("cannot read {}: {error}", file.display())))?,
+        None => sample(&args.event_type, &args.set, Timestamp::now())?,
+    };
+    if args.print {
+        output::line(String::from_utf8_lossy(&body));
+        return Ok(());
+    }
+    let target = target(&args)?;
+    let status = send(&client(Duration::from_secs(5))?, &target, body).await?;
+    let verdict = match status {
+        200 => "200: accepted, it is on the relay's disk",
+        401 => "401: refused; the key, the signed URL or the clock is not the relay's (see its log for which)",
+        404 => "404: nothing listens at that path",
+        503 => "503: the relay could not make it durable in time",
+        _ => "not the 200 that VOD counts as success",
+    };
+    if args.json {
+        output::json(&json!({"url": target.url, "status": status, "accepted": status == 200}));
+    } else {
+        output::line(format!("{} answered {verdict}", target.url));
+    }
+    if status == 200 { Ok(()) } else { Err(Failure::new(Code::Unreachable, format!("the answer was {status}"))) }
+}
+
+/// A sample of that type with fresh ids, compact as the provider sends it.
+pub(crate) fn sample(event_type: &str, changes: &[String], now: Timestamp) -> Result<Vec<u8>, Failure> {
+    let (video, job) = (fresh_id(), fresh_id());
+    let mut event = Map::new();
+    let mut put = |key: &str, value: &str| event.insert(key.to_owned(), Value::String(value.to_owned()));
+    put("Status", "success");
+    put("VideoId", &video);
+    put("EventType", event_type);
+    put("EventTime", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let mut info = Map::new();
+    if event_type == "DynamicImageComplete" {
+        put("JobId", &job);
+        let url = format!("http://vod.example.com/{video}/image/dynamic/{}.gif", fresh_id());
+        let members = [("JobId", job.as_str()), ("Status", "success"), ("FileURL", &url), ("FileSize", "1834831"),
+            ("Fps", "25"), ("Height", "200"), ("Width", "200")];
+        info.extend(members.map(|(key, value)| (key.to_owned(), Value::String(value.to_owned()))));
+    }
+    for change in changes {
+        let (key, value) = change.split_once('=').ok_or_else(|| {
+            Failure::new(Code::Usage, format!("--set {change}: write it as Field=value"))
+        })?;
+        let value = Value::String(value.to_owned());
+        match key.strip_prefix("DynamicImageJobInfo.") {
+            Some(inner) => info.insert(inner.to_owned(), value),
+            None => event.insert(key.to_owned(), value),
+        };
+    }
+    let failed = event.get("Status").and_then(Value::as_str) == Some("fail");
+    if !info.is_empty() && !failed {
+        event.insert("DynamicImageJobInfo".to_owned(), Value::String(Value::Object(info).to_string()));
+    }
+    Ok(Value::Object(event).to_string().into_bytes())
+}
+
+fn fresh_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+fn target(args: &Args) -> Result<Target, Failure> {
+    if let Some(url) = &args.to {
+        let signed_url = args.sign_url.clone().unwrap_or_else(|| url.clone());
+        return Ok(Target { url: url.clone(), signed_url, key: key(args)? });
+    }
+    let Some(name) = &args.callback else {
+        return Err(Failure::new(Code::Usage, "say where to: --to URL or --callback NAME"));
+    };
+    let loaded = args.config.load()?;
+    let wrong = |error: vodrelay_core::config::ConfigError| Failure::new(Code::Configuration, error.to_string());
+    let settings = loaded.config.http.resolve(&loaded.surroundings).map_err(wrong)?;
+    let callback = settings.callbacks.into_iter().find(|callback| callback.name == *name);
+    let callback = callback
+        .ok_or_else(|| Failure::new(Code::Usage, format!("there is no [http.callbacks.{name}] in the configuration")))?;
+    let url = format!("http://{}{}", loaded.config.http.listen, callback.path);
+    let own_key = callback.endpoint.keys.into_iter().next().map(|named| named.key);
+    Ok(Target { url, signed_url: callback.endpoint.url, key: key(args)?.or(own_key) })
+}
+
+fn key(args: &Args) -> Result<Option<PrivateKey>, Failure> {
+    let source = match (&args.key, &args.key_env, &args.key_file) {
+        (Some(key), ..) => SecretSource::Plain(key.clone()),
+        (_, Some(name), _) => SecretSource::Env(name.clone()),
+        (.., Some(file)) => SecretSource::File(file.clone()),
+        _ => return Ok(None),
+    };
+    let surroundings = vodrelay_core::config::Surroundings { environment: environment().into(), ..Default::default() };
+    let secret = source.resolve(&surroundings).map_err(|error| Failure::new(Code::Usage, error.message))?;
+    Ok(Some(PrivateKey::new(secret.expose())))
+}
+
+/// Sends one callback as VOD does, without its retries.
+async fn send(client: &reqwest::Client, target: &Target, body: Vec<u8>) -> Result<u16, Failure> {
+    let mut request = client.post(&target.url).header("content-type", "application/json").body(body);
+    if let Some(key) = &target.key {
+        let proof = CallbackProof::make(&target.signed_url, key, Timestamp::now());
+        request = request
+            .header(CallbackProof::TIMESTAMP_HEADER, proof.timestamp.to_string())
+            .header(CallbackProof::SIGNATURE_HEADER, proof.signature_hex());
+    }
+    let answer = request.send().await.map_err(|error| {
+        Failure::new(Code::Unreachable, format!("{} does not answer: {error}; is the relay running there?", target.url))
+    })?;
+    Ok(answer.status().as_u16())
+}
+
+/// A client that behaves as VOD's does: no redirects, no proxies, a time limit.
+pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, Failure> {
+    // The first provider that is installed stays; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(timeout)
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, format!("no HTTP client could be made: {error}")))
+}

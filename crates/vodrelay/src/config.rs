@@ -1,0 +1,129 @@
+//! The configuration: defaults, then the file, then the environment. Each crate owns its part; this nests them.
+
+mod load;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use vodrelay_core::config::{ConfigError, Options, Span, Surroundings};
+use vodrelay_core::dispatcher::Settings;
+use vodrelay_core::retry::RetryPolicy;
+use vodrelay_core::routing::{Condition, Filter, OneOrMany};
+use vodrelay_core::{Name, Routes, SinkName};
+
+pub use self::load::{Loaded, from_text, load};
+
+/// The whole configuration, as `vodrelay.toml` lays it out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the journal lives. Relative paths count from the file; without it `$STATE_DIRECTORY`, else `data` beside
+    /// the file.
+    pub data_dir: Option<PathBuf>,
+    /// The callback receiver.
+    pub http: vodrelay_http::Config,
+    /// The journal.
+    pub journal: vodrelay_journal::Config,
+    /// The sinks by name.
+    pub sinks: BTreeMap<Name, SinkConfig>,
+    /// The admin listener.
+    pub admin: vodrelay_admin::Config,
+}
+
+/// One `[sinks.NAME]`: what it is, which events it gets, how it is driven.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkConfig {
+    /// The kind: `webhook`, `archive`, or what a factory of your own is called.
+    pub kind: String,
+    /// Deliveries under way at the same time; 16 by default, 4 of an archive.
+    pub concurrency: Option<usize>,
+    /// The limit around every delivery; 15s by default, 10m of an archive.
+    pub timeout: Option<Span>,
+    /// When to try again.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+    /// Event types that it gets; all where absent.
+    pub events: Option<OneOrMany>,
+    /// `success`, `fail`; all where absent.
+    pub status: Option<OneOrMany>,
+    /// Sources like `callbacks.main`; all where absent.
+    pub sources: Option<OneOrMany>,
+    /// Labels of the source, each with the values that are wanted.
+    #[serde(default)]
+    pub labels: BTreeMap<String, OneOrMany>,
+    /// Fields of the event with what they must be.
+    #[serde(default, rename = "where")]
+    pub fields: BTreeMap<String, Condition>,
+    /// Takes events that match no other sink.
+    #[serde(default)]
+    pub unmatched: bool,
+    /// What the kind wants to know.
+    #[serde(default)]
+    pub options: serde_json::Value,
+}
+
+impl SinkConfig {
+    /// How the dispatcher drives this sink.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let (concurrency, seconds) = if self.kind == "archive" { (4, 600) } else { (16, 15) };
+        Settings {
+            concurrency: self.concurrency.unwrap_or(concurrency),
+            timeout: self.timeout.unwrap_or(Span(std::time::Duration::from_secs(seconds))),
+            retry: self.retry,
+        }
+    }
+
+    /// Which events this sink gets.
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        Filter {
+            events: self.events.clone(),
+            status: self.status.clone(),
+            sources: self.sources.clone(),
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+            unmatched: self.unmatched,
+        }
+    }
+
+    /// The options, with what their secrets and paths are resolved against.
+    #[must_use]
+    pub fn options(&self, surroundings: &Surroundings) -> Options {
+        let table = if self.options.is_null() { serde_json::json!({}) } else { self.options.clone() };
+        Options::new(table, surroundings.clone())
+    }
+
+    fn check(&self, name: &SinkName) -> Result<(), ConfigError> {
+        let at = |key: &str| format!("sinks.{name}.{key}");
+        if self.concurrency == Some(0) {
+            return Err(ConfigError::new(at("concurrency"), "0 would deliver nothing; use 1 or more"));
+        }
+        if self.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
+            return Err(ConfigError::new(at("timeout"), "0 would fail every delivery; use for example 15s"));
+        }
+        let words = self.status.iter().flat_map(|status| &status.0);
+        if let Some(word) = words.into_iter().find(|word| !["success", "fail"].contains(&word.as_str())) {
+            return Err(ConfigError::new(at("status"), format!("{word:?} is no status: use \"success\", \"fail\" or both")));
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// What the fields of each sink must hold beyond their types.
+    ///
+    /// # Errors
+    /// The first key that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.sinks.iter().try_for_each(|(name, sink)| sink.check(name))
+    }
+
+    /// The filters of all sinks.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.sinks.iter().map(|(name, sink)| (name.clone(), sink.filter())).collect())
+    }
+}

@@ -1,0 +1,96 @@
+//! Finds the file, lays the environment over it, and turns both into a checked `Config`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::{Environment, File, FileFormat};
+use vodrelay_core::config::{ConfigError, Surroundings};
+
+use super::Config;
+
+/// A configuration with where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file it was read from, where there was one.
+    pub file: Option<PathBuf>,
+    /// What its secrets and relative paths are resolved against.
+    pub surroundings: Surroundings,
+    /// Where the journal lives.
+    pub data_dir: PathBuf,
+}
+
+/// Where a file is looked for when none is named.
+const PLACES: [&str; 2] = ["vodrelay.toml", "/etc/vodrelay/vodrelay.toml"];
+
+/// Loads the named file, or else the one of `$VODRELAY_CONFIG`, of this folder, of `/etc/vodrelay`, or none.
+///
+/// # Errors
+/// With the full path of the key and what is expected there.
+pub fn load(named: Option<&Path>, environment: HashMap<String, String>) -> Result<Loaded, ConfigError> {
+    let from_environment = environment.get("VODRELAY_CONFIG").map(PathBuf::from);
+    let found = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
+    let Some(file) = named.map(Path::to_path_buf).or(from_environment).or_else(found) else {
+        return from_text("", None, environment);
+    };
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| ConfigError::new(file.display().to_string(), format!("cannot be read: {error}")))?;
+    from_text(&text, Some(file), environment)
+}
+
+/// Builds the configuration from the text of a file and the environment.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_text(
+    text: &str,
+    file: Option<PathBuf>,
+    environment: HashMap<String, String>,
+) -> Result<Loaded, ConfigError> {
+    let shown = file.as_ref().map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
+    // Values stay text until a typed field converts them: guessing types here would round a 32-digit key.
+    let overlay = Environment::with_prefix("VODRELAY").prefix_separator("__").separator("__");
+    let merged = config::Config::builder()
+        .add_source(File::from_str(text, FileFormat::Toml))
+        .add_source(overlay.source(Some(environment.clone())))
+        .build()
+        .map_err(|error| ConfigError::new(&shown, error.to_string().trim().to_owned()))?;
+    let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| typed_error(&shown, &error))?;
+    config.check()?;
+    let folder = file.as_ref().and_then(|file| file.parent()).map(Path::to_path_buf).unwrap_or_default();
+    let surroundings = Surroundings { environment: Arc::new(environment), folder };
+    let data_dir = data_dir(&config, file.is_some(), &surroundings)?;
+    Ok(Loaded { config, file, surroundings, data_dir })
+}
+
+/// The current directory is never taken: a relay started elsewhere would open an empty journal and look healthy.
+fn data_dir(config: &Config, has_file: bool, surroundings: &Surroundings) -> Result<PathBuf, ConfigError> {
+    if let Some(named) = &config.data_dir {
+        return Ok(surroundings.resolve(named));
+    }
+    if let Some(state) = surroundings.environment.get("STATE_DIRECTORY") {
+        return Ok(PathBuf::from(state));
+    }
+    if has_file {
+        return Ok(surroundings.resolve(Path::new("data")));
+    }
+    let places = PLACES.join(" or ");
+    let advice = format!(
+        "there is no configuration file ({places}, or $VODRELAY_CONFIG, or --config) and no data directory: \
+         run `vodrelay init` to write a file, or set VODRELAY__DATA_DIR"
+    );
+    Err(ConfigError::new("data_dir", advice))
+}
+
+fn typed_error(shown: &str, error: &serde_path_to_error::Error<config::ConfigError>) -> ConfigError {
+    let path = error.path().to_string();
+    let path = if path == "." { shown.to_owned() } else { path };
+    let mut message = error.inner().to_string();
+    // The library ends its message with the key and the origin that we already name.
+    if let Some(end) = message.find(" for key `") {
+        message.truncate(end);
+    }
+    ConfigError::new(path, message)
+}

@@ -1,0 +1,161 @@
+//! `vodrelay demo`: the whole product on this machine. A stand-in for VOD sends signed callbacks, a service receives
+//! them, an archive keeps them, the relay stands between, and each step is told.
+
+mod cloud;
+mod service;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use vodrelay_core::{Ledger, Totals};
+
+use self::cloud::Cloud;
+use self::service::Service;
+use crate::command::serve::failure_of_start;
+use crate::exit::{Code, Failure, io_failure};
+use crate::relay::Relay;
+use crate::{logging, output};
+
+/// Arguments of `demo`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  vodrelay demo\n  vodrelay demo --once     check everything and exit")]
+pub(crate) struct Args {
+    /// Exit when everything has been shown and checked
+    #[arg(long)]
+    once: bool,
+}
+
+/// The URL that the demo pretends to have configured at VOD.
+const PUBLIC_URL: &str = "https://relay.example.com/vod/callback";
+/// The URL that the receiving service checks the signature against, as handlers have it hard-coded.
+const SERVICE_URL: &str = "https://api.example.com/vod/callback";
+/// Keys by VOD's rules; the demo's traffic never leaves this machine.
+const CLOUD_KEY: &str = "DemoCallbackKey2026";
+const SERVICE_KEY: &str = "DemoServiceKey2026";
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    logging::start("error");
+    let folder = tempfile::tempdir().map_err(|error| io_failure("no temporary folder", &error))?;
+    let service = Service::start().await.map_err(|error| io_failure("the receiving service could not listen", &error))?;
+    let relay = start_relay(folder.path(), service.address()).await?;
+    let (Some(http), Some(admin)) = relay.addresses() else {
+        return Err(Failure::new(Code::Internal, "the relay has no address"));
+    };
+    let (ledger, shutdown) = (relay.ledger(), CancellationToken::new());
+    let running = tokio::spawn(relay.run(shutdown.clone()));
+
+    say("Three things run on this machine now:");
+    say(format!("  the relay             http://{http}/vod/callback, its journal in {}", folder.path().display()));
+    say(format!("  a service that wants  http://{}/vod/callback, as a handler of yours would be", service.address()));
+    say("  the events");
+    say(format!("  an archive            {}\n", folder.path().join("archive").display()));
+
+    let cloud = Cloud::new(format!("http://{http}/vod/callback"))?;
+    let expected = play(&cloud).await?;
+    let totals = wait_until_delivered(&service, ledger.as_ref(), expected.len()).await?;
+    let archived = archived(&folder.path().join("archive"));
+    report(&totals, &service, archived);
+    let verdict = verify(&totals, &service, archived, &expected);
+
+    if verdict.is_ok() && !args.once {
+        say(format!("\nThe relay goes on until you press Ctrl-C. Look at http://{admin}/metrics, or send an event of your own:"));
+        say(format!("  vodrelay trigger --to http://{http}/vod/callback --sign-url {PUBLIC_URL} --key {CLOUD_KEY}"));
+        let _ = tokio::signal::ctrl_c().await;
+    }
+    shutdown.cancel();
+    let _ = running.await;
+    verdict
+}
+
+/// The demo's configuration is a file like yours, so that it shows nothing that a user could not have.
+async fn start_relay(folder: &Path, service: std::net::SocketAddr) -> Result<Relay, Failure> {
+    let text = include_str!("demo/vodrelay.toml").replace("{SERVICE}", &service.to_string());
+    let file = folder.join("vodrelay.toml");
+    std::fs::write(&file, &text).map_err(|error| io_failure("the demo's configuration could not be written", &error))?;
+    let loaded = crate::config::from_text(&text, Some(file), HashMap::new())
+        .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    Relay::start(&loaded, Vec::new()).await.map_err(failure_of_start)
+}
+
+/// Sends each callback, tells what it is and what came back; returns the bodies that must arrive.
+async fn play(cloud: &Cloud) -> Result<Vec<Vec<u8>>, Failure> {
+    let (string, object, failed, forged) = (cloud::info_as_string(), cloud::info_as_object(), cloud::failed(), cloud::forged());
+    let steps: [(&str, &[u8], &str, u16, &str); 5] = [
+        ("VOD reports an animated image; its details are JSON inside a string, as older pages document it", &string, CLOUD_KEY, 200,
+            "200 only after the event was synced to disk"),
+        ("another image; its details are a plain object, as newer pages document it", &object, CLOUD_KEY, 200,
+            "200, both forms read the same"),
+        ("a job that failed, so without an image", &failed, CLOUD_KEY, 200,
+            "200, a failure is an event like any other"),
+        ("the first one once more, as VOD sends it when it missed our answer", &string, CLOUD_KEY, 200,
+            "200, and merged: the service will not see it twice"),
+        ("a forged callback, signed with a key that is not ours", &forged, "SomebodyElse2026", 401,
+            "401, kept apart for you to look at, delivered to nobody"),
+    ];
+    for (number, (what, body, key, expected, told)) in steps.into_iter().enumerate() {
+        say(format!("{}. {what}", number + 1));
+        let status = cloud.send(body, key).await?;
+        if status != expected {
+            return Err(Failure::new(Code::Internal, format!("the relay answered {status}, and {expected} was expected")));
+        }
+        say(format!("   -> {told}"));
+    }
+    Ok(vec![string, object, failed])
+}
+
+async fn wait_until_delivered(service: &Service, ledger: &dyn Ledger, events: usize) -> Result<Totals, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let failed = |error: vodrelay_core::JournalError| Failure::new(Code::Internal, error.to_string());
+        let backlogs = ledger.backlogs().await.map_err(failed)?;
+        let totals = ledger.totals().await.map_err(failed)?;
+        let settled = backlogs.len() == 2 && backlogs.iter().all(|backlog| backlog.pending == 0);
+        if settled && service.received().len() >= events && totals.refusals > 0 {
+            return Ok(totals);
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(Code::Internal, format!("not everything was delivered in time: {backlogs:?}, {totals:?}")));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn report(totals: &Totals, service: &Service, archived: usize) {
+    say("\nWhat came of it:");
+    say(format!("  accepted   {} events, each on disk before VOD was told 200", totals.events));
+    say(format!("  merged     {} repeat", totals.duplicates));
+    say(format!("  refused    {} forgery", totals.refusals));
+    say(format!("  delivered  {} to the service, byte for byte, signed anew for its own URL and key", service.received().len()));
+    say(format!("  archived   {archived} records"));
+}
+
+/// The demo is a check as well: what it tells is compared with what happened.
+fn verify(totals: &Totals, service: &Service, archived: usize, expected: &[Vec<u8>]) -> Result<(), Failure> {
+    let wrong = |what: String| Err(Failure::new(Code::Internal, what));
+    let received = service.received();
+    if !expected.iter().all(|body| received.contains(body)) || received.len() != expected.len() {
+        return wrong("the service did not receive the bytes that were sent".to_owned());
+    }
+    if service.refused() > 0 {
+        return wrong(format!("the service refused {} signatures", service.refused()));
+    }
+    if (totals.events, totals.duplicates, totals.refusals, archived) != (3, 1, 1, 3) {
+        return wrong(format!("the counts are not those of what was sent: {totals:?}, {archived} archived"));
+    }
+    say("\nEvery event arrived whole and unaltered.");
+    Ok(())
+}
+
+fn archived(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let count = |path: &Path| if path.is_dir() { archived(path) } else { usize::from(path.extension().is_some_and(|end| end == "json")) };
+    entries.map(|entry| count(&entry.path())).sum()
+}
+
+fn say(text: impl AsRef<str>) {
+    output::line(text);
+}

@@ -1,0 +1,203 @@
+//! The whole relay, composed: the journal is opened, sinks are built, and every part runs until it is told to stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use vodrelay_admin::AdminState;
+use vodrelay_core::config::{ConfigError, Surroundings};
+use vodrelay_core::{
+    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkFactory, SystemClock,
+};
+use vodrelay_http::Receiver;
+use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
+
+use crate::config::{Config, Loaded};
+
+/// How long deliveries under way may take to end when the relay stops.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A relay that has everything it needs: listeners bound, journal open, sinks built.
+#[derive(Debug)]
+pub struct Relay {
+    journal: SqliteJournal,
+    refusals: RefusalKeeper,
+    dispatchers: Vec<Dispatcher>,
+    receiver: Arc<Receiver>,
+    admin: AdminState,
+    http_listener: TcpListener,
+    admin_listener: TcpListener,
+}
+
+/// Why a relay could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("the configuration is wrong\n  {0}")]
+    Config(#[from] ConfigError),
+    /// The journal could not be opened.
+    #[error("{0}")]
+    Journal(#[from] OpenError),
+    /// An address could not be bound.
+    #[error("cannot listen on {address} ({key}): {error}")]
+    Listen {
+        /// The key that names the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// Builds every configured sink.
+///
+/// # Errors
+/// With the path of the first key that is wrong.
+pub fn build_sinks(
+    config: &Config,
+    surroundings: &Surroundings,
+    factories: &[Arc<dyn SinkFactory>],
+) -> Result<BTreeMap<Name, Arc<dyn Sink>>, ConfigError> {
+    let build = |(name, sink): (&Name, &crate::config::SinkConfig)| {
+        let at = format!("sinks.{name}");
+        let factory = factories.iter().find(|factory| factory.kind() == sink.kind).ok_or_else(|| {
+            let known: Vec<&str> = factories.iter().map(|factory| factory.kind()).collect();
+            let message = format!("{:?} is no kind of sink; there are: {}", sink.kind, known.join(", "));
+            ConfigError::new(format!("{at}.kind"), message)
+        })?;
+        let built = factory.build(name.clone(), sink.options(surroundings));
+        Ok((name.clone(), built.map_err(|error| error.within(&format!("{at}.options")))?))
+    };
+    config.sinks.iter().map(build).collect()
+}
+
+/// The built-in kinds of sinks, and these.
+#[must_use]
+pub fn factories(own: Vec<Arc<dyn SinkFactory>>) -> Vec<Arc<dyn SinkFactory>> {
+    let mut all = own;
+    all.extend(vodrelay_sinks::factories(Arc::new(SystemClock)));
+    all
+}
+
+impl Relay {
+    /// Checks the configuration, binds the listeners, opens the journal, builds the sinks.
+    ///
+    /// # Errors
+    /// With what is wrong and what to do; nothing runs then.
+    pub async fn start(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<Self, StartError> {
+        let Loaded { config, surroundings, data_dir, .. } = loaded;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = vodrelay_admin::Metrics::install();
+        let sinks = build_sinks(config, surroundings, &factories(own_factories))?;
+        let settings = config.http.resolve(surroundings)?;
+        let admin_settings = config.admin.resolve(surroundings)?;
+        let http_listener = bind("http.listen", config.http.listen).await?;
+        let admin_listener = bind("admin.listen", config.admin.listen).await?;
+
+        let bounds = RefusedBounds { keep_bytes: config.http.refused.keep.0, max_age: config.http.refused.max_age.0 };
+        let journal = SqliteJournal::open(data_dir, &config.journal, bounds, Arc::clone(&clock))?;
+        let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::new(config.routes()));
+        let dispatcher = |(name, sink)| {
+            let settings = config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
+            Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
+        };
+        warn_of(&settings.warnings, config);
+        Ok(Self {
+            refusals,
+            dispatchers: sinks.into_iter().map(dispatcher).collect(),
+            receiver: Receiver::new(settings, intake, Arc::clone(&clock)),
+            admin: AdminState::new(Arc::new(journal.clone()), admin_settings, metrics, clock),
+            journal,
+            http_listener,
+            admin_listener,
+        })
+    }
+
+    /// The addresses that were bound: the callback receiver's, the admin listener's.
+    #[must_use]
+    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        (self.http_listener.local_addr().ok(), self.admin_listener.local_addr().ok())
+    }
+
+    /// The journal's side for people.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(self.journal.clone())
+    }
+
+    /// Runs until the token is cancelled: then the receiver finishes what is in hand, the dispatchers get some time,
+    /// and the journal is closed last.
+    ///
+    /// # Errors
+    /// If the journal was poisoned: nothing more is accepted, and the process is to exit at once.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), JournalError> {
+        let Self { journal, refusals, dispatchers, receiver, admin, http_listener, admin_listener } = self;
+        let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
+        let poisoned = journal.poisoned();
+        let stop_admin = CancellationToken::new();
+
+        let mut parts: JoinSet<Result<(), JournalError>> = JoinSet::new();
+        for dispatcher in dispatchers {
+            parts.spawn(dispatcher.run(shutdown.clone(), GRACE));
+        }
+        let stop_receiver = shutdown.clone();
+        parts.spawn(async move {
+            let served = vodrelay_http::serve(http_listener, receiver, stop_receiver).await;
+            served.map_err(|error| JournalError::Failed(format!("the callback receiver stopped: {error}")))
+        });
+        let keeping = tokio::spawn(refusals.run(ledger));
+        let admin = tokio::spawn(vodrelay_admin::serve(admin_listener, admin.draining_with(&shutdown), stop_admin.clone()));
+
+        let result = tokio::select! {
+            reason = poisoning(poisoned) => Err(JournalError::Poisoned(reason)),
+            result = finish(&mut parts) => result,
+        };
+        if let Err(JournalError::Poisoned(_)) = result {
+            return result;
+        }
+        let _ = keeping.await;
+        stop_admin.cancel();
+        let _ = admin.await;
+        journal.close().await;
+        result
+    }
+}
+
+/// Waits for every part; the first that fails stops the wait.
+async fn finish(parts: &mut JoinSet<Result<(), JournalError>>) -> Result<(), JournalError> {
+    while let Some(part) = parts.join_next().await {
+        part.unwrap_or_else(|panic| Err(JournalError::Failed(format!("a part of the relay broke: {panic}"))))?;
+    }
+    Ok(())
+}
+
+async fn poisoning(mut poisoned: watch::Receiver<Option<String>>) -> String {
+    match poisoned.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        Err(_closed) => std::future::pending().await,
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { key, address, error })
+}
+
+fn warn_of(warnings: &[String], config: &Config) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.http.callbacks.is_empty() {
+        tracing::warn!("no [http.callbacks.NAME] is configured, so no callback can be received");
+    }
+    if config.sinks.is_empty() {
+        tracing::warn!("no [sinks.NAME] is configured, so every event is kept as unrouted");
+    }
+}

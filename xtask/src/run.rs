@@ -1,0 +1,23 @@
+//! Runs other programs from the root of the workspace.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Runs cargo with these words, and these variables besides its environment.
+pub(crate) fn cargo(words: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(words).envs(variables.iter().copied()).current_dir(root());
+    let status = command.status().map_err(|error| format!("cargo could not be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed ({status})", words.join(" "))) }
+}
+
+/// Whether a cargo subcommand is installed.
+pub(crate) fn has_cargo_command(name: &str) -> bool {
+    let version = Command::new(env!("CARGO")).args([name, "--version"]).current_dir(root()).output();
+    version.is_ok_and(|output| output.status.success())
+}

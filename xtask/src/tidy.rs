@@ -1,0 +1,135 @@
+//! `cargo xtask tidy`: what no compiler checks. Layering, module headers, fixtures, the crate list in the documents.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+use crate::run::root;
+
+/// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
+const LAYERS: [(&str, u8); 7] = [
+    ("vod-event", 0),
+    ("vodrelay-core", 1),
+    ("vodrelay-http", 2),
+    ("vodrelay-journal", 2),
+    ("vodrelay-sinks", 2),
+    ("vodrelay-admin", 2),
+    ("vodrelay", 3),
+];
+
+/// Runs every check and lists all that is wrong.
+pub(crate) fn tidy() -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let metadata = metadata()?;
+    layering(&metadata, &mut wrong);
+    module_headers(&mut wrong);
+    fixtures_are_used(&mut wrong);
+    crate_lists(&mut wrong);
+    if wrong.is_empty() {
+        println!("tidy: nothing to say");
+        return Ok(());
+    }
+    Err(format!("{} things to tidy:\n  {}", wrong.len(), wrong.join("\n  ")))
+}
+
+/// The crates of these layers.
+pub(crate) fn crates_of_layers(layers: &[u8]) -> Result<Vec<String>, String> {
+    let known: BTreeMap<&str, u8> = LAYERS.into();
+    let packages =
+        metadata()?.workspace_packages().iter().map(|package| package.name.to_string()).collect::<Vec<_>>();
+    let of_layers = packages
+        .into_iter()
+        .filter(|name| known.get(name.as_str()).is_some_and(|layer| layers.contains(layer)));
+    Ok(of_layers.collect())
+}
+
+fn metadata() -> Result<Metadata, String> {
+    let manifest = root().join("Cargo.toml");
+    MetadataCommand::new()
+        .manifest_path(manifest)
+        .no_deps()
+        .exec()
+        .map_err(|error| format!("cargo metadata: {error}"))
+}
+
+fn layering(metadata: &Metadata, wrong: &mut Vec<String>) {
+    let layers: BTreeMap<&str, u8> = LAYERS.into();
+    for package in metadata.workspace_packages().iter().filter(|package| package.name.as_str() != "xtask") {
+        let Some(layer) = layers.get(package.name.as_str()) else {
+            wrong.push(format!("{} has no layer: add it to LAYERS in xtask/src/tidy.rs", package.name));
+            continue;
+        };
+        let normal =
+            package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        for dependency in normal {
+            if layers.get(dependency.name.as_str()).is_some_and(|below| below >= layer) {
+                wrong
+                    .push(format!("{} (layer {layer}) must not depend on {}", package.name, dependency.name));
+            }
+        }
+    }
+}
+
+fn module_headers(wrong: &mut Vec<String>) {
+    for path in files(&root(), &|path| path.extension().is_some_and(|extension| extension == "rs")) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        if !text.starts_with("//!") && !text.starts_with("#![doc = include_str!") {
+            wrong.push(format!("{} does not open with a `//!` line that says what it is for", shown(&path)));
+        }
+        if text.lines().any(|line| line.ends_with([' ', '\t'])) {
+            wrong.push(format!("{} has blanks at the end of a line", shown(&path)));
+        }
+    }
+}
+
+/// A fixture counts as used when a test names it, its folder, or a folder above that.
+fn fixtures_are_used(wrong: &mut Vec<String>) {
+    let is_rust = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+    let sources: String =
+        files(&root(), &is_rust).iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let fixtures = root().join("fixtures");
+    for path in files(&fixtures, &|path| path.file_name().is_some_and(|name| name != "README.md")) {
+        let relative = path.strip_prefix(root()).unwrap_or(&path);
+        let mut above = relative.ancestors().filter(|folder| folder.components().count() >= 2);
+        if !above.any(|folder| sources.contains(&folder.display().to_string())) {
+            wrong.push(format!("{} is used by no test", relative.display()));
+        }
+    }
+}
+
+/// Each document with a crate table lists each crate, and no other.
+fn crate_lists(wrong: &mut Vec<String>) {
+    for document in ["README.md", "docs/ARCHITECTURE.md"] {
+        let Ok(text) = fs::read_to_string(root().join(document)) else {
+            wrong.push(format!("{document} is missing"));
+            continue;
+        };
+        for (name, _) in LAYERS {
+            if !text.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{name}`"))) {
+                wrong.push(format!("{document} does not list the crate {name} in a table"));
+            }
+        }
+    }
+}
+
+fn files(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    for path in entries.map(|entry| entry.path()) {
+        let skipped =
+            path.file_name().is_some_and(|name| name == "target" || name == "node_modules" || name == ".git");
+        if path.is_dir() && !skipped {
+            found.extend(files(&path, wanted));
+        } else if path.is_file() && wanted(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
