@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use crate::run::{cargo, has_cargo_command};
-use crate::{alone, tidy};
+use crate::{alone, interop, tidy};
 
 /// Runs every section and says how long each took.
 pub(crate) fn ci() -> Result<(), String> {
-    let sections: [(&str, fn() -> Result<(), String>); 7] = [
+    let sections: [(&str, fn() -> Result<(), String>); 8] = [
         ("format", || cargo(&["fmt", "--all", "--check"], &[])),
         ("tidy", tidy::tidy),
         ("clippy", || {
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
         }),
         ("test", || cargo(&["test", "--workspace", "--locked"], &[("RUN_SLOW_TESTS", "1")])),
+        ("interop", interop::interop),
         ("docs", || {
             cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])
         }),

@@ -3,6 +3,7 @@
 
 mod alone;
 mod ci;
+mod interop;
 mod run;
 mod tidy;
 
@@ -13,6 +14,8 @@ usage: cargo xtask COMMAND
 
   ci       everything that a change must pass: format, clippy, tests with the slow ones, docs, tidy, alone, deny
   tidy     layering, module headers, fixtures all used, crate list in the documents true
+  interop  receivers made of published libraries take what the relay sends
+  torture  kill -9 under load, at length: nothing acknowledged may be missing
   alone    check each crate of layers 0 and 1 by itself
 ";
 
@@ -22,6 +25,8 @@ fn main() -> ExitCode {
         "ci" => ci::ci(),
         "tidy" => tidy::tidy(),
         "alone" => alone::alone(),
+        "interop" => interop::interop(),
+        "torture" => torture(),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(64);
@@ -34,4 +39,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The kill test of `ci`, on a release build and at full length.
+fn torture() -> Result<(), String> {
+    let variables = [("RUN_SLOW_TESTS", "1"), ("TORTURE_EVENTS", "20000"), ("TORTURE_KILLS", "3")];
+    run::cargo(
+        &["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", "kill", "--", "--nocapture"],
+        &variables,
+    )
 }

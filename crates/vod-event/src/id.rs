@@ -138,7 +138,8 @@ mod tests {
     fn other_texts_are_not_ids() {
         let good = EventId::of_raw(b"").to_string();
         let longer = format!("{good}0");
-        for text in ["", "evt_1", &good.to_uppercase(), &good[1..], &longer, &good.replace("evt_1", "evt_2")] {
+        for text in ["", "evt_1", &good.to_uppercase(), &good[1..], &longer, &good.replace("evt_1", "evt_2")]
+        {
             assert_eq!(text.parse::<EventId>(), Err(NotAnEventId), "{text}");
         }
     }

@@ -15,8 +15,8 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-pub use parser::parse;
 pub(crate) use parser::is_number;
+pub use parser::parse;
 pub(crate) use write::write;
 
 /// How deep arrays and objects may nest.
@@ -43,7 +43,7 @@ pub enum Value<'a> {
     /// A string, unescaped.
     String(Cow<'a, str>),
     /// An array.
-    Array(Vec<Value<'a>>),
+    Array(Vec<Self>),
     /// An object.
     Object(Object<'a>),
 }

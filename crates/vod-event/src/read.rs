@@ -2,16 +2,21 @@
 //! [`read`]. What is odd becomes a doubt on the event; what cannot be read at all is [`Unreadable`].
 
 mod catalogue;
+mod content;
 mod embedded;
 mod field;
 mod image;
 mod interpret;
+mod members;
 mod unreadable;
 
-use crate::event::{Doubt, Event};
-use crate::id::{Canonical, EventId};
-use crate::json::{self, Object, Oddity, OddityKind, Value};
+use std::fmt;
 
+use crate::event::Event;
+use crate::id::{Canonical, EventId};
+use crate::json::{self, Object, OddityKind, Value};
+
+use content::with_content;
 pub(crate) use embedded::Embedded;
 pub use unreadable::{Unreadable, UnreadableKind};
 
@@ -23,20 +28,70 @@ pub fn read(body: &[u8]) -> Result<Reading<'_>, Unreadable> {
     let text = utf8(body)?;
     let document = json::parse(text)?;
     let Value::Object(root) = document.value else {
-        return Err(Unreadable::of(UnreadableKind::NotAnObject, "the top level is not an object"));
+        return Err(Unreadable::new(UnreadableKind::NotAnObject, "the top level is not an object"));
     };
-    let mut oddities = document.oddities;
-    let wrapping = Wrapping::of(&root)?;
-    let event = match &wrapping {
-        Wrapping::None => interpret::event(&root, None, &oddities)?,
-        Wrapping::Object => interpret::event(wrapping.object_in(&root), Some(&root), &oddities)?,
-        Wrapping::Text(embedded) => {
-            let inner = embedded.parse()?;
-            oddities.extend(inner.oddities_under("MessageBody"));
-            interpret::event(inner.object(), Some(&root), &oddities)?
+    let event = with_content(&root, |content| interpret::event(content, &document.oddities))??;
+    let is_lossy = document.oddities.iter().any(|oddity| oddity.kind == OddityKind::LoneSurrogate);
+    Ok(Reading { body, root, is_lossy, event })
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(body).map_err(|error| {
+        let what = format!("not UTF-8 at byte {}", error.valid_up_to());
+        Unreadable::new(UnreadableKind::NotUtf8, what)
+    })
+}
+
+/// A body that was read: the event, and what can be asked about the body beyond it.
+pub struct Reading<'a> {
+    body: &'a [u8],
+    root: Object<'a>,
+    /// Whether the body itself has an escape whose meaning is lost.
+    is_lossy: bool,
+    event: Event,
+}
+
+impl Reading<'_> {
+    /// Which event it is. Computed at each call.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        let canonical = with_content(&self.root, |content| {
+            let is_lossy = self.is_lossy || content.is_lossy();
+            if is_lossy { None } else { Canonical::of(content.object, content.envelope, self.body.len()) }
+        });
+        match canonical {
+            Ok(Some(canonical)) => EventId::of_raw(canonical.as_bytes()),
+            _ => EventId::of_raw(self.body),
         }
-    };
-    let is_lossy = oddities.iter().any(|oddity| oddity.kind == OddityKind::LoneSurrogate);
-    let wrapping = wrapping.into_owned();
-    Ok(Reading { body, root, wrapping, is_lossy, event })
+    }
+
+    /// What the body says.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// What the body says, to keep.
+    #[must_use]
+    pub fn into_event(self) -> Event {
+        self.event
+    }
+
+    /// The texts that a member has, by the provider's names: `VideoId`, `DynamicImageJobInfo.Width`, `Extend.env`.
+    ///
+    /// A dot leads into an object, also into one that stands as JSON text in a string (four such strings deep), and
+    /// into each element of an array. A string has its own text, a number or boolean that of its token, an array
+    /// those of its elements; an object is there, but has none. What is absent or null is nothing. In an envelope
+    /// the names are those of its content first, then its own.
+    #[must_use]
+    pub fn field(&self, path: &str) -> Option<Vec<String>> {
+        let within = with_content(&self.root, |content| field::texts(content.object, path));
+        within.ok().flatten().or_else(|| field::texts(&self.root, path))
+    }
+}
+
+impl fmt::Debug for Reading<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("event", &self.event).finish_non_exhaustive()
+    }
 }

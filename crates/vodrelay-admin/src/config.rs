@@ -41,7 +41,10 @@ impl Config {
             None => None,
         };
         if token.is_none() && !self.listen.ip().to_canonical().is_loopback() {
-            let message = format!("{} can be reached from other machines: set admin.token, or listen on 127.0.0.1", self.listen);
+            let message = format!(
+                "{} can be reached from other machines: set admin.token, or listen on 127.0.0.1",
+                self.listen
+            );
             return Err(ConfigError::new("admin.listen", message));
         }
         Ok(Settings { listen: self.listen, token })

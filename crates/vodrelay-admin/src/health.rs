@@ -22,7 +22,8 @@ pub(crate) async fn readyz(State(state): State<Shared>, RawQuery(query): RawQuer
     };
     let ready = journal.is_ok() && running.is_ok();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    if !query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose="))) {
+    if !query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")))
+    {
         return (status, if ready { "ok\n" } else { "not ready\n" }.to_owned());
     }
     let mut text = String::new();

@@ -38,7 +38,8 @@ impl Metrics {
     /// If a recorder is installed already.
     pub fn install() -> Result<Self, InstallError> {
         let metrics = Self::detached()?;
-        metrics::set_global_recorder(Arc::clone(&metrics.recorder)).map_err(|error| InstallError(error.to_string()))?;
+        metrics::set_global_recorder(Arc::clone(&metrics.recorder))
+            .map_err(|error| InstallError(error.to_string()))?;
         Ok(metrics)
     }
 
@@ -82,7 +83,8 @@ impl Metrics {
             set_backlog(gone, 0, 0, 0.0);
         }
         for backlog in backlogs {
-            let age = backlog.oldest_pending_at.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0));
+            let age =
+                backlog.oldest_pending_at.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0));
             set_backlog(&backlog.sink, backlog.pending, backlog.dead_letters, age);
             known.insert(backlog.sink.clone());
         }
@@ -107,8 +109,14 @@ fn describe() {
     gauge!("vodrelay_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     metrics::describe_gauge!("vodrelay_build_info", "Which vodrelay this is; always 1.");
     metrics::describe_gauge!("vodrelay_sink_pending", "Deliveries that are neither done nor given up.");
-    metrics::describe_gauge!("vodrelay_dead_letters", "Deliveries given up, until somebody replays or purges them.");
-    metrics::describe_gauge!("vodrelay_sink_oldest_pending_seconds", "For how long the oldest pending delivery has waited.");
+    metrics::describe_gauge!(
+        "vodrelay_dead_letters",
+        "Deliveries given up, until somebody replays or purges them."
+    );
+    metrics::describe_gauge!(
+        "vodrelay_sink_oldest_pending_seconds",
+        "For how long the oldest pending delivery has waited."
+    );
     metrics::describe_gauge!("vodrelay_journal_events", "Events that the journal holds.");
     metrics::describe_gauge!("vodrelay_unrouted_events", "Events held that matched no sink.");
     metrics::describe_gauge!("vodrelay_unreadable_events", "Events held whose body cannot be read.");
@@ -116,6 +124,12 @@ fn describe() {
     metrics::describe_counter!("vodrelay_events_received_total", "Requests and messages, by how they ended.");
     metrics::describe_counter!("vodrelay_auth_failures_total", "Requests refused for their proof, by cause.");
     metrics::describe_counter!("vodrelay_duplicates_total", "Events that were there already.");
-    metrics::describe_counter!("vodrelay_ack_over_3s_total", "Answers that took three seconds or more of the provider's five.");
-    metrics::describe_histogram!("vodrelay_ack_duration_seconds", "From the first byte of a callback to its 200.");
+    metrics::describe_counter!(
+        "vodrelay_ack_over_3s_total",
+        "Answers that took three seconds or more of the provider's five."
+    );
+    metrics::describe_histogram!(
+        "vodrelay_ack_duration_seconds",
+        "From the first byte of a callback to its 200."
+    );
 }

@@ -58,7 +58,8 @@ pub fn router(state: AdminState) -> Router {
 /// If the listener is beyond use.
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) -> io::Result<()> {
     let metrics = state.metrics.clone();
-    let serving = axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving =
+        axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
         served = async { serving.await } => served,
         () = keep_tidy(&metrics) => Ok(()),

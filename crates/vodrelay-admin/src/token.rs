@@ -15,7 +15,10 @@ pub(crate) async fn require(State(state): State<Shared>, request: Request, next:
     if knows(request.headers(), token.expose()) {
         return next.run(request).await;
     }
-    let answer = problem(StatusCode::UNAUTHORIZED, "the admin token is missing or wrong: send Authorization: Bearer TOKEN");
+    let answer = problem(
+        StatusCode::UNAUTHORIZED,
+        "the admin token is missing or wrong: send Authorization: Bearer TOKEN",
+    );
     ([(WWW_AUTHENTICATE, "Bearer")], answer).into_response()
 }
 

@@ -56,8 +56,11 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not an address or a network: write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32");
-        let (address, length) = text.trim().split_once('/').map_or((text.trim(), None), |(a, l)| (a, Some(l)));
+        let wrong = || {
+            format!("{text:?} is not an address or a network: write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32")
+        };
+        let (address, length) =
+            text.trim().split_once('/').map_or((text.trim(), None), |(a, l)| (a, Some(l)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {

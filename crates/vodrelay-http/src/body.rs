@@ -82,7 +82,9 @@ mod tests {
     #[tokio::test]
     async fn pieces_become_one() {
         let check = async |pieces: &[&'static str], limit: usize, expect: &str, end: End| {
-            let frames = pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))));
+            let frames = pieces
+                .iter()
+                .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))));
             let frames: Vec<_> = frames.collect();
             let got = read(StreamBody::new(iter(frames)), limit, Instant::now() + crate::pace::BUDGET).await;
             assert_eq!(got, (Bytes::copy_from_slice(expect.as_bytes()), end));

@@ -109,9 +109,8 @@ impl Config {
     /// With the full path of the first thing that is wrong.
     pub fn resolve(&self, surroundings: &Surroundings) -> Result<Settings, ConfigError> {
         check_path("http.health_path", &self.health_path)?;
-        let body_limit = match usize::try_from(self.body_limit.0) {
-            Ok(limit @ 1..=MOST_BODY) => limit,
-            _ => return Err(ConfigError::new("http.body_limit", "must be between 1B and 64MiB")),
+        let Ok(body_limit @ 1..=MOST_BODY) = usize::try_from(self.body_limit.0) else {
+            return Err(ConfigError::new("http.body_limit", "must be between 1B and 64MiB"));
         };
         let mut settings = Settings {
             body_limit,
@@ -133,20 +132,27 @@ impl Config {
 const MOST_BODY: usize = 64 << 20;
 
 impl CallbackConfig {
-    fn resolve(&self, name: &Name, around: &Surroundings, warnings: &mut Vec<String>) -> Result<Callback, ConfigError> {
+    fn resolve(
+        &self,
+        name: &Name,
+        around: &Surroundings,
+        warnings: &mut Vec<String>,
+    ) -> Result<Callback, ConfigError> {
         let at = |key: &str| format!("http.callbacks.{name}.{key}");
         let public_path = check_public_url(&at("public_url"), &self.public_url, warnings)?;
         let path = self.path.clone().unwrap_or(public_path);
         check_path(&at("path"), &path)?;
         if self.keys.is_empty() && !self.allow_unsigned {
-            let message = "is empty: give the key that is set at VOD, or set allow_unsigned = true to admit everybody";
+            let message =
+                "is empty: give the key that is set at VOD, or set allow_unsigned = true to admit everybody";
             return Err(ConfigError::new(at("keys"), message));
         }
         if self.allow_unsigned {
             warnings.push(allow_unsigned_warning(name, !self.keys.is_empty()));
         }
         let keys = self.keys.iter().enumerate();
-        let keys = keys.map(|(index, key)| key.resolve(index, &at(&format!("keys[{index}]")), around, warnings));
+        let keys =
+            keys.map(|(index, key)| key.resolve(index, &at(&format!("keys[{index}]")), around, warnings));
         Ok(Callback {
             name: name.clone(),
             source: SourceName::callback(name),
@@ -160,7 +166,13 @@ impl CallbackConfig {
 }
 
 impl KeyConfig {
-    fn resolve(&self, index: usize, at: &str, around: &Surroundings, warnings: &mut Vec<String>) -> Result<NamedKey, ConfigError> {
+    fn resolve(
+        &self,
+        index: usize,
+        at: &str,
+        around: &Surroundings,
+        warnings: &mut Vec<String>,
+    ) -> Result<NamedKey, ConfigError> {
         let secret = self.secret.resolve(around).map_err(|error| error.within(at))?;
         let key = PrivateKey::new(secret.expose());
         if let Some(violation) = key.rule_violation() {
@@ -172,17 +184,22 @@ impl KeyConfig {
 }
 
 fn allow_unsigned_warning(name: &Name, has_keys: bool) -> String {
-    let proofs = if has_keys { "a wrong proof is still refused" } else { "and no key is set, so proofs are ignored" };
+    let proofs =
+        if has_keys { "a wrong proof is still refused" } else { "and no key is set, so proofs are ignored" };
     format!("http.callbacks.{name}.allow_unsigned: whoever knows the URL can send events; {proofs}")
 }
 
 /// Answers the path of the URL.
 fn check_public_url(at: &str, url: &str, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
     let wrong = |what: &str| {
-        let message = format!("{what}: write the URL as it is configured at VOD, like https://relay.example.com/vod/callback");
+        let message = format!(
+            "{what}: write the URL as it is configured at VOD, like https://relay.example.com/vod/callback"
+        );
         ConfigError::new(at, message)
     };
-    let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(&format!("{url:?} is not a URL ({error})")))?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| wrong(&format!("{url:?} is not a URL ({error})")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
         return Err(wrong(&format!("{url:?} is not an http or https URL")));
     }
@@ -218,7 +235,8 @@ impl<'de> Deserialize<'de> for KeyConfig {
 
 struct KeyVisitor;
 
-const KEY_FORMS: &str = r#"a key: a string, { env = "NAME" } or { file = "path" }, and name = "…" beside it if you like"#;
+const KEY_FORMS: &str =
+    r#"a key: a string, { env = "NAME" } or { file = "path" }, and name = "…" beside it if you like"#;
 
 // By hand, because an untagged enum says only that nothing matched.
 impl<'de> Visitor<'de> for KeyVisitor {

@@ -22,6 +22,8 @@ pub(crate) enum Hint {
     Journal,
     /// The time ran out on our side.
     Busy,
+    /// A body above the limit.
+    TooLarge,
     /// A proof that cannot be judged, since no key is set.
     Ignored,
 }
@@ -90,7 +92,9 @@ mod tests {
     #[test]
     fn near_paths_are_found_and_far_ones_are_not() {
         let paths = ["/vod/callback", "/other"];
-        let check = |asked: &str, expect: Option<&str>| assert_eq!(nearest(asked, paths.into_iter()), expect, "{asked}");
+        let check = |asked: &str, expect: Option<&str>| {
+            assert_eq!(nearest(asked, paths.into_iter()), expect, "{asked}")
+        };
         check("/vod/calback", Some("/vod/callback"));
         check("/vod/callback/", Some("/vod/callback"));
         check("/wp-login.php", None);

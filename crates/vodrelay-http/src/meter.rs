@@ -69,7 +69,8 @@ impl std::fmt::Debug for Meter {
 impl Meter {
     /// Looks the handles up in the recorder that is installed by now.
     pub(crate) fn new() -> Self {
-        let failures = |cause: RefusalCause| counter!("vodrelay_auth_failures_total", "reason" => cause.as_str());
+        let failures =
+            |cause: RefusalCause| counter!("vodrelay_auth_failures_total", "reason" => cause.as_str());
         Self {
             received: Answer::ALL.map(|answer| received("none", answer)),
             new: [const { OnceLock::new() }; EVENT_TYPES.len()],

@@ -8,9 +8,9 @@ use vodrelay_core::RefusalCause;
 use crate::receiver::Callback;
 
 /// The header with the moment of signing.
-pub(crate) const TIMESTAMP: &str = "x-vod-timestamp";
+pub(crate) const TIMESTAMP: &str = CallbackProof::TIMESTAMP_HEADER;
 /// The header with the signature; never logged.
-pub(crate) const SIGNATURE: &str = "x-vod-signature";
+pub(crate) const SIGNATURE: &str = CallbackProof::SIGNATURE_HEADER;
 
 /// On what ground a request is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,11 @@ pub(crate) struct Unproven {
 }
 
 /// Judges against the moment at which the request's first byte was here.
-pub(crate) fn judge(callback: &Callback, headers: &HeaderMap, received_at: Timestamp) -> Result<Standing, Unproven> {
+pub(crate) fn judge(
+    callback: &Callback,
+    headers: &HeaderMap,
+    received_at: Timestamp,
+) -> Result<Standing, Unproven> {
     if callback.endpoint.keys.is_empty() {
         let sent = headers.contains_key(TIMESTAMP) || headers.contains_key(SIGNATURE);
         return Ok(if sent { Standing::Unjudged } else { Standing::Admitted });
@@ -57,10 +61,10 @@ fn without_proof(callback: &Callback, error: ProofError) -> Result<Standing, Unp
 }
 
 fn cause_of(error: &ProofError) -> RefusalCause {
-    match error.cause() {
-        "missing" => RefusalCause::Missing,
-        "stale" => RefusalCause::Stale,
-        "mismatch" => RefusalCause::Mismatch,
+    match error {
+        ProofError::Missing => RefusalCause::Missing,
+        ProofError::Stale { .. } => RefusalCause::Stale,
+        ProofError::Mismatch => RefusalCause::Mismatch,
         _ => RefusalCause::Malformed,
     }
 }

@@ -4,6 +4,7 @@
 //! of a body is read on behalf of an event before its sender has proven to know the key.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -48,7 +49,12 @@ pub(crate) struct Ended {
 
 impl Receiver {
     /// Answers one request, within the budget.
-    pub(crate) async fn receive(&self, request: Request<Incoming>, peer: IpAddr, pace: &Pace) -> Response<Full<Bytes>> {
+    pub(crate) async fn receive(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        pace: &Pace,
+    ) -> Response<Full<Bytes>> {
         let started = pace.begin();
         let bodiless = request.body().is_end_stream();
         let ended = self.steps(request, peer, started).await.unwrap_or_else(|ended| ended);
@@ -58,7 +64,12 @@ impl Receiver {
         ended.answer.response(unread || self.is_draining())
     }
 
-    async fn steps(&self, request: Request<Incoming>, peer: IpAddr, started: Instant) -> Result<Ended, Ended> {
+    async fn steps(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        started: Instant,
+    ) -> Result<Ended, Ended> {
         let callback = self.route(&request)?;
         check_method(&request)?;
         check_head(&request)?;
@@ -70,10 +81,12 @@ impl Receiver {
         self.note(callback, standing);
         self.check_length(&visit)?;
         let size = self.size(&visit);
-        let Some(_place) = self.admission.enter(size, visit.by).await else { return Err(self.busy("to be read")) };
+        let Some(_place) = self.admission.enter(size, visit.by).await else {
+            return Err(self.busy("to be read"));
+        };
         let body = self.read(callback, &visit, incoming).await?;
         if standing != Standing::Proven && !Intake::can_read(&body) {
-            return Err(self.refuse_unreadable(callback, visit, body));
+            return Err(self.refuse_unreadable(callback, &visit, body));
         }
         self.accept(callback, &visit, body).await
     }
@@ -89,7 +102,11 @@ impl Receiver {
         let paths = self.settings.callbacks.iter().map(|callback| callback.path.as_str());
         match nearest(path, paths) {
             Some(near) if self.hints.due(Hint::Path) => {
-                tracing::warn!(http.path = path, http.nearest = near, "no callback has this path; did you mean the nearest?");
+                tracing::warn!(
+                    http.path = path,
+                    http.nearest = near,
+                    "no callback has this path; did you mean the nearest?"
+                );
             }
             _ => tracing::debug!(http.path = path, "no callback has this path"),
         }
@@ -129,7 +146,7 @@ impl Receiver {
 
     fn check_length(&self, visit: &Visit) -> Result<(), Ended> {
         match visit.length {
-            Some(length) if length > self.settings.body_limit as u64 => Err(too_large()),
+            Some(length) if length > self.settings.body_limit as u64 => Err(self.too_large()),
             _ => Ok(()),
         }
     }
@@ -144,7 +161,7 @@ impl Receiver {
         let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
         let answer = match end {
             End::Whole => return Ok(body),
-            End::TooLarge => return Err(too_large()),
+            End::TooLarge => return Err(self.too_large()),
             End::Late => Answer::SlowBody,
             End::Broken => Answer::BrokenBody,
         };
@@ -160,7 +177,7 @@ impl Receiver {
             source: callback.source.clone(),
             body,
             received_at: visit.received_at,
-            labels: std::sync::Arc::clone(&callback.labels),
+            labels: Arc::clone(&callback.labels),
         };
         let started = Instant::now();
         // Dropped at the end of the budget, the event is appended wholly or not at all; the retry is a duplicate then.
@@ -181,9 +198,21 @@ impl Receiver {
         Ok(Ended { answer, read: true, event_type: accepted.event_type })
     }
 
+    fn too_large(&self) -> Ended {
+        if self.hints.due(Hint::TooLarge) {
+            tracing::warn!(
+                "a callback above http.body_limit was turned away; no event of VOD is known to be that large"
+            );
+        }
+        Answer::TooLarge.into()
+    }
+
     fn busy(&self, waited: &'static str) -> Ended {
         if self.hints.due(Hint::Busy) {
-            tracing::warn!(waited, "callbacks are answered 503, since their three seconds would not do; the provider tries again");
+            tracing::warn!(
+                waited,
+                "callbacks are answered 503, since their three seconds would not do; the provider tries again"
+            );
         }
         Answer::Busy.into()
     }
@@ -205,11 +234,6 @@ fn check_head(request: &Request<Incoming>) -> Result<(), Ended> {
         return Err(Answer::Encoded.into());
     }
     Ok(())
-}
-
-fn too_large() -> Ended {
-    tracing::warn!("a callback above http.body_limit was turned away; no event of VOD is known to be that large");
-    Answer::TooLarge.into()
 }
 
 impl Ended {

@@ -14,7 +14,13 @@ use crate::receiver::{Callback, Receiver};
 
 impl Receiver {
     /// Answers 401. The body is read and kept, unless its address has failed too often or too much is being kept.
-    pub(crate) async fn refuse(&self, callback: &Callback, visit: Visit, incoming: Incoming, unproven: Unproven) -> Ended {
+    pub(crate) async fn refuse(
+        &self,
+        callback: &Callback,
+        visit: Visit,
+        incoming: Incoming,
+        unproven: Unproven,
+    ) -> Ended {
         self.meter.failed(unproven.cause);
         if !self.throttle.keeps(visit.sender, Instant::now()) {
             return Answer::Unproven.into();
@@ -23,12 +29,16 @@ impl Receiver {
         self.explain(callback, &visit, &unproven);
         let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
         let detail = unproven.error.to_string();
-        self.keep(callback, visit, Refused { cause: unproven.cause, detail, body, cut_short: end != End::Whole });
+        self.keep(
+            callback,
+            &visit,
+            Refused { cause: unproven.cause, detail, body, cut_short: end != End::Whole },
+        );
         Ended { read: end == End::Whole, ..Answer::Unproven.into() }
     }
 
     /// Answers 400: admitted without a proof, and not an event.
-    pub(crate) fn refuse_unreadable(&self, callback: &Callback, visit: Visit, body: Bytes) -> Ended {
+    pub(crate) fn refuse_unreadable(&self, callback: &Callback, visit: &Visit, body: Bytes) -> Ended {
         let cause = RefusalCause::Unreadable;
         self.meter.failed(cause);
         if self.throttle.keeps(visit.sender, Instant::now()) {
@@ -42,7 +52,7 @@ impl Receiver {
         Ended::after_reading(Answer::Unreadable)
     }
 
-    fn keep(&self, callback: &Callback, visit: Visit, refused: Refused) {
+    fn keep(&self, callback: &Callback, visit: &Visit, refused: Refused) {
         self.intake.refuse(Refusal {
             source: callback.source.clone(),
             cause: refused.cause,
@@ -67,8 +77,12 @@ impl Receiver {
             (RefusalCause::Mismatch, Some(proof)) if self.hints.due(Hint::NearMiss) => {
                 if let Some(miss) = callback.endpoint.near_miss(proof) {
                     tracing::warn!(
-                        callback.name = %callback.name, callback.public_url = callback.endpoint.url, proof.near_miss = %miss,
-                        "a refused proof would be right for another spelling; compare public_url with the URL at VOD",
+                        callback.name = %callback.name,
+                        callback.public_url = callback.endpoint.url,
+                        proof.url = miss.url,
+                        proof.key = miss.key,
+                        proof.differences = miss.differences.join(", "),
+                        "a refused proof would be right for another spelling; compare the callback with what VOD has",
                     );
                 }
             }

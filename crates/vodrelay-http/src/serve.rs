@@ -36,7 +36,11 @@ const DRAIN: Duration = Duration::from_secs(9);
 ///
 /// # Errors
 /// If the listener is beyond use. Errors of single connections are logged and borne.
-pub async fn serve(listener: TcpListener, receiver: Arc<Receiver>, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    receiver: Arc<Receiver>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     for warning in &receiver.settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -92,7 +96,10 @@ async fn finish(connections: &Connections) {
     while timeout(SWEEP / 5, connections.tasks.wait()).await.is_err() {
         let grace_is_over = began.elapsed() > FRESH_GRACE;
         if began.elapsed() > DRAIN {
-            tracing::warn!(connections = connections.tasks.len(), "connections were cut off at the end of the drain time");
+            tracing::warn!(
+                connections = connections.tasks.len(),
+                "connections were cut off at the end of the drain time"
+            );
             connections.close_where(|_, _, _| true);
             connections.tasks.wait().await;
             return;
@@ -133,7 +140,13 @@ impl Connections {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, receiver: Arc<Receiver>, place: Option<OwnedSemaphorePermit>) {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        receiver: Arc<Receiver>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let pace = Arc::new(Pace::new(self.epoch));
         let entry = Entry::new(&self.paces, &pace);
         // An answer is one small write; waiting to fill a packet would only delay it.
@@ -195,15 +208,50 @@ async fn connection(stream: TcpStream, peer: IpAddr, receiver: Arc<Receiver>, pa
             Ok::<_, std::convert::Infallible>(receiver.receive(request, peer, pace).await)
         }
     });
-    let serving = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(BUFFER)
-        .serve_connection(io, service);
+    let serving =
+        http1::Builder::new().header_read_timeout(None).max_buf_size(BUFFER).serve_connection(io, service);
     // Closing drops the request in hand with its future, which is safe at every point of it.
     tokio::select! {
         ended = serving => if let Err(error) = ended {
             tracing::debug!(http.peer = %peer, error = %error, "a connection ended early");
         },
         () = pace.closed() => tracing::debug!(http.peer = %peer, "a connection was closed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use vodrelay_core::config::Surroundings;
+    use vodrelay_core::testing::MemoryJournal;
+    use vodrelay_core::{Clock, Intake, Routes, SystemClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn when_all_places_are_taken_the_longest_idle_connection_makes_room() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let journal = Arc::new(MemoryJournal::new(Arc::clone(&clock)));
+        let (intake, _keeper) = Intake::new(journal, Arc::new(Routes::default()));
+        let settings = crate::Config::default().resolve(&Surroundings::default()).unwrap();
+        let receiver = Receiver::new(settings, intake, clock);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Connections::new(2);
+        let accepting = accept_all(&listener, &receiver, &connections);
+        let clients = async {
+            let mut clients = Vec::new();
+            for _ in 0..3 {
+                clients.push(TcpStream::connect(address).await.unwrap());
+                sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(clients[0].read(&mut [0]).await.unwrap(), 0, "the first was idle longest");
+            let second = timeout(Duration::from_millis(100), clients[2].read(&mut [0])).await;
+            assert!(second.is_err(), "the last is open");
+        };
+        tokio::select! {
+            never = accepting => match never {},
+            () = clients => {}
+        }
     }
 }

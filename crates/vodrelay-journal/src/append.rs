@@ -21,7 +21,8 @@ impl Row {
     pub(crate) fn new(envelope: &Envelope, sinks: &[SinkName]) -> Result<Self, JournalError> {
         let size = envelope.body.len();
         if size > LARGEST_BODY {
-            let message = format!("a body of {size} bytes is larger than the {LARGEST_BODY} that a journal keeps");
+            let message =
+                format!("a body of {size} bytes is larger than the {LARGEST_BODY} that a journal keeps");
             return Err(JournalError::Invalid(message));
         }
         let labels = (!envelope.labels.is_empty()).then(|| serde_json::to_string(&*envelope.labels));
@@ -146,7 +147,9 @@ fn add_delivery(
     let sink = names.sink(conn, sink)?;
     let key = Key::new(seq, sink);
     let added = conn
-        .prepare_cached("INSERT INTO deliveries (id, sink, state) VALUES (?1, ?2, 0) ON CONFLICT (id) DO NOTHING")?
+        .prepare_cached(
+            "INSERT INTO deliveries (id, sink, state) VALUES (?1, ?2, 0) ON CONFLICT (id) DO NOTHING",
+        )?
         .execute([key.0, sink])?;
     if added == 0 {
         return Ok(None);

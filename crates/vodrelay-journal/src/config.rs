@@ -73,7 +73,8 @@ impl<'de> Deserialize<'de> for Keep {
         if text == "never" {
             return Ok(Self::Always);
         }
-        let expected = |error| de::Error::custom(format!("{error}, or \"never\" to keep dead letters for good"));
+        let expected =
+            |error| de::Error::custom(format!("{error}, or \"never\" to keep dead letters for good"));
         Span::parse(&text).map(Self::For).map_err(expected)
     }
 }

@@ -11,7 +11,9 @@ use vodrelay_core::JournalError;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the journal in {path} is held by process {pid} on {host} since {since}; stop that one first, or give this one a data_dir of its own")]
+    #[error(
+        "the journal in {path} is held by process {pid} on {host} since {since}; stop that one first, or give this one a data_dir of its own"
+    )]
     HeldBy {
         /// The folder.
         path: PathBuf,
@@ -23,7 +25,9 @@ pub enum OpenError {
         since: String,
     },
     /// A later version has changed the file in a way that this one does not know.
-    #[error("the journal in {path} has schema {found}, written by vodrelay {written_by}, and this version knows {known}; start that version or a later one again")]
+    #[error(
+        "the journal in {path} has schema {found}, written by vodrelay {written_by}, and this version knows {known}; start that version or a later one again"
+    )]
     NewerSchema {
         /// The folder.
         path: PathBuf,
@@ -35,7 +39,9 @@ pub enum OpenError {
         written_by: String,
     },
     /// The folder or a file in it cannot be written.
-    #[error("the journal in {path} cannot be written: {cause}; give the user that runs vodrelay the right to write there, or set another data_dir")]
+    #[error(
+        "the journal in {path} cannot be written: {cause}; give the user that runs vodrelay the right to write there, or set another data_dir"
+    )]
     NotWritable {
         /// The folder or file.
         path: PathBuf,
@@ -51,7 +57,9 @@ pub enum OpenError {
         cause: String,
     },
     /// The file is damaged.
-    #[error("the journal in {path} is damaged: {cause}; keep a copy of the folder, then restore a backup or salvage what can be read")]
+    #[error(
+        "the journal in {path} is damaged: {cause}; keep a copy of the folder, then restore a backup or salvage what can be read"
+    )]
     Corrupt {
         /// The folder.
         path: PathBuf,
@@ -59,7 +67,9 @@ pub enum OpenError {
         cause: String,
     },
     /// There is no room even to open it.
-    #[error("the disk of {path} is full: {cause}; make room and start again, nothing that was accepted is lost")]
+    #[error(
+        "the disk of {path} is full: {cause}; make room and start again, nothing that was accepted is lost"
+    )]
     DiskFull {
         /// The folder.
         path: PathBuf,
@@ -80,7 +90,9 @@ impl OpenError {
     pub(crate) fn from_io(path: &Path, error: &io::Error) -> Self {
         let (path, cause) = (path.to_owned(), error.to_string());
         match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NotWritable { path, cause },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path, cause }
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, cause },
             _ => Self::Io { path, cause },
         }

@@ -13,7 +13,11 @@ use crate::writer::Batch;
 const MOST_CRASHES: i64 = 5;
 
 /// Writes the sets that changed into the running transaction.
-pub(crate) fn write_changed(conn: &Connection, shared: &Shared, settling: &HashSet<Key>) -> rusqlite::Result<()> {
+pub(crate) fn write_changed(
+    conn: &Connection,
+    shared: &Shared,
+    settling: &HashSet<Key>,
+) -> rusqlite::Result<()> {
     let changed = shared.leases().take_changed(settling);
     for (sink, keys) in changed {
         let blob: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
@@ -63,12 +67,17 @@ fn left_in_hand(conn: &Connection) -> rusqlite::Result<Vec<Key>> {
 
 fn count_crash(conn: &Connection, batch: &mut Batch, key: Key) -> rusqlite::Result<()> {
     let crashes: Option<i64> = conn
-        .prepare_cached("UPDATE deliveries SET crashes = crashes + 1 WHERE id = ?1 AND state < 2 RETURNING crashes")?
+        .prepare_cached(
+            "UPDATE deliveries SET crashes = crashes + 1 WHERE id = ?1 AND state < 2 RETURNING crashes",
+        )?
         .query_row([key.0], |row| row.get(0))
         .optional()?;
     if crashes.is_some_and(|crashes| crashes >= MOST_CRASHES) {
-        tracing::error!(delivery.id = key.0, delivery.crashes = crashes,
-            "the relay went down {MOST_CRASHES} times in a row with this delivery in hand; it is a dead letter now");
+        tracing::error!(
+            delivery.id = key.0,
+            delivery.crashes = crashes,
+            "the relay went down {MOST_CRASHES} times in a row with this delivery in hand; it is a dead letter now"
+        );
         settle::bury(conn, batch, key, "relay_crashed")?;
     }
     Ok(())

@@ -41,7 +41,11 @@ impl Key {
 
 /// A moment as it is stored; those beyond the year 2262 become its end.
 pub(crate) fn nanos(moment: Timestamp) -> i64 {
-    i64::try_from(moment.as_nanosecond()).unwrap_or(if moment > Timestamp::UNIX_EPOCH { i64::MAX } else { i64::MIN })
+    i64::try_from(moment.as_nanosecond()).unwrap_or(if moment > Timestamp::UNIX_EPOCH {
+        i64::MAX
+    } else {
+        i64::MIN
+    })
 }
 
 /// The moment that was stored.

@@ -60,7 +60,8 @@ impl Leases {
     /// Ends what has run out, then says what the sink has in hand.
     pub(crate) fn view(&mut self, sink: i64, now: i64) -> View {
         let desk = self.desks.entry(sink).or_default();
-        let over: Vec<Key> = desk.held.iter().filter(|(_, lease)| lease.is_over(now)).map(|(key, _)| *key).collect();
+        let over: Vec<Key> =
+            desk.held.iter().filter(|(_, lease)| lease.is_over(now)).map(|(key, _)| *key).collect();
         over.into_iter().for_each(|key| desk.end(key));
         View {
             held: desk.held.keys().copied().collect(),
@@ -72,7 +73,15 @@ impl Leases {
     }
 
     /// Hands out leases on those deliveries; `read_to` counts unless it was moved back since the view.
-    pub(crate) fn grant(&mut self, sink: i64, keys: &[Key], now: i64, until: i64, seen: &View, read_to: i64) -> Vec<u64> {
+    pub(crate) fn grant(
+        &mut self,
+        sink: i64,
+        keys: &[Key],
+        now: i64,
+        until: i64,
+        seen: &View,
+        read_to: i64,
+    ) -> Vec<u64> {
         let desk = self.desks.entry(sink).or_default();
         if desk.moved_back == seen.moved_back {
             desk.read_to = desk.read_to.max(read_to);

@@ -27,6 +27,6 @@ pub use config::{Config, Keep, Kind, RefusedBounds};
 pub use error::OpenError;
 pub use journal::SqliteJournal;
 pub use reader::{
-    AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState,
-    Reader,
+    AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
+    EventState, Reader,
 };

@@ -33,7 +33,8 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
         let note = format!("pid = {}\nhost = {}\nsince = {now}\n", std::process::id(), host());
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
         written.map_err(|error| failed(&error))?;
         Ok(Self { _file: file })
     }
@@ -47,7 +48,12 @@ fn held_by(folder: &Path, file: &mut File) -> OpenError {
         let value = note.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix("= "));
         value.unwrap_or("unknown").to_owned()
     };
-    OpenError::HeldBy { path: folder.to_owned(), pid: field("pid"), host: field("host"), since: field("since") }
+    OpenError::HeldBy {
+        path: folder.to_owned(),
+        pid: field("pid"),
+        host: field("host"),
+        since: field("since"),
+    }
 }
 
 fn host() -> String {

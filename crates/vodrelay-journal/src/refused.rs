@@ -23,7 +23,12 @@ impl Refusals {
     }
 
     /// Writes them, then removes what is too much.
-    pub(crate) fn keep(&self, conn: &Connection, batch: &mut Batch, refusals: &[Refusal]) -> rusqlite::Result<()> {
+    pub(crate) fn keep(
+        &self,
+        conn: &Connection,
+        batch: &mut Batch,
+        refusals: &[Refusal],
+    ) -> rusqlite::Result<()> {
         for refusal in refusals {
             insert(conn, batch, refusal)?;
         }
@@ -38,7 +43,12 @@ impl Refusals {
     }
 
     /// Removes up to so many that are too old; returns how many there were.
-    pub(crate) fn remove_old(&self, conn: &Connection, batch: &mut Batch, most: usize) -> rusqlite::Result<usize> {
+    pub(crate) fn remove_old(
+        &self,
+        conn: &Connection,
+        batch: &mut Batch,
+        most: usize,
+    ) -> rusqlite::Result<usize> {
         let cutoff = batch.now.saturating_sub(nanos_of(self.bounds.max_age.0));
         self.remove_first(conn, batch, most, cutoff)
     }
@@ -71,7 +81,12 @@ fn insert(conn: &Connection, batch: &mut Batch, refusal: &Refusal) -> rusqlite::
     let (timestamp, signature) =
         (refusal.timestamp.as_deref().map(text), refusal.signature.as_deref().map(text));
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let bytes = ROW_BYTES + detail.len() + address.len() + length(&timestamp) + length(&signature) + refusal.body.len();
+    let bytes = ROW_BYTES
+        + detail.len()
+        + address.len()
+        + length(&timestamp)
+        + length(&signature)
+        + refusal.body.len();
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     conn.prepare_cached(
         "INSERT INTO refusals (source, cause, detail, received_at, address, timestamp, signature, cut_short, bytes, body)

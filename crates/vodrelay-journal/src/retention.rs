@@ -86,6 +86,7 @@ impl Retention {
     fn limits(&self, now: i64) -> Limits {
         Limits {
             delivered_before: now.saturating_sub(self.keep_delivered),
+            unrouted_before: now.saturating_sub(self.keep_delivered),
             dead_before: self.keep_dead.map(|keep| now.saturating_sub(keep)),
         }
     }
@@ -95,6 +96,7 @@ impl Retention {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) delivered_before: i64,
+    pub(crate) unrouted_before: i64,
     pub(crate) dead_before: Option<i64>,
 }
 
@@ -112,8 +114,8 @@ impl Writer {
         match self.retention.stage {
             Stage::Idle => self.retention.begin_when_due(),
             Stage::Refusals => {
-                let removed =
-                    self.transact(|writer, batch| Ok(writer.refusals.remove_old(&writer.conn, batch, STEP)?))?;
+                let removed = self
+                    .transact(|writer, batch| Ok(writer.refusals.remove_old(&writer.conn, batch, STEP)?))?;
                 if removed < STEP {
                     self.retention.stage = Stage::Events;
                 }
@@ -162,7 +164,8 @@ pub(crate) fn remove_old_events(
     limits: Limits,
 ) -> rusqlite::Result<Walked> {
     let events = next_events(conn, from)?;
-    let youngest_to_go = limits.dead_before.map_or(limits.delivered_before, |dead| dead.max(limits.delivered_before));
+    let youngest_to_go =
+        limits.dead_before.map_or(limits.delivered_before, |dead| dead.max(limits.delivered_before));
     let mut walked = Walked { to: from, removed: 0, more: events.len() == STEP };
     for event in events {
         // None of those that follow is older, unless the clock was ahead for a while: then this one is in the future.
@@ -189,8 +192,8 @@ struct Old {
 }
 
 fn next_events(conn: &Connection, from: i64) -> rusqlite::Result<Vec<Old>> {
-    let mut statement =
-        conn.prepare_cached("SELECT seq, state, received_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let mut statement = conn
+        .prepare_cached("SELECT seq, state, received_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let limit = i64::try_from(STEP).unwrap_or(i64::MAX);
     let rows = statement.query_map([from, limit], |row| {
         Ok(Old { seq: row.get(0)?, state: row.get(1)?, received_at: row.get(2)? })
@@ -221,7 +224,7 @@ impl Old {
                 return Ok(false);
             }
         }
-        Ok(deliveries > 0 || self.received_at < limits.delivered_before)
+        Ok(deliveries > 0 || self.received_at < limits.unrouted_before)
     }
 
     fn remove(&self, conn: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
@@ -237,7 +240,8 @@ impl Old {
                 _ => counters.pending -= 1,
             }
         }
-        conn.prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?.execute([first, last])?;
+        conn.prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
+            .execute([first, last])?;
         conn.prepare_cached("DELETE FROM event_sources WHERE event = ?1")?.execute([self.seq])?;
         conn.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([self.seq])?;
         batch.counters.events -= 1;

@@ -15,8 +15,8 @@ const LAST_KEPT: i64 = 17;
 const LONGEST_NOTE: usize = 512;
 const LONGEST_REASON: usize = 1_024;
 
+/// From here on a state is final.
 const DELIVERED: i64 = 2;
-const DEAD: i64 = 3;
 
 /// Writes one outcome, if it counts.
 pub(crate) fn settle(
@@ -80,11 +80,8 @@ fn note_attempt(conn: &Connection, key: Key, attempt: &Attempt, outcome: &Outcom
         excerpt(&attempt.note, LONGEST_NOTE),
     ])?;
     if number > FIRST_KEPT + LAST_KEPT {
-        conn.prepare_cached("DELETE FROM attempts WHERE delivery = ?1 AND number > ?2 AND number <= ?3")?.execute([
-            key.0,
-            FIRST_KEPT,
-            number - LAST_KEPT,
-        ])?;
+        conn.prepare_cached("DELETE FROM attempts WHERE delivery = ?1 AND number > ?2 AND number <= ?3")?
+            .execute([key.0, FIRST_KEPT, number - LAST_KEPT])?;
     }
     Ok(())
 }
@@ -108,7 +105,7 @@ fn write_outcome(conn: &Connection, batch: &mut Batch, key: Key, outcome: &Outco
         Outcome::Released => {
             conn.prepare_cached("UPDATE deliveries SET crashes = 0 WHERE id = ?1 AND crashes > 0")?
                 .execute([key.0])?;
-            batch.work = true;
+            batch.appeared.push(key);
         }
     }
     Ok(())
@@ -129,11 +126,6 @@ pub(crate) fn bury(conn: &Connection, batch: &mut Batch, key: Key, reason: &str)
         counters.dead_letters += 1;
     }
     Ok(())
-}
-
-/// The state numbers for those who read.
-pub(crate) const fn is_dead(state: i64) -> bool {
-    state == DEAD
 }
 
 /// How long an attempt took, as it is read back.

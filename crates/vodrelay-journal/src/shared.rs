@@ -25,7 +25,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(folder: PathBuf, clock: Arc<dyn Clock>, leases: Leases, careful_until: Option<i64>) -> Self {
+    pub(crate) fn new(
+        folder: PathBuf,
+        clock: Arc<dyn Clock>,
+        leases: Leases,
+        careful_until: Option<i64>,
+    ) -> Self {
         Self {
             folder,
             clock,

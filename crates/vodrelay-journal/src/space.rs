@@ -79,7 +79,9 @@ impl Space {
         };
         self.low = free < self.min_free;
         match self.stage {
-            Stage::Nothing(since) if !self.low || now.duration_since(since) >= SHED_AGAIN_AFTER => self.start_over(),
+            Stage::Nothing(since) if !self.low || now.duration_since(since) >= SHED_AGAIN_AFTER => {
+                self.start_over()
+            }
             _ => {}
         }
         let full = self.low && (free < self.min_free / LAST_PART || matches!(self.stage, Stage::Nothing(_)));
@@ -119,7 +121,10 @@ fn tell(shared: &Shared, full: Option<String>) {
         return;
     }
     match cause {
-        Some(cause) => tracing::error!(journal.cause = cause, "the journal is full: appends are refused until there is room"),
+        Some(cause) => tracing::error!(
+            journal.cause = cause,
+            "the journal is full: appends are refused until there is room"
+        ),
         None => {
             tracing::info!("the journal has room again");
             shared.announce_work();
@@ -128,14 +133,16 @@ fn tell(shared: &Shared, full: Option<String>) {
 }
 
 fn report_size(shared: &Shared, conn: &Connection) {
-    let pages: rusqlite::Result<i64> =
-        conn.prepare_cached("PRAGMA page_count").and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+    let pages: rusqlite::Result<i64> = conn
+        .prepare_cached("PRAGMA page_count")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
     let log = std::fs::metadata(shared.folder.join(crate::open::LOG)).map_or(0, |found| found.len());
     if let Ok(pages) = pages {
         let bytes = u32::try_from(pages).map_or(f64::from(u32::MAX), f64::from) * 4_096.0;
         metrics::gauge!("vodrelay_journal_bytes").set(bytes);
     }
-    metrics::gauge!("vodrelay_journal_wal_bytes").set(u32::try_from(log).map_or(f64::from(u32::MAX), f64::from));
+    metrics::gauge!("vodrelay_journal_wal_bytes")
+        .set(u32::try_from(log).map_or(f64::from(u32::MAX), f64::from));
 }
 
 impl Writer {
@@ -163,7 +170,8 @@ impl Writer {
             Stage::Events => {
                 let (from, _) = self.space.walked;
                 let walked = self.transact(|writer, batch| {
-                    let limits = Limits { delivered_before: i64::MAX, dead_before: None };
+                    let limits =
+                        Limits { delivered_before: i64::MAX, unrouted_before: i64::MIN, dead_before: None };
                     Ok(retention::remove_old_events(&writer.conn, batch, from, limits)?)
                 })?;
                 self.space.walked = (walked.to, 0);

@@ -145,10 +145,13 @@ impl Writer {
     fn apply(&mut self, op: &Op, batch: &mut Batch, full: Option<&str>) -> Result<Reply, Fault> {
         match (op, full) {
             (Op::Append(_, answer), _) if answer.is_closed() => Ok(Reply::Skipped),
-            (Op::Append(..) | Op::Refuse(..), Some(cause)) => Ok(Reply::Refused(JournalError::Full(cause.to_owned()))),
+            (Op::Append(..) | Op::Refuse(..), Some(cause)) => {
+                Ok(Reply::Refused(JournalError::Full(cause.to_owned())))
+            }
             (Op::Append(row, _), None) => {
                 if !self.names.have_room_for(&row.sinks) {
-                    let message = "the journal knows as many sinks as it can; start a new one in another data_dir";
+                    let message =
+                        "the journal knows as many sinks as it can; start a new one in another data_dir";
                     return Ok(Reply::Refused(JournalError::Invalid(message.to_owned())));
                 }
                 Ok(Reply::Appended(append::append(&self.conn, &mut self.names, batch, row)?))
@@ -221,7 +224,8 @@ impl Writer {
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {
-            self.shared.poison_with(&format!("a transaction can be neither committed nor rolled back: {error}"));
+            self.shared
+                .poison_with(&format!("a transaction can be neither committed nor rolled back: {error}"));
         }
         self.names.forget(&self.conn);
         self.shared.leases().mark_changed();

@@ -66,7 +66,9 @@ impl ConfigFile {
 
 /// The environment, with what is not Unicode left out.
 pub(crate) fn environment() -> std::collections::HashMap<String, String> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 pub(crate) fn run(own_factories: Vec<Arc<dyn SinkFactory>>) -> ExitCode {
@@ -80,7 +82,9 @@ pub(crate) fn run(own_factories: Vec<Arc<dyn SinkFactory>>) -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::new(Code::Internal, format!("no threads could be started: {error}"))),
+        Err(error) => {
+            return fail(&Failure::new(Code::Internal, format!("no threads could be started: {error}")));
+        }
     };
     match runtime.block_on(answer(cli.command, own_factories)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,7 +99,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Serve(args) => Box::pin(serve::run(args, own_factories)).await,
         Command::Check(args) => check::run(args, own_factories).await,
         Command::Trigger(args) => trigger::run(args).await,
-        Command::Explain(args) => explain::run(args),
+        Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,

@@ -106,7 +106,10 @@ impl SinkConfig {
         }
         let words = self.status.iter().flat_map(|status| &status.0);
         if let Some(word) = words.into_iter().find(|word| !["success", "fail"].contains(&word.as_str())) {
-            return Err(ConfigError::new(at("status"), format!("{word:?} is no status: use \"success\", \"fail\" or both")));
+            return Err(ConfigError::new(
+                at("status"),
+                format!("{word:?} is no status: use \"success\", \"fail\" or both"),
+            ));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use vodrelay_core::{Ledger, Totals};
 
 use self::cloud::Cloud;
 use self::service::Service;
-use crate::command::serve::failure_of_start;
+use crate::command::serve::{failure_of_start, metrics};
 use crate::exit::{Code, Failure, io_failure};
 use crate::relay::Relay;
 use crate::{logging, output};
@@ -40,7 +40,9 @@ const SERVICE_KEY: &str = "DemoServiceKey2026";
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     logging::start("error");
     let folder = tempfile::tempdir().map_err(|error| io_failure("no temporary folder", &error))?;
-    let service = Service::start().await.map_err(|error| io_failure("the receiving service could not listen", &error))?;
+    let service = Service::start()
+        .await
+        .map_err(|error| io_failure("the receiving service could not listen", &error))?;
     let relay = start_relay(folder.path(), service.address()).await?;
     let (Some(http), Some(admin)) = relay.addresses() else {
         return Err(Failure::new(Code::Internal, "the relay has no address"));
@@ -49,8 +51,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let running = tokio::spawn(relay.run(shutdown.clone()));
 
     say("Three things run on this machine now:");
-    say(format!("  the relay             http://{http}/vod/callback, its journal in {}", folder.path().display()));
-    say(format!("  a service that wants  http://{}/vod/callback, as a handler of yours would be", service.address()));
+    say(format!(
+        "  the relay             http://{http}/vod/callback, its journal in {}",
+        folder.path().display()
+    ));
+    say(format!(
+        "  a service that wants  http://{}/vod/callback, as a handler of yours would be",
+        service.address()
+    ));
     say("  the events");
     say(format!("  an archive            {}\n", folder.path().join("archive").display()));
 
@@ -62,8 +70,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let verdict = verify(&totals, &service, archived, &expected);
 
     if verdict.is_ok() && !args.once {
-        say(format!("\nThe relay goes on until you press Ctrl-C. Look at http://{admin}/metrics, or send an event of your own:"));
-        say(format!("  vodrelay trigger --to http://{http}/vod/callback --sign-url {PUBLIC_URL} --key {CLOUD_KEY}"));
+        say(format!(
+            "\nThe relay goes on until you press Ctrl-C. Look at http://{admin}/metrics, or send an event of your own:"
+        ));
+        say(format!(
+            "  vodrelay trigger --to http://{http}/vod/callback --sign-url {PUBLIC_URL} --key {CLOUD_KEY}"
+        ));
         let _ = tokio::signal::ctrl_c().await;
     }
     shutdown.cancel();
@@ -75,39 +87,73 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 async fn start_relay(folder: &Path, service: std::net::SocketAddr) -> Result<Relay, Failure> {
     let text = include_str!("demo/vodrelay.toml").replace("{SERVICE}", &service.to_string());
     let file = folder.join("vodrelay.toml");
-    std::fs::write(&file, &text).map_err(|error| io_failure("the demo's configuration could not be written", &error))?;
+    std::fs::write(&file, &text)
+        .map_err(|error| io_failure("the demo's configuration could not be written", &error))?;
     let loaded = crate::config::from_text(&text, Some(file), HashMap::new())
         .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    Relay::start(&loaded, Vec::new()).await.map_err(failure_of_start)
+    Relay::start(&loaded, Vec::new(), metrics()?).await.map_err(|error| failure_of_start(&error))
 }
 
 /// Sends each callback, tells what it is and what came back; returns the bodies that must arrive.
 async fn play(cloud: &Cloud) -> Result<Vec<Vec<u8>>, Failure> {
-    let (string, object, failed, forged) = (cloud::info_as_string(), cloud::info_as_object(), cloud::failed(), cloud::forged());
+    let (string, object, failed, forged) =
+        (cloud::info_as_string(), cloud::info_as_object(), cloud::failed(), cloud::forged());
     let steps: [(&str, &[u8], &str, u16, &str); 5] = [
-        ("VOD reports an animated image; its details are JSON inside a string, as older pages document it", &string, CLOUD_KEY, 200,
-            "200 only after the event was synced to disk"),
-        ("another image; its details are a plain object, as newer pages document it", &object, CLOUD_KEY, 200,
-            "200, both forms read the same"),
-        ("a job that failed, so without an image", &failed, CLOUD_KEY, 200,
-            "200, a failure is an event like any other"),
-        ("the first one once more, as VOD sends it when it missed our answer", &string, CLOUD_KEY, 200,
-            "200, and merged: the service will not see it twice"),
-        ("a forged callback, signed with a key that is not ours", &forged, "SomebodyElse2026", 401,
-            "401, kept apart for you to look at, delivered to nobody"),
+        (
+            "VOD reports an animated image; its details are JSON inside a string, as older pages document it",
+            &string,
+            CLOUD_KEY,
+            200,
+            "200 only after the event was synced to disk",
+        ),
+        (
+            "another image; its details are a plain object, as newer pages document it",
+            &object,
+            CLOUD_KEY,
+            200,
+            "200, both forms read the same",
+        ),
+        (
+            "a job that failed, so without an image",
+            &failed,
+            CLOUD_KEY,
+            200,
+            "200, a failure is an event like any other",
+        ),
+        (
+            "the first one once more, as VOD sends it when it missed our answer",
+            &string,
+            CLOUD_KEY,
+            200,
+            "200, and merged: the service will not see it twice",
+        ),
+        (
+            "a forged callback, signed with a key that is not ours",
+            &forged,
+            "SomebodyElse2026",
+            401,
+            "401, kept apart for you to look at, delivered to nobody",
+        ),
     ];
     for (number, (what, body, key, expected, told)) in steps.into_iter().enumerate() {
         say(format!("{}. {what}", number + 1));
         let status = cloud.send(body, key).await?;
         if status != expected {
-            return Err(Failure::new(Code::Internal, format!("the relay answered {status}, and {expected} was expected")));
+            return Err(Failure::new(
+                Code::Internal,
+                format!("the relay answered {status}, and {expected} was expected"),
+            ));
         }
         say(format!("   -> {told}"));
     }
     Ok(vec![string, object, failed])
 }
 
-async fn wait_until_delivered(service: &Service, ledger: &dyn Ledger, events: usize) -> Result<Totals, Failure> {
+async fn wait_until_delivered(
+    service: &Service,
+    ledger: &dyn Ledger,
+    events: usize,
+) -> Result<Totals, Failure> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let failed = |error: vodrelay_core::JournalError| Failure::new(Code::Internal, error.to_string());
@@ -118,7 +164,10 @@ async fn wait_until_delivered(service: &Service, ledger: &dyn Ledger, events: us
             return Ok(totals);
         }
         if Instant::now() > deadline {
-            return Err(Failure::new(Code::Internal, format!("not everything was delivered in time: {backlogs:?}, {totals:?}")));
+            return Err(Failure::new(
+                Code::Internal,
+                format!("not everything was delivered in time: {backlogs:?}, {totals:?}"),
+            ));
         }
         sleep(Duration::from_millis(20)).await;
     }
@@ -129,7 +178,10 @@ fn report(totals: &Totals, service: &Service, archived: usize) {
     say(format!("  accepted   {} events, each on disk before VOD was told 200", totals.events));
     say(format!("  merged     {} repeat", totals.duplicates));
     say(format!("  refused    {} forgery", totals.refusals));
-    say(format!("  delivered  {} to the service, byte for byte, signed anew for its own URL and key", service.received().len()));
+    say(format!(
+        "  delivered  {} to the service, byte for byte, signed anew for its own URL and key",
+        service.received().len()
+    ));
     say(format!("  archived   {archived} records"));
 }
 
@@ -152,7 +204,13 @@ fn verify(totals: &Totals, service: &Service, archived: usize, expected: &[Vec<u
 
 fn archived(folder: &Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let count = |path: &Path| if path.is_dir() { archived(path) } else { usize::from(path.extension().is_some_and(|end| end == "json")) };
+    let count = |path: &Path| {
+        if path.is_dir() {
+            archived(path)
+        } else {
+            usize::from(path.extension().is_some_and(|end| end == "json"))
+        }
+    };
     entries.map(|entry| count(&entry.path())).sum()
 }
 

@@ -1,6 +1,6 @@
 //! The one way to standard output. A reader who has gone (`vodrelay … | head`) is no error.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 /// Prints a line.
 pub(crate) fn line(text: impl AsRef<str>) {
@@ -16,9 +16,4 @@ pub(crate) fn json(value: &impl serde::Serialize) {
 /// Prints a message for people to standard error.
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
-}
-
-/// Whether a person is looking.
-pub(crate) fn is_terminal() -> bool {
-    std::io::stdout().is_terminal()
 }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use vodrelay_admin::AdminState;
+use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
-    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkFactory, SystemClock,
+    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkFactory,
+    SystemClock,
 };
 use vodrelay_http::Receiver;
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
@@ -91,30 +93,40 @@ impl Relay {
     ///
     /// # Errors
     /// With what is wrong and what to do; nothing runs then.
-    pub async fn start(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<Self, StartError> {
+    pub async fn start(
+        loaded: &Loaded,
+        own_factories: Vec<Arc<dyn SinkFactory>>,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
         let Loaded { config, surroundings, data_dir, .. } = loaded;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = vodrelay_admin::Metrics::install();
         let sinks = build_sinks(config, surroundings, &factories(own_factories))?;
         let settings = config.http.resolve(surroundings)?;
         let admin_settings = config.admin.resolve(surroundings)?;
         let http_listener = bind("http.listen", config.http.listen).await?;
         let admin_listener = bind("admin.listen", config.admin.listen).await?;
 
-        let bounds = RefusedBounds { keep_bytes: config.http.refused.keep.0, max_age: config.http.refused.max_age.0 };
-        let journal = SqliteJournal::open(data_dir, &config.journal, bounds, Arc::clone(&clock))?;
+        let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
+        let journal = SqliteJournal::open(data_dir, config.journal, bounds, Arc::clone(&clock))?;
         let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
         let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::new(config.routes()));
         let dispatcher = |(name, sink)| {
-            let settings = config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
+            let settings =
+                config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
             Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
         };
-        warn_of(&settings.warnings, config);
+        warn_of(config);
         Ok(Self {
             refusals,
             dispatchers: sinks.into_iter().map(dispatcher).collect(),
             receiver: Receiver::new(settings, intake, Arc::clone(&clock)),
-            admin: AdminState::new(Arc::new(journal.clone()), admin_settings, metrics, clock),
+            admin: AdminState {
+                ledger: Arc::new(journal.clone()),
+                draining: Arc::default(),
+                metrics,
+                clock,
+                token: admin_settings.token,
+            },
             journal,
             http_listener,
             admin_listener,
@@ -154,7 +166,13 @@ impl Relay {
             served.map_err(|error| JournalError::Failed(format!("the callback receiver stopped: {error}")))
         });
         let keeping = tokio::spawn(refusals.run(ledger));
-        let admin = tokio::spawn(vodrelay_admin::serve(admin_listener, admin.draining_with(&shutdown), stop_admin.clone()));
+        let draining = Arc::clone(&admin.draining);
+        let admin = tokio::spawn(vodrelay_admin::serve(admin_listener, admin, stop_admin.clone()));
+        let stopping = shutdown.clone();
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            draining.store(true, Ordering::Relaxed);
+        });
 
         let result = tokio::select! {
             reason = poisoning(poisoned) => Err(JournalError::Poisoned(reason)),
@@ -163,26 +181,30 @@ impl Relay {
         if let Err(JournalError::Poisoned(_)) = result {
             return result;
         }
-        let _ = keeping.await;
+        // The last connection takes its intake with it; whatever still hangs then is not worth waiting for.
+        let _ = tokio::time::timeout(Duration::from_secs(2), keeping).await;
         stop_admin.cancel();
         let _ = admin.await;
-        journal.close().await;
-        result
+        result.and(journal.close().await)
     }
 }
 
 /// Waits for every part; the first that fails stops the wait.
 async fn finish(parts: &mut JoinSet<Result<(), JournalError>>) -> Result<(), JournalError> {
     while let Some(part) = parts.join_next().await {
-        part.unwrap_or_else(|panic| Err(JournalError::Failed(format!("a part of the relay broke: {panic}"))))?;
+        part.unwrap_or_else(|panic| {
+            Err(JournalError::Failed(format!("a part of the relay broke: {panic}")))
+        })?;
     }
     Ok(())
 }
 
 async fn poisoning(mut poisoned: watch::Receiver<Option<String>>) -> String {
-    match poisoned.wait_for(Option::is_some).await {
-        Ok(reason) => reason.clone().unwrap_or_default(),
-        Err(_closed) => std::future::pending().await,
+    let reason = poisoned.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    match reason {
+        Some(reason) => reason,
+        // The journal was closed in good health.
+        None => std::future::pending().await,
     }
 }
 
@@ -190,10 +212,7 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
     TcpListener::bind(address).await.map_err(|error| StartError::Listen { key, address, error })
 }
 
-fn warn_of(warnings: &[String], config: &Config) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
+fn warn_of(config: &Config) {
     if config.http.callbacks.is_empty() {
         tracing::warn!("no [http.callbacks.NAME] is configured, so no callback can be received");
     }

@@ -43,7 +43,8 @@ fn fraction(rest: &str) -> Option<(i32, &str)> {
     let length = after.bytes().take_while(u8::is_ascii_digit).count();
     let is_written_well = if rest.starts_with(':') { length == 3 } else { (1..=9).contains(&length) };
     let (digits, zone) = after.split_at_checked(length)?;
-    let nanosecond = number(digits)?.checked_mul(10_i32.checked_pow(u32::try_from(9 - length.min(9)).ok()?)?)?;
+    let nanosecond =
+        number(digits)?.checked_mul(10_i32.checked_pow(u32::try_from(9 - length.min(9)).ok()?)?)?;
     is_written_well.then_some((nanosecond, zone))
 }
 

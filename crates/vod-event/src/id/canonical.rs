@@ -37,7 +37,8 @@ impl Canonical {
         let embedded = Embedded::in_text(text);
         match embedded.parse() {
             Ok(document) if matches!(document.value, Value::Object(_) | Value::Array(_)) => {
-                self.is_lossy |= document.oddities.iter().any(|oddity| oddity.kind == OddityKind::LoneSurrogate);
+                self.is_lossy |=
+                    document.oddities.iter().any(|oddity| oddity.kind == OddityKind::LoneSurrogate);
                 self.value(&document.value);
             }
             _ => self.string(text),

@@ -19,7 +19,7 @@ pub(super) fn settle<'a>(members: &mut Vec<Member<'a>>) -> Result<Option<String>
     let mut is_repeated = vec![false; members.len()];
     let mut repeated = None;
     let sorted = by_name(members);
-    for ((_, first), (index, again)) in sorted.iter().map(|first| first).zip(sorted.iter().skip(1)) {
+    for ((_, first), (index, again)) in sorted.iter().zip(sorted.iter().skip(1)) {
         if first.name != again.name {
             continue;
         }

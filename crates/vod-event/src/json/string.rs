@@ -29,7 +29,10 @@ impl<'a> Parser<'a> {
                 }
                 Some(control) => {
                     let is_line_feed = matches!(control, b'\n' | b'\r');
-                    self.note(if is_line_feed { OddityKind::RawLineFeed } else { OddityKind::RawControl }, "");
+                    self.note(
+                        if is_line_feed { OddityKind::RawLineFeed } else { OddityKind::RawControl },
+                        "",
+                    );
                     self.at += 1;
                 }
             }

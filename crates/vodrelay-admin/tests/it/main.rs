@@ -1,4 +1,5 @@
 //! The admin listener as its callers see it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -60,7 +61,13 @@ async fn health() {
     check(WELL, "/readyz", 200, "ok\n").await;
     check(WELL, "/readyz?verbose", 200, "journal: ok\nrunning: ok\n").await;
     check(Setup { draining: true, ..WELL }, "/readyz", 503, "not ready\n").await;
-    check(Setup { draining: true, ..WELL }, "/readyz?verbose", 503, "journal: ok\nrunning: the relay is stopping\n").await;
+    check(
+        Setup { draining: true, ..WELL },
+        "/readyz?verbose",
+        503,
+        "journal: ok\nrunning: the relay is stopping\n",
+    )
+    .await;
     let text = "journal: the journal has no room: 1 MiB left\nrunning: ok\n";
     check(Setup { journal: full(), ..WELL }, "/readyz?verbose=1", 503, text).await;
     check(Setup { token: Some("t"), ..WELL }, "/readyz", 200, "ok\n").await;
@@ -70,7 +77,11 @@ async fn health() {
 #[tokio::test]
 async fn the_token() {
     let check = async |token: Option<&'static str>, path: &str, authorization: &str, status: u16| {
-        assert_eq!(ask(Setup { token, ..WELL }, path, authorization).await.0, status, "{path} {authorization:?}");
+        assert_eq!(
+            ask(Setup { token, ..WELL }, path, authorization).await.0,
+            status,
+            "{path} {authorization:?}"
+        );
     };
     check(None, "/metrics", "", 200).await;
     check(Some("secret"), "/metrics", "", 401).await;

@@ -101,7 +101,10 @@ fn sink_name() -> SinkName {
 }
 
 impl Bench {
-    fn start(settings: Settings, script: impl Fn(&Delivery, usize) -> Answer + Send + Sync + 'static) -> Self {
+    fn start(
+        settings: Settings,
+        script: impl Fn(&Delivery, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let at = ManualClock::default().now();
         let clock = Arc::new(RuntimeClock { started: Instant::now(), at });
         let journal = Arc::new(MemoryJournal::new(clock.clone()));
@@ -132,8 +135,10 @@ impl Bench {
 
     async fn until_delivered(&self, number: u64) {
         let waiting = async {
+            let mut pause = Duration::from_millis(1);
             while self.delivered().await < number {
-                sleep(Duration::from_millis(10)).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(60));
             }
         };
         timeout(Duration::from_secs(100_000_000), waiting).await.expect("everything is delivered in the end");
@@ -167,7 +172,11 @@ async fn no_wake_up_is_lost() {
         tokio::task::yield_now().await;
     }
     bench.until_delivered(499).await;
-    assert!(started.elapsed() < Duration::from_secs(5), "one was found only by the slow look: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "one was found only by the slow look: {:?}",
+        started.elapsed()
+    );
     bench.stop().await;
 }
 
@@ -193,7 +202,8 @@ async fn a_failure_is_tried_again_until_it_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_a_failed_attempt() {
-    let bench = Bench::start(settings(2), |_, attempt| if attempt == 1 { Answer::Panic } else { Answer::Take });
+    let bench =
+        Bench::start(settings(2), |_, attempt| if attempt == 1 { Answer::Panic } else { Answer::Take });
     bench.append(1..3).await;
     bench.until_delivered(2).await;
     bench.stop().await;
@@ -201,7 +211,8 @@ async fn a_panic_is_a_failed_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_attempt_is_dropped_at_the_time_limit() {
-    let bench = Bench::start(settings(1), |_, attempt| if attempt == 1 { Answer::Hang } else { Answer::Take });
+    let bench =
+        Bench::start(settings(1), |_, attempt| if attempt == 1 { Answer::Hang } else { Answer::Take });
     let started = Instant::now();
     bench.append(1..2).await;
     bench.until_delivered(1).await;
@@ -215,8 +226,8 @@ async fn what_never_passes_becomes_a_dead_letter_and_holds_up_nobody() {
         let video = delivery.envelope.event().unwrap().video_id.clone().unwrap();
         if video.ends_with('7') { Answer::Fail(SinkError::temporary("poison")) } else { Answer::Take }
     });
-    bench.append(1..20).await;
-    bench.until_delivered(17).await;
+    bench.append(1..0x20).await;
+    bench.until_delivered(29).await;
     let waiting = async {
         while bench.journal.dead_letters(&sink_name()).len() < 2 {
             sleep(Duration::from_secs(3600)).await;
@@ -224,7 +235,10 @@ async fn what_never_passes_becomes_a_dead_letter_and_holds_up_nobody() {
     };
     timeout(Duration::from_secs(3600 * 24 * 60), waiting).await.expect("given up after the age");
     let reasons = bench.journal.dead_letters(&sink_name());
-    assert!(reasons.iter().all(|reason| reason.starts_with("poison (") && reason.ends_with("in 7 d)")), "{reasons:?}");
+    assert!(
+        reasons.iter().all(|reason| reason.starts_with("poison (") && reason.ends_with("in 7 d)")),
+        "{reasons:?}"
+    );
     bench.stop().await;
 }
 

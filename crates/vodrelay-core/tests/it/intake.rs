@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vodrelay_core::testing::{ManualClock, MemoryJournal, event_body};
 use vodrelay_core::routing::Filter;
+use vodrelay_core::testing::{ManualClock, MemoryJournal, event_body};
 use vodrelay_core::{
-    Appended, Arrival, Clock, Intake, Journal, JournalError, Labels, Ledger, Name, Refusal, RefusalCause, Routes, SourceName,
+    Appended, Arrival, Clock, Intake, Journal, JournalError, Labels, Ledger, Name, Refusal, RefusalCause,
+    Routes, SourceName,
 };
 
 struct Bench {

@@ -1,4 +1,10 @@
 //! Tests of the crate from outside, in one binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::clone_on_ref_ptr,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod dispatcher;
 mod intake;

@@ -14,13 +14,19 @@ fn source() -> SourceName {
 
 /// Whether a sink with that filter gets the event, which comes from `callbacks.main` with the label region=cn-shanghai.
 #[track_caller]
-fn check(wanted: Value, event: &Value, takes: bool) {
+fn check(wanted: impl Into<Value>, event: &Value, takes: bool) {
+    let wanted = wanted.into();
     let routes = Routes::new(vec![(Name::new("cms").unwrap(), filter(wanted.clone()))]);
     let body = event.to_string();
     let reading = vod_event::read(body.as_bytes()).unwrap();
     let labels = Labels::from([("region".to_owned(), "cn-shanghai".to_owned())]);
     let sinks = routes.sinks_for(&reading, &source(), &labels);
-    assert_eq!(!sinks.is_empty(), takes, "{wanted} for {event}: {:?}", routes.explain(&reading, &source(), &labels));
+    assert_eq!(
+        !sinks.is_empty(),
+        takes,
+        "{wanted} for {event}: {:?}",
+        routes.explain(&reading, &source(), &labels)
+    );
 }
 
 fn event() -> Value {

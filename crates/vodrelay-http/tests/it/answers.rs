@@ -62,7 +62,10 @@ async fn refusals_are_kept_whole_and_never_accepted() {
         let refusal = refusals.last().unwrap();
         assert_eq!((refusals.len(), refusal.cause), (number, cause), "{headers}");
         assert_eq!((&refusal.body[..], refusal.cut_short), (EVENT.as_bytes(), false));
-        assert_eq!((refusal.source.as_str(), refusal.address.as_str()), ("callbacks.main", &*format!("198.51.100.{number}")));
+        assert_eq!(
+            (refusal.source.as_str(), refusal.address.as_str()),
+            ("callbacks.main", &*format!("198.51.100.{number}"))
+        );
     };
     check(1, "", RefusalCause::Missing).await;
     check(2, "X-VOD-TIMESTAMP: 1700000000\r\n", RefusalCause::Malformed).await;
@@ -88,7 +91,11 @@ async fn every_key_counts() {
 async fn unsigned_by_configuration() {
     let server = Server::start().await;
     let check = async |path: &str, headers: &str, body: &str, expect: u16| {
-        assert_eq!(status(&server.exchange(post(path, headers, body)).await), expect, "{path} {headers} {body}");
+        assert_eq!(
+            status(&server.exchange(post(path, headers, body)).await),
+            expect,
+            "{path} {headers} {body}"
+        );
     };
     let wrong = "X-VOD-TIMESTAMP: 1700000000\r\nX-VOD-SIGNATURE: ffffffffffffffffffffffffffffffff\r\n";
     check("/open", "", EVENT, 200).await;

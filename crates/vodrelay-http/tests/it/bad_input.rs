@@ -11,7 +11,9 @@ async fn sizes() {
     check(post("/vod", PROVEN, ""), 200).await;
     check(post("/vod", PROVEN, &"x".repeat(1024)), 200).await;
     check(post("/vod", PROVEN, &"x".repeat(1025)), 413).await;
-    let promised = |headers: &str| format!("POST /vod HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n{headers}\r\n");
+    let promised = |headers: &str| {
+        format!("POST /vod HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n{headers}\r\n")
+    };
     check(promised(PROVEN), 413).await;
     let mut lengths: Vec<_> = server.bodies().iter().map(Vec::len).collect();
     lengths.sort_unstable();
@@ -22,7 +24,9 @@ async fn sizes() {
 async fn chunks() {
     let server = Server::start().await;
     let check = async |chunks: &str, expect: u16| {
-        let head = format!("POST /vod HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{PROVEN}\r\n");
+        let head = format!(
+            "POST /vod HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{PROVEN}\r\n"
+        );
         assert_eq!(status(&server.exchange(head + chunks).await), expect, "{chunks:.100}");
     };
     check("3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n", 200).await;
@@ -38,7 +42,9 @@ async fn chunks() {
 async fn proofs() {
     let server = Server::start().await;
     let signature = "X-VOD-SIGNATURE: ad8020183abed515d47b1ae0f92e453f\r\n";
-    for timestamp in ["", "0", "-1", "253402300799", "99999999999999999999", "1e9", "17000000000000", "1700000000,1"] {
+    for timestamp in
+        ["", "0", "-1", "253402300799", "99999999999999999999", "1e9", "17000000000000", "1700000000,1"]
+    {
         let headers = format!("X-VOD-TIMESTAMP: {timestamp}\r\n{signature}");
         assert_eq!(status(&server.exchange(post("/vod", &headers, EVENT)).await), 401, "{timestamp}");
     }

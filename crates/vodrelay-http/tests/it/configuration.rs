@@ -32,18 +32,31 @@ fn mistakes_are_named_with_their_path() {
         let found = resolve(text).expect_err(text);
         assert!(found.starts_with(expect), "{text}\n{found}");
     };
-    let callback = |rest: &str| format!("[callbacks.main]\npublic_url = \"https://h.example.com/vod\"\n{rest}");
+    let callback =
+        |rest: &str| format!("[callbacks.main]\npublic_url = \"https://h.example.com/vod\"\n{rest}");
     check(&callback(""), "http.callbacks.main.keys: is empty");
-    check(&callback("keys = [\"Abc\", { env = \"GONE\" }]"), "http.callbacks.main.keys[1]: the environment variable GONE");
+    check(
+        &callback("keys = [\"Abc\", { env = \"GONE\" }]"),
+        "http.callbacks.main.keys[1]: the environment variable GONE",
+    );
     check(&callback("keys = [{ name = \"x\" }]"), "expected a key:");
     check(&callback("keys = [{ env = \"KEY\", plain = \"x\" }]"), "expected a key:");
     check(&callback("keys = [\"a\"]\nkind = 1"), "unknown field `kind`");
     check(&callback("keys = [\"a\"]\npath = \"vod\""), "http.callbacks.main.path: \"vod\" is not a path");
-    check(&callback("keys = [\"a\"]\npath = \"/healthz\""), "http.callbacks.main.path: \"/healthz\" is also the path of http.health_path");
-    let two = callback("keys = [\"a\"]") + "\n[callbacks.other]\npublic_url = \"http://h/vod\"\nkeys = [\"a\"]";
+    check(
+        &callback("keys = [\"a\"]\npath = \"/healthz\""),
+        "http.callbacks.main.path: \"/healthz\" is also the path of http.health_path",
+    );
+    let two =
+        callback("keys = [\"a\"]") + "\n[callbacks.other]\npublic_url = \"http://h/vod\"\nkeys = [\"a\"]";
     check(&two, "http.callbacks.other.path: \"/vod\" is also the path of http.callbacks.main.path");
-    for url in ["h.example.com/vod", "ftp://h.example.com/vod", "https:///vod", "https://h.example.com/a b", ""] {
-        check(&format!("[callbacks.main]\npublic_url = \"{url}\"\nkeys = [\"a\"]"), "http.callbacks.main.public_url: ");
+    for url in
+        ["h.example.com/vod", "ftp://h.example.com/vod", "https:///vod", "https://h.example.com/a b", ""]
+    {
+        check(
+            &format!("[callbacks.main]\npublic_url = \"{url}\"\nkeys = [\"a\"]"),
+            "http.callbacks.main.public_url: ",
+        );
     }
     check("body_limit = \"0\"", "http.body_limit: ");
     check("body_limit = \"1GiB\"", "http.body_limit: ");
@@ -65,12 +78,18 @@ fn what_is_allowed_and_unwise_is_a_warning() {
     check("keys = [\"Abcdefghijklmnopqrstuvwxyz0123456789\"]", &["http.callbacks.main.keys[0]: "]);
     check("allow_unsigned = true", &["http.callbacks.main.allow_unsigned: "]);
     let long = "x".repeat(256);
-    let settings = resolve(&format!("[callbacks.main]\npublic_url = \"https://h/{long}\"\nkeys = [\"Abc1\"]")).unwrap();
-    assert!(settings.warnings[0].starts_with("http.callbacks.main.public_url: has 266 bytes"), "{:?}", settings.warnings);
+    let settings =
+        resolve(&format!("[callbacks.main]\npublic_url = \"https://h/{long}\"\nkeys = [\"Abc1\"]")).unwrap();
+    assert!(
+        settings.warnings[0].starts_with("http.callbacks.main.public_url: has 266 bytes"),
+        "{:?}",
+        settings.warnings
+    );
 }
 
 #[test]
 fn keys_never_print() {
-    let settings = resolve("[callbacks.main]\npublic_url = \"https://h/vod\"\nkeys = [\"Abcdef0123456789\"]").unwrap();
+    let settings =
+        resolve("[callbacks.main]\npublic_url = \"https://h/vod\"\nkeys = [\"Abcdef0123456789\"]").unwrap();
     assert!(!format!("{settings:?}").contains("Abcdef"), "{settings:?}");
 }

@@ -37,7 +37,9 @@ async fn a_refused_request_whose_body_was_read_keeps_the_connection() {
 async fn a_client_that_asks_first_is_told_to_go_on_or_not() {
     let server = Server::start().await;
     let ask = |headers: &str, length: usize| {
-        format!("POST /vod HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n{headers}\r\n")
+        format!(
+            "POST /vod HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n{headers}\r\n"
+        )
     };
     let mut client = server.connect().await;
     client.send(ask(PROVEN, EVENT.len())).await;
@@ -64,7 +66,8 @@ async fn a_crowd_is_served() {
     for _ in 0..200 {
         idle.push(server.connect().await);
     }
-    let requests = (0..200).map(|number| server.exchange(post("/vod", PROVEN, &format!("body {number}"))).await_status());
+    let requests = (0..200)
+        .map(|number| server.exchange(post("/vod", PROVEN, &format!("body {number}"))).await_status());
     for expect in futures_util::future::join_all(requests).await {
         assert_eq!(expect, 200);
     }

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{ManualClock, MemoryJournal};
 use vodrelay_core::{
-    Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Refusal, Routes, Seq, SettleResult,
-    Settled, SinkName,
+    Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Refusal, Routes, Seq,
+    SettleResult, Settled, SinkName,
 };
 use vodrelay_http::{Config, Receiver, serve};
 
@@ -40,7 +40,8 @@ pub(crate) const CONFIG: &str = r#"
 
 /// The moment that the vectors were signed at.
 pub(crate) const NOW: i64 = 1_700_000_000;
-pub(crate) const PROVEN: &str = "X-VOD-TIMESTAMP: 1700000000\r\nX-VOD-SIGNATURE: ad8020183abed515d47b1ae0f92e453f\r\n";
+pub(crate) const PROVEN: &str =
+    "X-VOD-TIMESTAMP: 1700000000\r\nX-VOD-SIGNATURE: ad8020183abed515d47b1ae0f92e453f\r\n";
 pub(crate) const EVENT: &str = r#"{"EventType":"FileUploadComplete","VideoId":"6a45","Status":"success"}"#;
 
 pub(crate) struct Server {
@@ -57,7 +58,8 @@ impl Server {
         clock.set(jiff::Timestamp::from_second(NOW).unwrap());
         let journal = Arc::new(MemoryJournal::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let gate = Arc::new(Gate { inner: Arc::clone(&journal), shut: AtomicBool::new(false) });
-        let (intake, keeper) = Intake::new(Arc::clone(&gate) as Arc<dyn Journal>, Arc::new(Routes::default()));
+        let (intake, keeper) =
+            Intake::new(Arc::clone(&gate) as Arc<dyn Journal>, Arc::new(Routes::default()));
         tokio::spawn(keeper.run(Arc::clone(&journal) as Arc<dyn Ledger>));
         let config: Config = toml::from_str(CONFIG).unwrap();
         let receiver = Receiver::new(config.resolve(&Surroundings::default()).unwrap(), intake, clock);
@@ -107,7 +109,9 @@ impl Client {
     /// Everything until the server closes.
     pub(crate) async fn rest(&mut self) -> String {
         let mut answer = Vec::new();
-        let _ = timeout(Duration::from_secs(100), self.0.read_to_end(&mut answer)).await.expect("the server closes");
+        let _ = timeout(Duration::from_secs(100), self.0.read_to_end(&mut answer))
+            .await
+            .expect("the server closes");
         String::from_utf8(answer).unwrap()
     }
 
@@ -127,7 +131,9 @@ impl Client {
 /// A POST whose connection ends with its answer.
 pub(crate) fn post(path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
 }
 
 /// The status of a whole answer; 0 if there was none.

@@ -60,13 +60,18 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     let found = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     match (found(Verdict::Wrong), found(Verdict::Unreachable)) {
         (0, 0) => Ok(()),
-        (0, unreachable) => Err(Failure::new(Code::Unreachable, format!("{unreachable} of the things asked did not answer"))),
+        (0, unreachable) => {
+            Err(Failure::new(Code::Unreachable, format!("{unreachable} of the things asked did not answer")))
+        }
         (wrong, _) => Err(Failure::new(Code::Configuration, format!("{wrong} things are wrong"))),
     }
 }
 
 async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, offline: bool) -> Vec<Finding> {
-    let file = loaded.file.as_ref().map_or_else(|| "the environment alone".to_owned(), |file| file.display().to_string());
+    let file = loaded
+        .file
+        .as_ref()
+        .map_or_else(|| "the environment alone".to_owned(), |file| file.display().to_string());
     let mut findings = vec![finding("configuration", Verdict::Ok, file)];
     findings.push(data_dir(loaded));
     findings.extend(callbacks(loaded));
@@ -88,7 +93,9 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
         } else {
             findings.push(ask(what, sink.as_ref()).await);
         }
-        if loaded.config.sinks.get(name).is_some_and(|sink| sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))) {
+        if loaded.config.sinks.get(name).is_some_and(|sink| {
+            sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))
+        }) {
             let detail = "status leaves out \"fail\": nobody hears of jobs that failed, unless another sink takes them";
             findings.push(finding(format!("sink {name}"), Verdict::Warning, detail));
         }
@@ -113,7 +120,11 @@ fn data_dir(loaded: &Loaded) -> Finding {
     };
     match probe() {
         Ok(()) => finding("data_dir", Verdict::Ok, format!("{shown} can be written")),
-        Err(error) => finding("data_dir", Verdict::Wrong, format!("{shown} cannot be written: {error}; make it the relay's own")),
+        Err(error) => finding(
+            "data_dir",
+            Verdict::Wrong,
+            format!("{shown} cannot be written: {error}; make it the relay's own"),
+        ),
     }
 }
 
@@ -124,14 +135,18 @@ fn callbacks(loaded: &Loaded) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = Vec::new();
     for callback in &settings.callbacks {
-        let detail = format!("type {} into VOD's console, with the key named {}", callback.endpoint.url,
-            callback.endpoint.keys.last().map_or("(none)", |key| key.name.as_str()));
+        let detail = format!(
+            "type {} into VOD's console, with the key named {}",
+            callback.endpoint.url,
+            callback.endpoint.keys.last().map_or("(none)", |key| key.name.as_str())
+        );
         findings.push(finding(format!("callback {}", callback.name), Verdict::Ok, detail));
     }
     if settings.callbacks.is_empty() {
         findings.push(finding("callbacks", Verdict::Warning, "there is none; add [http.callbacks.NAME]"));
     }
-    findings.extend(settings.warnings.into_iter().map(|warning| finding("callbacks", Verdict::Warning, warning)));
+    findings
+        .extend(settings.warnings.into_iter().map(|warning| finding("callbacks", Verdict::Warning, warning)));
     findings
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     config: ConfigFile,
 }
 
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let raw = read(&args.file)?;
     let body = if args.queue { vod_event::queue::decode_body(&raw) } else { raw.as_slice().into() };
     let reading = match vod_event::read(&body) {
@@ -47,11 +47,13 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             if args.json {
                 output::json(&json!({"event": null, "unreadable": unreadable.to_string()}));
             }
-            let message = format!("not readable as an event: {unreadable}; a relay keeps it, and delivers it to no sink");
+            let message = format!(
+                "not readable as an event: {unreadable}; a relay keeps it, and delivers it to no sink"
+            );
             return Err(Failure::new(Code::Unreadable, message));
         }
     };
-    let verdicts = match loaded(&args)? {
+    let verdicts = match loaded(args)? {
         Some(loaded) => {
             let (source, labels) = source_of(&loaded, args.source.clone());
             Some(loaded.config.routes().explain(&reading, &source, &labels))
@@ -120,8 +122,11 @@ fn first_name() -> Name {
 fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
     if file.as_os_str() == "-" {
         let mut body = Vec::new();
-        std::io::stdin().read_to_end(&mut body).map_err(|error| io_failure("cannot read standard input", &error))?;
+        std::io::stdin()
+            .read_to_end(&mut body)
+            .map_err(|error| io_failure("cannot read standard input", &error))?;
         return Ok(body);
     }
-    std::fs::read(file).map_err(|error| Failure::new(Code::Unreadable, format!("cannot read {}: {error}", file.display())))
+    std::fs::read(file)
+        .map_err(|error| Failure::new(Code::Unreadable, format!("cannot read {}: {error}", file.display())))
 }

@@ -31,7 +31,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let unreachable = |why: String| Failure::new(Code::Unreachable, format!("the relay at {address} {why}"));
     let client = crate::command::trigger::client(Duration::from_secs(5))?;
     let answer = client.get(format!("http://{address}/readyz?verbose")).send().await;
-    let answer = answer.map_err(|error| unreachable(format!("does not answer ({error}); is `vodrelay serve` running?")))?;
+    let answer = answer
+        .map_err(|error| unreachable(format!("does not answer ({error}); is `vodrelay serve` running?")))?;
     let ready = answer.status().is_success();
     let text = answer.text().await.unwrap_or_default();
     if args.json {

@@ -33,20 +33,38 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key_file = args.output.with_file_name("vod-callback.key");
     let key = fresh_key();
     let text = TEMPLATE.replace("{PUBLIC_URL}", &args.public_url);
-    crate::config::from_text(&text.replace("{ file = \"vod-callback.key\" }", "\"k\""), None, [("STATE_DIRECTORY".to_owned(), ".".to_owned())].into())
-        .and_then(|loaded| loaded.config.http.resolve(&loaded.surroundings).map(drop))
-        .map_err(|error| Failure::new(Code::Usage, format!("--public-url: {}", error.message)))?;
+    crate::config::from_text(
+        &text.replace("{ file = \"vod-callback.key\" }", "\"k\""),
+        None,
+        [("STATE_DIRECTORY".to_owned(), ".".to_owned())].into(),
+    )
+    .and_then(|loaded| loaded.config.http.resolve(&loaded.surroundings).map(drop))
+    .map_err(|error| Failure::new(Code::Usage, format!("--public-url: {}", error.message)))?;
     create(&args.output, &text)?;
     create(&key_file, &format!("{key}\n"))?;
     if args.json {
-        output::json(&serde_json::json!({"config": args.output, "key_file": key_file, "public_url": args.public_url}));
+        output::json(
+            &serde_json::json!({"config": args.output, "key_file": key_file, "public_url": args.public_url}),
+        );
         return Ok(());
     }
-    output::line(format!("wrote {} and {} (the callback key, readable by you alone)", args.output.display(), key_file.display()));
-    output::line("\nIn the console of ApsaraVideo VOD, under callback settings, for each region and application:");
-    output::line(format!("  callback URL   {}\n  callback key   the content of {}", args.public_url, key_file.display()));
+    output::line(format!(
+        "wrote {} and {} (the callback key, readable by you alone)",
+        args.output.display(),
+        key_file.display()
+    ));
+    output::line(
+        "\nIn the console of ApsaraVideo VOD, under callback settings, for each region and application:",
+    );
+    output::line(format!(
+        "  callback URL   {}\n  callback key   the content of {}",
+        args.public_url,
+        key_file.display()
+    ));
     output::line("  event types    DynamicImageComplete, and whatever else your services want");
-    output::line("\nThen name your service under [sinks.…] in the file, and run `vodrelay check` and `vodrelay serve`.");
+    output::line(
+        "\nThen name your service under [sinks.…] in the file, and run `vodrelay check` and `vodrelay serve`.",
+    );
     Ok(())
 }
 
@@ -54,12 +72,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn create(path: &PathBuf, text: &str) -> Result<(), Failure> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::new(Code::CannotCreate, format!("{} is there already; move it away, or use --output FILE", path.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Failure::new(
+            Code::CannotCreate,
+            format!("{} is there already; move it away, or use --output FILE", path.display()),
+        ),
         _ => io_failure(&format!("cannot create {}", path.display()), &error),
     })?;
-    file.write_all(text.as_bytes()).map_err(|error| io_failure(&format!("cannot write {}", path.display()), &error))
+    file.write_all(text.as_bytes())
+        .map_err(|error| io_failure(&format!("cannot write {}", path.display()), &error))
 }
 
 /// 32 characters by VOD's rules: upper case, lower case and digits, at least one of each.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args as ClapArgs;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use vodrelay_admin::Metrics;
 use vodrelay_core::{JournalError, SinkFactory};
 use vodrelay_journal::OpenError;
 
@@ -30,9 +31,12 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     logging::start(&args.log);
     let loaded = args.config.load()?;
-    let relay = Relay::start(&loaded, own_factories).await.map_err(failure_of_start)?;
+    let relay =
+        Relay::start(&loaded, own_factories, metrics()?).await.map_err(|error| failure_of_start(&error))?;
     let (http, admin) = relay.addresses();
-    let shown = |address: Option<std::net::SocketAddr>| address.map_or_else(String::new, |address| address.to_string());
+    let shown = |address: Option<std::net::SocketAddr>| {
+        address.map_or_else(String::new, |address| address.to_string())
+    };
     tracing::info!(
         http.listen = shown(http), admin.listen = shown(admin),
         data_dir = %loaded.data_dir.display(), sinks = loaded.config.sinks.len(), "the relay is ready"
@@ -51,6 +55,11 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     }
 }
 
+/// The one recorder of the process.
+pub(crate) fn metrics() -> Result<Metrics, Failure> {
+    Metrics::install().map_err(|error| Failure::new(Code::Internal, error.to_string()))
+}
+
 fn poisoned(reason: &str) -> Failure {
     let message = format!(
         "the journal is poisoned: {reason}\n  nothing more is accepted, and what was accepted is on disk as far as the disk \
@@ -60,11 +69,13 @@ fn poisoned(reason: &str) -> Failure {
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return tracing::warn!("signals cannot be received; only SIGKILL stops the relay");
     };
-    let mut either = async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
+    let mut either =
+        async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
     let first = either().await;
     tracing::info!(signal = first, "stopping: what is in hand is finished first");
     shutdown.cancel();
@@ -73,14 +84,16 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     std::process::exit(i32::from(Code::Internal as u8));
 }
 
-pub(crate) fn failure_of_start(error: StartError) -> Failure {
-    let code = match &error {
+pub(crate) fn failure_of_start(error: &StartError) -> Failure {
+    let code = match error {
         StartError::Config(_) => Code::Configuration,
-        StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => Code::Permission,
+        StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Code::Permission
+        }
         StartError::Listen { .. } => Code::Unreachable,
         StartError::Journal(error) => code_of_journal(error),
     };
-    let advice = match &error {
+    let advice = match error {
         StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::AddrInUse => {
             "\n  another process has that port: stop it, or set another address"
         }
@@ -93,7 +106,8 @@ fn code_of_journal(error: &OpenError) -> Code {
     match error {
         OpenError::HeldBy { .. } => Code::JournalHeld,
         OpenError::NotWritable { .. } => Code::Permission,
-        OpenError::NewerSchema { .. } => Code::Configuration,
-        _ => Code::Poisoned,
+        OpenError::NewerSchema { .. } | OpenError::NotAJournal { .. } => Code::Configuration,
+        OpenError::Corrupt { .. } => Code::Poisoned,
+        _ => Code::CannotCreate,
     }
 }

@@ -69,8 +69,9 @@ struct Target {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let body = match &args.file {
-        Some(file) => std::fs::read(file)
-            .map_err(|error| Failure::new(Code::Unreadable, format!("cannot read {}: {error}", file.display())))?,
+        Some(file) => std::fs::read(file).map_err(|error| {
+            Failure::new(Code::Unreadable, format!("cannot read {}: {error}", file.display()))
+        })?,
         None => sample(&args.event_type, &args.set, Timestamp::now())?,
     };
     if args.print {
@@ -81,7 +82,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let status = send(&client(Duration::from_secs(5))?, &target, body).await?;
     let verdict = match status {
         200 => "200: accepted, it is on the relay's disk",
-        401 => "401: refused; the key, the signed URL or the clock is not the relay's (see its log for which)",
+        401 => {
+            "401: refused; the key, the signed URL or the clock is not the relay's (see its log for which)"
+        }
         404 => "404: nothing listens at that path",
         503 => "503: the relay could not make it durable in time",
         _ => "not the 200 that VOD counts as success",
@@ -91,7 +94,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     } else {
         output::line(format!("{} answered {verdict}", target.url));
     }
-    if status == 200 { Ok(()) } else { Err(Failure::new(Code::Unreachable, format!("the answer was {status}"))) }
+    if status == 200 {
+        Ok(())
+    } else {
+        Err(Failure::new(Code::Unreachable, format!("the answer was {status}")))
+    }
 }
 
 /// A sample of that type with fresh ids, compact as the provider sends it.
@@ -107,14 +114,21 @@ pub(crate) fn sample(event_type: &str, changes: &[String], now: Timestamp) -> Re
     if event_type == "DynamicImageComplete" {
         put("JobId", &job);
         let url = format!("http://vod.example.com/{video}/image/dynamic/{}.gif", fresh_id());
-        let members = [("JobId", job.as_str()), ("Status", "success"), ("FileURL", &url), ("FileSize", "1834831"),
-            ("Fps", "25"), ("Height", "200"), ("Width", "200")];
+        let members = [
+            ("JobId", job.as_str()),
+            ("Status", "success"),
+            ("FileURL", &url),
+            ("FileSize", "1834831"),
+            ("Fps", "25"),
+            ("Height", "200"),
+            ("Width", "200"),
+        ];
         info.extend(members.map(|(key, value)| (key.to_owned(), Value::String(value.to_owned()))));
     }
     for change in changes {
-        let (key, value) = change.split_once('=').ok_or_else(|| {
-            Failure::new(Code::Usage, format!("--set {change}: write it as Field=value"))
-        })?;
+        let (key, value) = change
+            .split_once('=')
+            .ok_or_else(|| Failure::new(Code::Usage, format!("--set {change}: write it as Field=value")))?;
         let value = Value::String(value.to_owned());
         match key.strip_prefix("DynamicImageJobInfo.") {
             Some(inner) => info.insert(inner.to_owned(), value),
@@ -141,11 +155,13 @@ fn target(args: &Args) -> Result<Target, Failure> {
         return Err(Failure::new(Code::Usage, "say where to: --to URL or --callback NAME"));
     };
     let loaded = args.config.load()?;
-    let wrong = |error: vodrelay_core::config::ConfigError| Failure::new(Code::Configuration, error.to_string());
+    let wrong =
+        |error: vodrelay_core::config::ConfigError| Failure::new(Code::Configuration, error.to_string());
     let settings = loaded.config.http.resolve(&loaded.surroundings).map_err(wrong)?;
     let callback = settings.callbacks.into_iter().find(|callback| callback.name == *name);
-    let callback = callback
-        .ok_or_else(|| Failure::new(Code::Usage, format!("there is no [http.callbacks.{name}] in the configuration")))?;
+    let callback = callback.ok_or_else(|| {
+        Failure::new(Code::Usage, format!("there is no [http.callbacks.{name}] in the configuration"))
+    })?;
     let url = format!("http://{}{}", loaded.config.http.listen, callback.path);
     let own_key = callback.endpoint.keys.into_iter().next().map(|named| named.key);
     Ok(Target { url, signed_url: callback.endpoint.url, key: key(args)?.or(own_key) })
@@ -158,7 +174,8 @@ fn key(args: &Args) -> Result<Option<PrivateKey>, Failure> {
         (.., Some(file)) => SecretSource::File(file.clone()),
         _ => return Ok(None),
     };
-    let surroundings = vodrelay_core::config::Surroundings { environment: environment().into(), ..Default::default() };
+    let surroundings =
+        vodrelay_core::config::Surroundings { environment: environment().into(), ..Default::default() };
     let secret = source.resolve(&surroundings).map_err(|error| Failure::new(Code::Usage, error.message))?;
     Ok(Some(PrivateKey::new(secret.expose())))
 }
@@ -173,7 +190,10 @@ async fn send(client: &reqwest::Client, target: &Target, body: Vec<u8>) -> Resul
             .header(CallbackProof::SIGNATURE_HEADER, proof.signature_hex());
     }
     let answer = request.send().await.map_err(|error| {
-        Failure::new(Code::Unreachable, format!("{} does not answer: {error}; is the relay running there?", target.url))
+        Failure::new(
+            Code::Unreachable,
+            format!("{} does not answer: {error}; is the relay running there?", target.url),
+        )
     })?;
     Ok(answer.status().as_u16())
 }

@@ -37,15 +37,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key = NamedKey { name: "the key given".to_owned(), key: PrivateKey::new(args.key.clone()) };
     let endpoint = Endpoint { url: args.url.clone(), keys: vec![key] };
     let matches = endpoint.keys.iter().any(|named| proof.matches(&endpoint.url, &named.key));
-    let near_miss = if matches { None } else { endpoint.near_miss(&proof).map(|near| near.to_string()) };
+    let near_miss = if matches {
+        None
+    } else {
+        endpoint.near_miss(&proof).map(|near| format!("for {} ({})", near.url, near.differences.join(", ")))
+    };
     let age_seconds = jiff::Timestamp::now().as_second() - proof.timestamp;
     if args.json {
         output::json(&json!({"matches": matches, "near_miss": near_miss, "age_seconds": age_seconds}));
     } else {
-        output::line(if matches { "the signature matches" } else { "the signature does not match this URL and key" });
+        output::line(if matches {
+            "the signature matches"
+        } else {
+            "the signature does not match this URL and key"
+        });
         match near_miss {
             Some(near) => output::line(format!("it would match {near}")),
-            None if !matches => output::line("no other spelling of the URL matches either: most likely the key is another"),
+            None if !matches => {
+                output::line("no other spelling of the URL matches either: most likely the key is another")
+            }
             None => {}
         }
         output::line(format!("the timestamp is {} old", words(age_seconds)));

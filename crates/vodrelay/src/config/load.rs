@@ -57,7 +57,8 @@ pub fn from_text(
         .add_source(overlay.source(Some(environment.clone())))
         .build()
         .map_err(|error| ConfigError::new(&shown, error.to_string().trim().to_owned()))?;
-    let config: Config = serde_path_to_error::deserialize(merged).map_err(|error| typed_error(&shown, &error))?;
+    let config: Config =
+        serde_path_to_error::deserialize(merged).map_err(|error| typed_error(&shown, &error))?;
     config.check()?;
     let folder = file.as_ref().and_then(|file| file.parent()).map(Path::to_path_buf).unwrap_or_default();
     let surroundings = Surroundings { environment: Arc::new(environment), folder };

@@ -23,12 +23,14 @@ impl Cloud {
     /// Sends the body, signed with that key for the public URL; returns the status.
     pub(super) async fn send(&self, body: &[u8], key: &str) -> Result<u16, Failure> {
         let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(key), Timestamp::now());
-        let request = self.client.post(&self.relay).header("content-type", "application/json").body(body.to_vec());
+        let request =
+            self.client.post(&self.relay).header("content-type", "application/json").body(body.to_vec());
         let request = request
             .header(CallbackProof::TIMESTAMP_HEADER, proof.timestamp.to_string())
             .header(CallbackProof::SIGNATURE_HEADER, proof.signature_hex());
         let answer = request.send().await;
-        let answer = answer.map_err(|error| Failure::new(Code::Internal, format!("the relay does not answer: {error}")))?;
+        let answer = answer
+            .map_err(|error| Failure::new(Code::Internal, format!("the relay does not answer: {error}")))?;
         Ok(answer.status().as_u16())
     }
 }
@@ -38,12 +40,17 @@ pub(super) fn info_as_string() -> Vec<u8> {
 }
 
 pub(super) fn info_as_object() -> Vec<u8> {
-    let text = String::from_utf8_lossy(&made(&[])).replace("\"{", "{").replace("}\"", "}").replace("\\\"", "\"");
+    let text =
+        String::from_utf8_lossy(&made(&[])).replace("\"{", "{").replace("}\"", "}").replace("\\\"", "\"");
     text.into_bytes()
 }
 
 pub(super) fn failed() -> Vec<u8> {
-    made(&["Status=fail", "ErrorCode=InvalidParameter.ResourceContentBad", "ErrorMessage=The input file cannot be decoded"])
+    made(&[
+        "Status=fail",
+        "ErrorCode=InvalidParameter.ResourceContentBad",
+        "ErrorMessage=The input file cannot be decoded",
+    ])
 }
 
 pub(super) fn forged() -> Vec<u8> {

@@ -48,8 +48,10 @@ impl Service {
 }
 
 async fn receive(State(seen): State<Arc<Mutex<Seen>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let values = |name: &str| headers.get_all(name).into_iter().map(|value| value.as_bytes()).collect::<Vec<_>>();
-    let (timestamp, signature) = (values(CallbackProof::TIMESTAMP_HEADER), values(CallbackProof::SIGNATURE_HEADER));
+    let values =
+        |name: &str| headers.get_all(name).into_iter().map(|value| value.as_bytes()).collect::<Vec<_>>();
+    let (timestamp, signature) =
+        (values(CallbackProof::TIMESTAMP_HEADER), values(CallbackProof::SIGNATURE_HEADER));
     let proof = CallbackProof::from_headers(timestamp.into_iter(), signature.into_iter());
     let proven = proof.is_ok_and(|proof| proof.matches(SERVICE_URL, &PrivateKey::new(SERVICE_KEY)));
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,190 @@
+//! The handle: what the rest of the relay holds, and the ports that it implements.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+use vodrelay_core::{
+    Appended, Claimed, Clock, Envelope, Journal, JournalError, Ledger, Refusal, Seq, SettleResult, Settled,
+    SinkBacklog, SinkName, Totals,
+};
+
+use crate::claim::Request;
+use crate::config::{Config, RefusedBounds};
+use crate::error::OpenError;
+use crate::op::{Op, Row};
+use crate::open::{self, Running};
+use crate::reader::Reader;
+use crate::space::{FreeBytes, free_bytes_of_disk};
+
+/// A journal in one SQLite file, owned by this process.
+///
+/// Cloning is cheap. What `append` and `settle` have answered survives kill -9 and the loss of power. Dropping the last
+/// clone without [`SqliteJournal::close`] is an unclean stop: nothing is lost, and the next opening is careful for a
+/// minute.
+#[derive(Clone, Debug)]
+pub struct SqliteJournal {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    running: Option<Running>,
+    reader: Arc<Mutex<Reader>>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal in that folder, or makes one.
+    ///
+    /// # Errors
+    /// If another process holds it, if a later version wrote it, or if it cannot be read or written.
+    pub fn open(
+        folder: &Path,
+        config: Config,
+        bounds: RefusedBounds,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        Self::open_on(folder, config, bounds, clock, Arc::new(free_bytes_of_disk))
+    }
+
+    pub(crate) fn open_on(
+        folder: &Path,
+        config: Config,
+        bounds: RefusedBounds,
+        clock: Arc<dyn Clock>,
+        free_bytes: FreeBytes,
+    ) -> Result<Self, OpenError> {
+        let running = open::open(folder, &config, bounds, clock, free_bytes)?;
+        let reader = Arc::new(Mutex::new(Reader::open(folder)?));
+        Ok(Self { inner: Arc::new(Inner { running: Some(running), reader }) })
+    }
+
+    /// Stops cleanly: what was asked before is done, then nothing is in hand any more and the file is closed. Other
+    /// clones answer [`JournalError::Closed`].
+    ///
+    /// # Errors
+    /// If the journal is poisoned or closed already, or cannot note that it was stopped cleanly.
+    pub async fn close(self) -> Result<(), JournalError> {
+        let running = self.running()?;
+        running.shared.check_alive()?;
+        running.shared.close();
+        let (answer, stopped) = oneshot::channel();
+        // A thread that has gone already has nothing left to stop.
+        let _ = running.claims.send(Request::Stop(answer));
+        let _ = stopped.await;
+        running.writer.ask(Op::Close).await
+    }
+
+    /// Does at once what is done from time to time: removes what has been kept long enough. It goes on in the
+    /// background, a small step at a time.
+    ///
+    /// # Errors
+    /// If the journal does not work.
+    pub async fn tidy(&self) -> Result<(), JournalError> {
+        self.alive()?.writer.ask(Op::Tidy).await
+    }
+
+    /// Holds the cause once the journal is poisoned; the process is to exit then, with code 74.
+    #[must_use]
+    pub fn poisoned(&self) -> watch::Receiver<Option<String>> {
+        match &self.inner.running {
+            Some(running) => running.shared.poison.subscribe(),
+            None => watch::channel(None).1,
+        }
+    }
+
+    fn running(&self) -> Result<&Running, JournalError> {
+        self.inner.running.as_ref().ok_or(JournalError::Closed)
+    }
+
+    fn alive(&self) -> Result<&Running, JournalError> {
+        let running = self.running()?;
+        running.shared.check_alive()?;
+        Ok(running)
+    }
+
+    /// Reads on a thread that may wait.
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Reader) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let reader = Arc::clone(&self.inner.reader);
+        let reading = move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner));
+        let failed = |error: tokio::task::JoinError| JournalError::Failed(error.to_string());
+        tokio::task::spawn_blocking(reading).await.map_err(failed)?
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fail_next_commit(&self, error: rusqlite::Error) {
+        *self.inner.running.as_ref().unwrap().fail_next_commit.lock().unwrap() = Some(error);
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn append(&self, envelope: &Envelope, sinks: &[SinkName]) -> Result<Appended, JournalError> {
+        let running = self.alive()?;
+        let row = Box::new(Row::new(envelope, sinks)?);
+        running.writer.ask(|answer| Op::Append(row, answer)).await
+    }
+
+    async fn claim(&self, sink: &SinkName, limit: usize, lease: Duration) -> Result<Claimed, JournalError> {
+        let (answer, claimed) = oneshot::channel();
+        let request = Request::Claim(sink.clone(), limit, lease, answer);
+        self.alive()?.claims.send(request).map_err(|_| JournalError::Closed)?;
+        claimed.await.map_err(|_| JournalError::Closed)?
+    }
+
+    async fn settle(&self, outcomes: &[Settled]) -> Result<Vec<SettleResult>, JournalError> {
+        let outcomes = outcomes.to_vec();
+        self.alive()?.writer.ask(|answer| Op::Settle(outcomes, answer)).await
+    }
+
+    fn watch_work(&self) -> watch::Receiver<Seq> {
+        match &self.inner.running {
+            Some(running) => running.shared.work.subscribe(),
+            None => watch::channel(0).1,
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteJournal {
+    async fn refuse(&self, refusals: Vec<Refusal>) -> Result<(), JournalError> {
+        self.alive()?.writer.ask(|answer| Op::Refuse(refusals, answer)).await
+    }
+
+    async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {
+        self.alive()?;
+        self.read(Reader::backlogs).await
+    }
+
+    async fn totals(&self) -> Result<Totals, JournalError> {
+        self.alive()?;
+        self.read(Reader::totals).await
+    }
+
+    async fn writable(&self) -> Result<(), JournalError> {
+        match self.alive()?.shared.full() {
+            Some(cause) => Err(JournalError::Full(cause)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// Waits for the threads, which are done after the commit in hand, so that the file can be opened again at once.
+    fn drop(&mut self) {
+        let Some(Running { writer, claims, threads, .. }) = self.running.take() else { return };
+        drop((writer, claims));
+        for thread in threads {
+            // A panic in it has poisoned the journal already, which is all that can be said.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

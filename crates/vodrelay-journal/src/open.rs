@@ -1,0 +1,215 @@
+//! Opening: lock, look, create or take over, then start the two threads.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use vodrelay_core::Clock;
+
+use crate::checkpoint::Checkpoints;
+use crate::claim::Claimant;
+use crate::config::{Config, RefusedBounds};
+use crate::error::OpenError;
+use crate::in_hand;
+use crate::key::nanos;
+use crate::lease::Leases;
+use crate::lock::Lock;
+use crate::op::WriterQueue;
+use crate::refused::Refusals;
+use crate::retention::Retention;
+use crate::schema::{self, Found};
+use crate::shared::Shared;
+use crate::space::{FreeBytes, Space};
+use crate::writer::{Batch, Names, Writer};
+
+/// The file in the journal's folder, and its log.
+pub(crate) const FILE: &str = "journal.sqlite3";
+pub(crate) const LOG: &str = "journal.sqlite3-wal";
+/// How long a connection waits for another one's lock, by default.
+pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// After an unclean stop deliveries are handed out one at a time for so long.
+const CAREFUL_FOR: Duration = Duration::from_secs(60);
+
+/// The two threads and the ways to them.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: WriterQueue,
+    pub(crate) claims: mpsc::Sender<crate::claim::Request>,
+    pub(crate) threads: Vec<thread::JoinHandle<()>>,
+    #[cfg(test)]
+    pub(crate) fail_next_commit: Arc<std::sync::Mutex<Option<rusqlite::Error>>>,
+}
+
+/// What the opening found out.
+struct Opened {
+    openings: i64,
+    unclean: bool,
+}
+
+/// Opens the journal in that folder, which is made if it is not there.
+pub(crate) fn open(
+    folder: &Path,
+    config: &Config,
+    bounds: RefusedBounds,
+    clock: Arc<dyn Clock>,
+    free_bytes: FreeBytes,
+) -> Result<Running, OpenError> {
+    let now = clock.now();
+    std::fs::create_dir_all(folder).map_err(|error| OpenError::from_io(folder, &error))?;
+    let lock = Lock::take(folder, now)?;
+    let file = folder.join(FILE);
+    let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+    let mut conn = Connection::open(&file).map_err(sqlite)?;
+    let opened = prepare(folder, &mut conn, nanos(now))?;
+    sync_folder(folder).map_err(|error| OpenError::from_io(folder, &error))?;
+
+    let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
+    let leases = Leases::starting_at(opened.openings);
+    let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, careful_until));
+    let (sender, queue) = mpsc::channel();
+    let writer = WriterQueue::new(sender);
+    let (claims, requests) = mpsc::channel();
+    #[cfg(test)]
+    let fail_next_commit = Arc::default();
+    let claimant = Claimant {
+        conn: connect_to_read(&file).map_err(sqlite)?,
+        shared: Arc::clone(&shared),
+        writer: writer.clone(),
+        requests,
+        sources: HashMap::new(),
+        labels: HashMap::new(),
+    };
+    let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
+    let names = Names::load(&conn).map_err(sqlite)?;
+    let the_writer = Writer {
+        conn,
+        shared: Arc::clone(&shared),
+        queue,
+        names,
+        checkpoints,
+        space: Space::new(config.min_free.0, free_bytes),
+        retention: Retention::new(config),
+        refusals: Refusals::new(bounds),
+        #[cfg(test)]
+        fail_next_commit: Arc::clone(&fail_next_commit),
+    };
+    let threads = vec![
+        spawn(folder, "journal-claims", &shared, move || claimant.run())?,
+        spawn(folder, "journal-writer", &shared, move || {
+            // The last to leave gives the lock back.
+            let _lock = lock;
+            the_writer.run();
+        })?,
+    ];
+    Ok(Running {
+        shared,
+        writer,
+        claims,
+        threads,
+        #[cfg(test)]
+        fail_next_commit,
+    })
+}
+
+/// A thread whose panic is told to everybody: nothing would answer any more.
+fn spawn(
+    folder: &Path,
+    name: &str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<thread::JoinHandle<()>, OpenError> {
+    let (shared, thread_name) = (Arc::clone(shared), name.to_owned());
+    let guarded = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+            shared.poison_with(&format!("the thread {thread_name} panicked; please report it"));
+        }
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(guarded)
+        .map_err(|error| OpenError::from_io(folder, &error))
+}
+
+fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, OpenError> {
+    let file = folder.join(FILE);
+    let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+    conn.busy_timeout(BUSY_WAIT).map_err(sqlite)?;
+    let found = schema::look(conn).map_err(sqlite)?;
+    match found {
+        Found::Empty | Found::Journal => {}
+        Found::Newer { found, written_by } => {
+            return Err(OpenError::NewerSchema {
+                path: folder.to_owned(),
+                found,
+                known: schema::VERSION,
+                written_by,
+            });
+        }
+        Found::Foreign => {
+            return Err(OpenError::NotAJournal {
+                path: file,
+                cause: "it is another program's database".to_owned(),
+            });
+        }
+    }
+    set_up(conn, found == Found::Empty).map_err(sqlite)?;
+    take_over(conn, found == Found::Empty, now).map_err(sqlite)
+}
+
+/// Settings that live in the file are made before the first table is.
+fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
+    if empty {
+        conn.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    }
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cell_size_check = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA mmap_size = 0;
+         PRAGMA cache_size = -8192;",
+    )?;
+    // A poisoned journal must not be synced again, and closing is no exception.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opened> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    if empty {
+        schema::create(conn)?;
+    }
+    let openings = schema::note_opening(conn)?;
+    let mut batch = Batch { now, ..Batch::default() };
+    let unclean = in_hand::take_over(conn, &mut batch)?;
+    batch.counters.flush(conn)?;
+    conn.execute_batch("COMMIT")?;
+    Ok(Opened { openings, unclean })
+}
+
+/// A connection that cannot write.
+pub(crate) fn connect_to_read(file: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(BUSY_WAIT)?;
+    conn.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(conn)
+}
+
+/// A new file is there after a power cut only if its folder was synced too.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,246 @@
+//! Looking into a journal, running or not, without its lock: totals, backlogs, pages of events, one event whole.
+
+mod records;
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::time::Instant;
+use vod_event::EventId;
+use vodrelay_core::{JournalError, SinkBacklog, SinkName, Totals};
+
+use crate::error::{Fault, OpenError};
+use crate::key::{Key, moment};
+use crate::open::{FILE, connect_to_read};
+use crate::schema::{self, Found};
+
+pub use records::{
+    AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
+    EventState,
+};
+
+/// No query takes longer: a long one would keep the log from starting anew.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// So many steps of SQLite's machine between two looks at the clock.
+const STEPS: i32 = 10_000;
+const LARGEST_PAGE: usize = 1_000;
+
+/// Reads a journal. Each call is one short transaction.
+#[derive(Debug)]
+pub struct Reader {
+    conn: Connection,
+}
+
+const EVENT_COLUMNS: &str = "e.seq, e.id, e.received_at, e.state,
+    (SELECT text FROM words WHERE id = e.source), (SELECT text FROM words WHERE id = e.event_type),
+    (SELECT text FROM words WHERE id = e.status), e.event_time, e.video_id, e.media_id, e.job_id, e.unreadable";
+
+impl Reader {
+    /// Opens the journal in that folder for reading; it must be there.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read, or only a later version can.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let file = folder.join(FILE);
+        let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+        std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
+        let mut conn = connect_to_read(&file).map_err(sqlite)?;
+        match schema::look(&conn).map_err(sqlite)? {
+            Found::Journal => {}
+            Found::Newer { found, written_by } => {
+                let (path, known) = (folder.to_owned(), schema::VERSION);
+                return Err(OpenError::NewerSchema { path, found, known, written_by });
+            }
+            Found::Empty | Found::Foreign => {
+                let cause = "it has none of a journal's tables".to_owned();
+                return Err(OpenError::NotAJournal { path: file, cause });
+            }
+        }
+        limit_time(&mut conn).map_err(sqlite)?;
+        Ok(Self { conn })
+    }
+
+    /// What the journal holds.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn totals(&self) -> Result<Totals, JournalError> {
+        let totals = self.conn.query_row(
+            "SELECT events, duplicates, unrouted, unreadable, refusals FROM totals",
+            [],
+            |row| {
+                Ok(Totals {
+                    events: row.get(0)?,
+                    duplicates: row.get(1)?,
+                    unrouted: row.get(2)?,
+                    unreadable: row.get(3)?,
+                    refusals: row.get(4)?,
+                })
+            },
+        );
+        totals.map_err(failed)
+    }
+
+    /// How much waits for each sink that the journal knows.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {
+        self.all(
+            "SELECT name, pending, dead_letters, delivered,
+             (SELECT received_at FROM events WHERE seq = (SELECT MIN(first) >> 12 FROM (
+                 SELECT MIN(id) AS first FROM deliveries WHERE sink = sinks.id AND state = 0
+                 UNION ALL SELECT MIN(id) FROM deliveries WHERE sink = sinks.id AND state = 1)))
+             FROM sinks ORDER BY name",
+            [],
+            |row| {
+                Ok(SinkBacklog {
+                    sink: sink_name(row, 0)?,
+                    pending: row.get(1)?,
+                    dead_letters: row.get(2)?,
+                    delivered: row.get(3)?,
+                    oldest_pending_at: row.get::<_, Option<i64>>(4)?.map(moment),
+                })
+            },
+        )
+    }
+
+    /// A page of events, the newest first; `before` is the `seq` of the last one of the page before.
+    ///
+    /// # Errors
+    /// If it cannot be read, or takes too long.
+    pub fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, JournalError> {
+        let before = before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit.min(LARGEST_PAGE)).unwrap_or(i64::MAX);
+        self.all(
+            &format!(
+                "SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.seq < ?1
+                 AND (?2 IS NULL OR e.video_id = ?2) AND (?3 IS NULL OR e.job_id = ?3)
+                 AND (?4 IS NULL OR e.state = ?4)
+                 AND (?5 IS NULL OR e.event_type = (SELECT id FROM words WHERE text = ?5))
+                 ORDER BY e.seq DESC LIMIT ?6"
+            ),
+            params![
+                before,
+                filter.video_id,
+                filter.job_id,
+                filter.state.map(EventState::number),
+                filter.event_type,
+                limit
+            ],
+            EventRecord::from_row,
+        )
+    }
+
+    /// One event with its deliveries and what is remembered of their attempts.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.id = ?1");
+        let event =
+            self.conn.query_row(&sql, [id.as_bytes()], EventRecord::from_row).optional().map_err(failed)?;
+        let Some(event) = event else { return Ok(None) };
+        let seq = i64::try_from(event.seq).unwrap_or(i64::MAX);
+        let sources = self.all(
+            "SELECT text, repeats FROM event_sources JOIN words ON words.id = event_sources.source
+             WHERE event = ?1 ORDER BY first_at",
+            [seq],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let (first, last) = Key::range_of(seq);
+        let mut deliveries = self.all(
+            "SELECT deliveries.id, sinks.name, state, attempts, replays, due_at, first_attempt_at, last_attempt_at,
+             settled_at, status, took_ms, reason FROM deliveries JOIN sinks ON sinks.id = deliveries.sink
+             WHERE deliveries.id BETWEEN ?1 AND ?2 ORDER BY sinks.name",
+            [first, last],
+            DeliveryRecord::from_row,
+        )?;
+        for delivery in &mut deliveries {
+            delivery.failed_attempts = self.all(
+                "SELECT number, started_at, took_ms, status, note FROM attempts WHERE delivery = ?1 ORDER BY number",
+                [i64::try_from(delivery.id).unwrap_or(i64::MAX)],
+                AttemptRecord::from_row,
+            )?;
+        }
+        Ok(Some(EventDetail { event, sources, deliveries }))
+    }
+
+    /// The bytes of an event as the provider made them.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn body(&self, id: EventId) -> Result<Option<Bytes>, JournalError> {
+        let body = self.conn.query_row("SELECT body FROM events WHERE id = ?1", [id.as_bytes()], |row| {
+            row.get::<_, Vec<u8>>(0)
+        });
+        Ok(body.optional().map_err(failed)?.map(Bytes::from))
+    }
+
+    /// A page of dead letters in the order of acceptance; `after` is the `delivery` of the last one of the page before.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn dead_letters(&self, after: Option<u64>, limit: usize) -> Result<Vec<DeadLetter>, JournalError> {
+        let after = after.and_then(|id| i64::try_from(id).ok()).unwrap_or(0);
+        let limit = i64::try_from(limit.min(LARGEST_PAGE)).unwrap_or(i64::MAX);
+        self.all(
+            &format!(
+                "SELECT {EVENT_COLUMNS}, d.id, sinks.name, d.reason, d.settled_at, d.attempts
+                 FROM deliveries AS d JOIN events AS e ON e.seq = d.id >> 12 JOIN sinks ON sinks.id = d.sink
+                 WHERE d.state = 3 AND d.id > ?1 ORDER BY d.id LIMIT ?2"
+            ),
+            [after, limit],
+            DeadLetter::from_row,
+        )
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, JournalError> {
+        let mut statement = self.conn.prepare_cached(sql).map_err(failed)?;
+        statement.query_map(parameters, read).and_then(Iterator::collect).map_err(failed)
+    }
+}
+
+/// Reading for people fails for itself: whether the journal is poisoned is for the threads to say that serve events.
+fn failed(error: rusqlite::Error) -> JournalError {
+    match Fault::from(error) {
+        Fault::Poison(cause) | Fault::Full(cause) | Fault::Failed(cause) => JournalError::Failed(cause),
+    }
+}
+
+fn sink_name(row: &Row<'_>, column: usize) -> rusqlite::Result<SinkName> {
+    let text: String = row.get(column)?;
+    SinkName::new(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+/// Interrupts a statement that runs for too long.
+fn limit_time(conn: &mut Connection) -> rusqlite::Result<()> {
+    let mut looked: Option<(Instant, Instant)> = None;
+    conn.progress_handler(
+        STEPS,
+        Some(move || {
+            let now = Instant::now();
+            // A pause between two looks means that another statement has begun.
+            let begun = match looked {
+                Some((begun, last)) if now.duration_since(last) < Duration::from_millis(200) => begun,
+                _ => now,
+            };
+            looked = Some((begun, now));
+            now.duration_since(begun) > TIME_LIMIT
+        }),
+    )
+}

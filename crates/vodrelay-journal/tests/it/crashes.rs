@@ -1,0 +1,144 @@
+//! What a crash leaves behind, and how the next start takes it.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use vodrelay_core::{Appended, Journal, JournalError, Outcome, SettleResult};
+
+use crate::bench::{Bench, LEASE, sink};
+
+const CAREFUL: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn what_was_answered_survives() {
+    let bench = Bench::new();
+    for number in 0..20 {
+        bench.append(number, &["a"]).await;
+    }
+    for claim in &bench.claim("a", 5).await {
+        bench.settle(claim, Outcome::Delivered).await;
+    }
+    let bench = bench.crash();
+    assert_eq!(bench.append(19, &["a"]).await, Appended::Duplicate);
+    bench.clock.advance(CAREFUL);
+    assert_eq!(bench.claim("a", 99).await.len(), 15);
+}
+
+#[tokio::test]
+async fn after_a_crash_each_sink_gets_one_at_a_time() {
+    let bench = Bench::new();
+    for number in 0..5 {
+        bench.append(number, &["a", "b"]).await;
+    }
+    let bench = bench.crash();
+    let first = bench.claim("a", 9).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(bench.claim("a", 9).await.len(), 0, "one is in hand");
+    assert_eq!(bench.claim("b", 9).await.len(), 1, "the other sink has its own");
+    bench.settle(&first[0], Outcome::Delivered).await;
+    assert_eq!(bench.claim("a", 9).await.len(), 1);
+    bench.clock.advance(CAREFUL);
+    assert_eq!(bench.claim("a", 9).await.len(), 4, "all the rest, and the one whose lease ran out");
+}
+
+#[tokio::test]
+async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
+    let mut bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["a"]).await;
+    // The first crash is not counted: nothing was committed after the claim. It makes the next starts careful.
+    bench.claim("a", 1).await;
+    bench = bench.crash();
+    for crash in 1..=5 {
+        let claims = bench.claim("a", 9).await;
+        assert_eq!(number(&claims), [1], "before crash {crash}");
+        bench = bench.crash();
+    }
+    assert_eq!(bench.backlog("a").await.dead_letters, 1);
+    assert_eq!(bench.reader().dead_letters(None, 9).unwrap()[0].reason, "relay_crashed");
+    assert_eq!(number(&bench.claim("a", 9).await), [2]);
+}
+
+#[tokio::test]
+async fn a_settlement_clears_the_count() {
+    for outcome in [Outcome::Released, Outcome::RetryAt("2000-01-01T00:00:00Z".parse().unwrap())] {
+        let mut bench = Bench::new();
+        bench.append(1, &["a"]).await;
+        bench = bench.crash();
+        for crash in 0..9 {
+            let claims = bench.claim("a", 9).await;
+            assert_eq!(claims.len(), 1, "{outcome:?} after {crash} crashes");
+            if crash == 3 {
+                bench.settle(&claims[0], outcome.clone()).await;
+            }
+            if crash < 8 {
+                bench = bench.crash();
+            }
+        }
+        assert_eq!(bench.backlog("a").await.dead_letters, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_clean_stop_with_deliveries_in_hand_counts_nothing() {
+    let mut bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["a"]).await;
+    for _ in 0..7 {
+        bench.clock.advance(LEASE);
+        assert_eq!(bench.claim("a", 9).await.len(), 2, "and nobody is careful");
+        bench = bench.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_an_earlier_life_counts_for_delivered_only() {
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let old = bench.claim("a", 1).await;
+    let bench = bench.restart().await;
+    bench.claim("a", 1).await;
+    assert_eq!(bench.settle(&old[0], Outcome::Released).await, SettleResult::Expired);
+    assert_eq!(bench.settle(&old[0], Outcome::Delivered).await, SettleResult::Done);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_was_accepted_is_a_dead_letter() {
+    let bench = Bench::new();
+    bench.append(1, &["a", "b"]).await;
+    bench.append(2, &["a"]).await;
+    let change = Connection::open(bench.folder.path().join("journal.sqlite3")).unwrap();
+    change.execute("UPDATE events SET body = CAST('{}' AS BLOB) WHERE seq = 1", []).unwrap();
+    assert_eq!(number(&bench.claim("a", 9).await), [2]);
+    assert_eq!(bench.claim("b", 9).await.len(), 0);
+    let dead = bench.reader().dead_letters(None, 9).unwrap();
+    assert_eq!(dead.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["corrupt", "corrupt"]);
+    assert_eq!(bench.backlog("b").await.pending, 0);
+}
+
+#[tokio::test]
+async fn pages_that_rot_under_a_running_journal_poison_it() {
+    let bench = Bench::new();
+    for number in 0..200 {
+        bench.append(number, &["a"]).await;
+    }
+    let bench = bench.restart().await;
+    let mut poisoned = bench.journal.poisoned();
+    let file = bench.folder.path().join("journal.sqlite3");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4_096 * 4..].fill(0xA5);
+    std::fs::write(&file, bytes).unwrap();
+    let error = bench.journal.claim(&sink("a"), 200, LEASE).await.unwrap_err();
+    assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
+    poisoned.wait_for(Option::is_some).await.unwrap();
+    let error = bench.journal.append(&bench.event(999), &[]).await.unwrap_err();
+    assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
+}
+
+fn number(claims: &[vodrelay_core::Claim]) -> Vec<usize> {
+    let number = |claim: &vodrelay_core::Claim| {
+        let event = claim.delivery.envelope.event().unwrap();
+        usize::from_str_radix(event.video_id.as_deref().unwrap(), 16).unwrap()
+    };
+    claims.iter().map(number).collect()
+}

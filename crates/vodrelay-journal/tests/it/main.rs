@@ -1,0 +1,14 @@
+//! The journal from outside: its contract, its promise over crashes, and what it does when things go wrong.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod bench;
+mod contract;
+mod crashes;
+mod fixture;
+mod log;
+mod opening;
+mod promise;
+mod reading;
+mod refusals;
+mod retention;
+mod throughput;

@@ -1,0 +1,107 @@
+//! Who may open a journal, and what they are told who may not.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use vodrelay_core::{Appended, Journal, JournalError, Ledger, SystemClock};
+use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
+
+use crate::bench::{Bench, config};
+
+fn open(folder: &std::path::Path) -> Result<SqliteJournal, OpenError> {
+    SqliteJournal::open(folder, config(), RefusedBounds::default(), Arc::new(SystemClock))
+}
+
+#[tokio::test]
+async fn a_second_one_is_told_who_holds_it() {
+    let bench = Bench::new();
+    let error = open(bench.folder.path()).unwrap_err();
+    let OpenError::HeldBy { pid, since, .. } = &error else { panic!("{error}") };
+    assert_eq!(*pid, std::process::id().to_string());
+    assert_ne!(since, "unknown");
+    let folder = bench.folder;
+    bench.journal.close().await.unwrap();
+    open(folder.path()).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_appended_is_there_after_a_clean_stop() {
+    let bench = Bench::new();
+    assert_eq!(bench.append(1, &["a"]).await, Appended::New);
+    let bench = bench.restart().await;
+    assert_eq!(bench.append(1, &["a"]).await, Appended::Duplicate);
+    assert_eq!(bench.claim("a", 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn other_clones_of_a_closed_one_say_so() {
+    let bench = Bench::new();
+    let clone = bench.journal.clone();
+    let event = bench.event(1);
+    bench.journal.close().await.unwrap();
+    assert_eq!(clone.append(&event, &[]).await, Err(JournalError::Closed));
+    assert_eq!(clone.writable().await, Err(JournalError::Closed));
+    assert_eq!(clone.close().await, Err(JournalError::Closed));
+}
+
+/// Opens a journal that was changed by hand.
+async fn check_changed(sql: &str, check: impl FnOnce(Result<SqliteJournal, OpenError>)) {
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let folder = bench.folder;
+    bench.journal.close().await.unwrap();
+    Connection::open(folder.path().join("journal.sqlite3")).unwrap().execute_batch(sql).unwrap();
+    check(open(folder.path()));
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let sql = "PRAGMA user_version = 9; UPDATE meta SET value = 9 WHERE key = 'readable_from';
+               UPDATE meta SET value = '4.2.0' WHERE key = 'written_by'";
+    check_changed(sql, |opened| {
+        let error = opened.unwrap_err();
+        let OpenError::NewerSchema { found: 9, known: 1, written_by, .. } = &error else { panic!("{error}") };
+        assert_eq!(written_by, "4.2.0");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_only_added_is_opened() {
+    let sql =
+        "PRAGMA user_version = 9; ALTER TABLE deliveries ADD COLUMN later TEXT; CREATE TABLE later (x);";
+    check_changed(sql, |opened| drop(opened.unwrap())).await;
+}
+
+#[test]
+fn a_file_of_something_else_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal.sqlite3");
+    std::fs::write(&file, "somebody's notes, long enough to be looked at. ".repeat(100)).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::NotAJournal { .. }), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+
+    std::fs::remove_file(&file).unwrap();
+    Connection::open(&file).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("another program's database"), "{error}");
+}
+
+#[tokio::test]
+async fn a_torn_file_is_named() {
+    let bench = Bench::new();
+    for number in 0..100 {
+        bench.append(number, &["a"]).await;
+    }
+    let folder = bench.folder;
+    bench.journal.close().await.unwrap();
+    let file = folder.path().join("journal.sqlite3");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4_096..].fill(0xA5);
+    bytes[100..4_096].fill(0xA5);
+    std::fs::write(&file, bytes).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}

@@ -1,0 +1,140 @@
+//! The command line as a person meets it: what it prints and how it exits.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn vodrelay(folder: &Path, words: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
+        .args(words)
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads no input may have closed it already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn check(words: &[&str], input: &str, code: i32, says: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    check_in(folder.path(), words, input, code, says);
+}
+
+#[track_caller]
+fn check_in(folder: &Path, words: &[&str], input: &str, code: i32, says: &str) {
+    let output = vodrelay(folder, words, input);
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{words:?} printed:\n{text}");
+    assert!(text.contains(says), "{words:?} does not say {says:?}:\n{text}");
+}
+
+const EVENT: &str = r#"{"EventType":"DynamicImageComplete","Status":"success","VideoId":"v","JobId":"j","EventTime":"2024-03-05T09:12:58Z","DynamicImageJobInfo":{"JobId":"j","Status":"success","FileURL":"http://a.example/b.gif"}}"#;
+
+#[test]
+fn help_and_usage() {
+    check(&["--help"], "", 0, "75 journal held by another process");
+    check(&["serve", "--help"], "", 0, "Examples:");
+    check(&["nonsense"], "", 64, "unrecognized subcommand");
+}
+
+#[test]
+fn explain() {
+    check(&["explain"], EVENT, 0, "\"id\": \"evt_1");
+    check(&["explain", "--json"], EVENT, 0, "\"event\"");
+    check(&["explain"], "not json", 65, "not readable as an event");
+    check(&["explain", "--json"], "[]", 65, "\"unreadable\"");
+    check(&["explain", "nowhere.json"], "", 65, "nowhere.json");
+}
+
+#[test]
+fn explain_tells_which_sinks_get_it_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[sinks.a]\nkind = \"webhook\"\nstatus = \"fail\"\n[sinks.b]\nkind = \"webhook\"\n";
+    std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
+    check_in(folder.path(), &["explain"], EVENT, 0, "a does not: status is fail, and this is success");
+    check_in(folder.path(), &["explain"], EVENT, 0, "b gets it: every filter matches");
+    check_in(folder.path(), &["explain", "--json"], EVENT, 0, "\"sinks\"");
+}
+
+#[test]
+fn verify() {
+    let url = "https://hooks.example.com/vod";
+    let words = |url| {
+        vec![
+            "verify",
+            "--url",
+            url,
+            "--timestamp",
+            "1700000000",
+            "--signature",
+            "ad8020183abed515d47b1ae0f92e453f",
+            "--key",
+            "Abcdef0123456789",
+        ]
+    };
+    check(&words(url), "", 0, "the signature matches");
+    check(&words("http://hooks.example.com/vod/"), "", 65, "it would match");
+    check(&words("https://other.example.com/"), "", 65, "most likely the key is another");
+}
+
+#[test]
+fn init_writes_what_serve_and_check_accept_and_never_overwrites() {
+    let folder = tempfile::tempdir().unwrap();
+    check_in(
+        folder.path(),
+        &["init", "--public-url", "https://r.example.com/cb"],
+        "",
+        0,
+        "https://r.example.com/cb",
+    );
+    check_in(folder.path(), &["init"], "", 73, "is there already");
+    check_in(folder.path(), &["check"], "", 0, "callback main");
+    check_in(folder.path(), &["config", "show"], "", 0, "public_url");
+    let key = std::fs::read_to_string(folder.path().join("vod-callback.key")).unwrap();
+    assert_eq!(key.trim().len(), 32);
+    check_in(folder.path(), &["trigger", "--callback", "main"], "", 69, "does not answer");
+}
+
+#[test]
+fn trigger_prints_a_sample() {
+    check(&["trigger", "--print"], "", 0, "DynamicImageJobInfo");
+    check(&["trigger", "--print", "--set", "Status=fail"], "", 0, "\"Status\":\"fail\"");
+    check(&["trigger"], "", 64, "--to URL or --callback NAME");
+}
+
+#[test]
+fn a_wrong_configuration_is_78_and_names_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("vodrelay.toml"), "[http]\nlisten = 5\n").unwrap();
+    check_in(folder.path(), &["serve"], "", 78, "http.listen");
+    check_in(folder.path(), &["check"], "", 78, "http.listen");
+    check(&["serve"], "", 78, "vodrelay init");
+    check(&["serve", "--config", "nowhere.toml"], "", 78, "nowhere.toml");
+}
+
+#[test]
+fn a_port_in_use_is_69() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        format!("[http]\nlisten = \"{}\"\n[journal]\nmin_free = \"1MiB\"\n", taken.local_addr().unwrap());
+    std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
+    check_in(folder.path(), &["serve"], "", 69, "another process has that port");
+}
+
+#[test]
+fn the_schema_and_completions_are_printed() {
+    check(&["config", "schema"], "", 0, "\"callbacks\"");
+    check(&["completions", "bash"], "", 0, "vodrelay");
+}
+
+#[test]
+fn health_of_nobody_is_69() {
+    check(&["health", "--admin", "127.0.0.1:1"], "", 69, "is `vodrelay serve` running?");
+}

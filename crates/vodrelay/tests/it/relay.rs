@@ -1,0 +1,196 @@
+//! A relay process, started and ended as an operator would, and a sender that keeps the provider's contract.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+use vod_event::{CallbackProof, PrivateKey};
+use vodrelay_core::testing::event_body;
+
+use crate::receiver::Receiver;
+
+pub(crate) const PUBLIC_URL: &str = "https://relay.example.com/vod/callback";
+pub(crate) const KEY: &str = "Abcdef0123456789";
+
+/// A relay in a process of its own.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Process {
+    /// Writes the configuration and starts the relay; ready when it answers.
+    pub(crate) async fn start(folder: &Path, sink: SocketAddr) -> Self {
+        let (http, admin) = (free_port(), free_port());
+        Self::start_at(folder, sink, http, admin).await
+    }
+
+    pub(crate) async fn start_at(
+        folder: &Path,
+        sink: SocketAddr,
+        http: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
+        let config = folder.join("vodrelay.toml");
+        std::fs::write(&config, configuration(sink, http, admin)).unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
+            .args(["serve", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let process = Self { child, http, admin };
+        process.until_ready(folder).await;
+        process
+    }
+
+    async fn until_ready(&self, folder: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while tokio::net::TcpStream::connect(self.http).await.is_err() {
+            let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "the relay does not come up:\n{}", log());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) fn kill_9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, then waits for the end; answers the exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(sink: SocketAddr, http: SocketAddr, admin: SocketAddr) -> String {
+    format!(
+        r#"
+[http]
+listen = "{http}"
+[http.callbacks.main]
+public_url = "{PUBLIC_URL}"
+keys = ["{KEY}"]
+[journal]
+min_free = "16MiB"
+[sinks.hook]
+kind = "webhook"
+concurrency = 32
+retry = {{ first = "200ms", cap = "1s" }}
+[sinks.hook.options]
+url = "http://{sink}/hook"
+[admin]
+listen = "{admin}"
+"#
+    )
+}
+
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A client as the provider's: keep-alive, five seconds, no redirects.
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap()
+}
+
+/// One attempt: the status, or nothing where there was no answer.
+pub(crate) async fn attempt(client: &reqwest::Client, to: SocketAddr, body: Bytes, key: &str) -> Option<u16> {
+    let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(key), jiff::Timestamp::now());
+    let request = client
+        .post(format!("http://{to}/vod/callback"))
+        .header("content-type", "application/json")
+        .header(CallbackProof::TIMESTAMP_HEADER, proof.timestamp.to_string())
+        .header(CallbackProof::SIGNATURE_HEADER, proof.signature_hex())
+        .body(body);
+    request.send().await.ok().map(|answer| answer.status().as_u16())
+}
+
+/// The provider's contract: three attempts, a second apart, and only 200 counts.
+pub(crate) async fn send_as_vod(client: &reqwest::Client, to: SocketAddr, body: Bytes) -> bool {
+    for number in 0..3 {
+        if number > 0 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        if attempt(client, to, body.clone(), KEY).await == Some(200) {
+            return true;
+        }
+    }
+    false
+}
+
+pub(crate) async fn until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !done() {
+        assert!(Instant::now() < deadline, "{what} did not happen within {limit:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_reaches_the_sink_byte_for_byte_and_a_stop_is_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let mut relay = Process::start(folder.path(), receiver.address).await;
+    let client = client();
+    let body = event_body(1);
+    assert_eq!(attempt(&client, relay.http, body.clone(), KEY).await, Some(200));
+    assert_eq!(attempt(&client, relay.http, body.clone(), KEY).await, Some(200), "a repeat");
+    assert_eq!(attempt(&client, relay.http, event_body(2), "AnotherKey2026").await, Some(401));
+    until("the delivery", Duration::from_secs(10), || receiver.count() == 1).await;
+    assert!(receiver.has(&body));
+
+    let ready = client.get(format!("http://{}/readyz", relay.admin)).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let metrics =
+        client.get(format!("http://{}/metrics", relay.admin)).send().await.unwrap().text().await.unwrap();
+    for name in [
+        "vodrelay_events_received_total",
+        "vodrelay_duplicates_total",
+        "vodrelay_auth_failures_total",
+        "vodrelay_sink_attempts_total",
+    ] {
+        assert!(metrics.contains(name), "{name} is not among the metrics:\n{metrics}");
+    }
+    assert_eq!(relay.terminate(), Some(0));
+    assert_eq!(receiver.deliveries(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_while_the_sink_was_down_is_delivered_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = free_port();
+    let mut relay = Process::start(folder.path(), nobody).await;
+    let client = client();
+    for number in 0..20 {
+        assert_eq!(attempt(&client, relay.http, event_body(number), KEY).await, Some(200));
+    }
+    assert_eq!(relay.terminate(), Some(0));
+
+    let receiver = Receiver::start().await;
+    let _relay = Process::start(folder.path(), receiver.address).await;
+    until("all deliveries", Duration::from_secs(30), || receiver.count() == 20).await;
+}
