@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
+use vod_event::{Event, Identified};
 use vodrelay_core::routing::Verdict;
 use vodrelay_core::{Labels, Name, SourceName};
 
@@ -60,27 +61,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         None => None,
     };
-    let id = reading.id();
-    let event = Normalised { id: id.to_string(), event: reading.event() };
-    match (args.json, verdicts) {
-        (true, Some(sinks)) => output::json(&json!({"event": event, "sinks": sinks})),
-        (true, None) => output::json(&json!({"event": event})),
-        (false, verdicts) => print(&event, verdicts.as_deref()),
+    let event = reading.event().identified(reading.id());
+    if args.json {
+        output::json(&Explained { event, sinks: verdicts });
+    } else {
+        output::json(&event);
+        print(reading.event(), verdicts.as_deref());
     }
     Ok(())
 }
 
-/// The normalised event as it leaves: its id first.
+/// Without a configuration there is nothing to say of sinks, and so no key for them.
 #[derive(serde::Serialize)]
-struct Normalised<'a> {
-    id: String,
-    #[serde(flatten)]
-    event: &'a vod_event::Event,
+struct Explained<'a> {
+    event: Identified<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sinks: Option<Vec<Verdict>>,
 }
 
-fn print(normalised: &Normalised<'_>, verdicts: Option<&[Verdict]>) {
-    output::json(normalised);
-    for doubt in &normalised.event.doubts {
+fn print(event: &Event, verdicts: Option<&[Verdict]>) {
+    for doubt in &event.doubts {
         output::line(format!("doubt   {}: {}", doubt.field, doubt.what));
     }
     for verdict in verdicts.unwrap_or_default() {

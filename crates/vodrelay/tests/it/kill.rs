@@ -25,8 +25,7 @@ fn number(variable: &str, default: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_missing_after_kill_9() {
-    if number("RUN_SLOW_TESTS", 0) == 0 {
-        eprintln!("skipped: set RUN_SLOW_TESTS=1");
+    if !crate::slow_tests_are_asked_for() {
         return;
     }
     let (events, kills) = (number("TORTURE_EVENTS", 6000), number("TORTURE_KILLS", 3));

@@ -6,3 +6,14 @@ mod config;
 mod kill;
 mod receiver;
 mod relay;
+mod schema;
+mod sync;
+
+/// Slow tests run when they are asked for; `cargo xtask ci` asks.
+fn slow_tests_are_asked_for() -> bool {
+    let asked = std::env::vars().any(|(name, value)| name == "RUN_SLOW_TESTS" && value == "1");
+    if !asked {
+        eprintln!("skipped: set RUN_SLOW_TESTS=1");
+    }
+    asked
+}
