@@ -137,7 +137,10 @@ impl fmt::Debug for Webhook {
     /// Without path, query and headers, any of which may hold a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { format, .. } = &self.target;
-        f.debug_struct("Webhook").field("to", &self.target.origin()).field("format", format).finish_non_exhaustive()
+        f.debug_struct("Webhook")
+            .field("to", &self.target.origin())
+            .field("format", format)
+            .finish_non_exhaustive()
     }
 }
 

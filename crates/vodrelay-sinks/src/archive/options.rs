@@ -82,7 +82,8 @@ fn folder(written: &Written, rest: &str, surroundings: &Surroundings) -> Result<
 fn bucket(written: &Written, surroundings: &Surroundings) -> Result<Store, ConfigError> {
     crate::tls::choose_provider();
     let wrong = |message: String| ConfigError::new("url", message);
-    let url = Url::parse(&written.url).map_err(|error| wrong(format!("expected s3://bucket/prefix: {error}")))?;
+    let url =
+        Url::parse(&written.url).map_err(|error| wrong(format!("expected s3://bucket/prefix: {error}")))?;
     let bucket = url.host_str().ok_or_else(|| wrong("expected a bucket after s3://".to_owned()))?;
     let prefix = Path::from_url_path(url.path())
         .map_err(|error| wrong(format!("the prefix cannot be used: {error}")))?;

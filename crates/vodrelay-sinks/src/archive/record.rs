@@ -23,7 +23,8 @@ pub(super) fn key(envelope: &Envelope) -> String {
 /// # Errors
 /// If its body cannot be read as an event.
 pub(super) fn json(envelope: &Envelope) -> Result<Vec<u8>, String> {
-    let event = envelope.event().map_err(|reason| format!("the body cannot be read as an event: {reason}"))?;
+    let event =
+        envelope.event().map_err(|reason| format!("the body cannot be read as an event: {reason}"))?;
     let record = Record {
         schema: SCHEMA,
         event: event.identified(envelope.id),
@@ -35,7 +36,8 @@ pub(super) fn json(envelope: &Envelope) -> Result<Vec<u8>, String> {
             labels: &envelope.labels,
         },
     };
-    let mut json = serde_json::to_vec(&record).map_err(|error| format!("the record cannot be written: {error}"))?;
+    let mut json =
+        serde_json::to_vec(&record).map_err(|error| format!("the record cannot be written: {error}"))?;
     json.push(b'\n');
     Ok(json)
 }

@@ -56,7 +56,8 @@ impl Format {
                 (serde_json::to_vec(&StandardPayload::new(data, envelope.received_at)), "application/json")
             }
         };
-        let body = json.map_err(|error| SinkError::permanent(format!("the event cannot be written: {error}")))?;
+        let body =
+            json.map_err(|error| SinkError::permanent(format!("the event cannot be written: {error}")))?;
         Ok(Message { body: body.into(), content_type })
     }
 }

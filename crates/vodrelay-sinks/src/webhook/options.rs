@@ -111,7 +111,8 @@ fn signing_keys(
     surroundings: &Surroundings,
 ) -> Result<SigningKeys, ConfigError> {
     let Some(OneOrMore(sources)) = written else { return Ok(SigningKeys::default()) };
-    let resolve = |source: &SecretSource| source.resolve(surroundings).map_err(|error| error.within("secret"));
+    let resolve =
+        |source: &SecretSource| source.resolve(surroundings).map_err(|error| error.within("secret"));
     let secrets = sources.iter().map(resolve).collect::<Result<Vec<Secret>, _>>()?;
     SigningKeys::new(&secrets).map_err(|message| ConfigError::new("secret", message))
 }

@@ -18,8 +18,8 @@ fn words(text: &str) -> Vec<String> {
     for (at, letter) in letters.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|before| letters.get(before));
         let is_after = |test: fn(&char) -> bool| before.is_some_and(test);
-        let ends_acronym = is_after(char::is_ascii_uppercase)
-            && letters.get(at + 1).is_some_and(char::is_ascii_lowercase);
+        let ends_acronym =
+            is_after(char::is_ascii_uppercase) && letters.get(at + 1).is_some_and(char::is_ascii_lowercase);
         let starts_word = letter.is_ascii_uppercase()
             && (is_after(char::is_ascii_lowercase) || is_after(char::is_ascii_digit) || ends_acronym);
         if starts_word || !letter.is_ascii_alphanumeric() {

@@ -68,11 +68,16 @@ fn check(trace: &Path) {
             syncing.retain(|other| other != thread);
             syncs += 1;
             excerpt.push(line);
-        } else if line.contains("HTTP/1.1 200 OK") && line.contains("socket:") || line.contains("HTTP/1.1 200 OK") && line.contains("TCP:") {
+        } else if line.contains("HTTP/1.1 200 OK") && line.contains("socket:")
+            || line.contains("HTTP/1.1 200 OK") && line.contains("TCP:")
+        {
             answers += 1;
             excerpt.push(line);
             assert!(syncs > 0, "a 200 left before the first sync:\n{line}");
-            assert!(!unsynced || !syncing.is_empty() || syncs >= answers, "a 200 left with its event unsynced:\n{line}");
+            assert!(
+                !unsynced || !syncing.is_empty() || syncs >= answers,
+                "a 200 left with its event unsynced:\n{line}"
+            );
         }
     }
     println!("{answers} answers of 200, {syncs} syncs of the log; the first of them:");

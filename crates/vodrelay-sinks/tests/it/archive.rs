@@ -1,0 +1,150 @@
+//! What the archive keeps, and where.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use expect_test::expect;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use vodrelay_core::config::Surroundings;
+use vodrelay_core::testing::{delivery_of, event_body, sink_contract};
+use vodrelay_core::{Delivery, Name};
+
+use crate::build;
+use crate::script::{Script, answer};
+
+fn delivery(body: impl Into<Bytes>) -> Delivery {
+    let received_at: Timestamp = "2024-03-06T00:00:01.5Z".parse().unwrap();
+    delivery_of(body.into(), &Name::new("test").unwrap(), received_at)
+}
+
+fn beside(folder: &Path) -> Surroundings {
+    Surroundings { folder: folder.to_owned(), ..Surroundings::default() }
+}
+
+/// Every file below the folder, with its content.
+fn files(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in std::fs::read_dir(at).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let name = entry.path().strip_prefix(folder).unwrap().display().to_string();
+                found.push((name, std::fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Archives the body into a folder; gives back the one key and its record.
+async fn kept(body: impl Into<Bytes>) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = build("archive", json!({"url": "file:archive/all"}), beside(folder.path())).unwrap();
+    sink.deliver(&delivery(body)).await.unwrap();
+    let mut files = files(&folder.path().join("archive/all"));
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
+}
+
+#[tokio::test]
+async fn a_folder_keeps_the_contract_of_sinks() {
+    let folder = tempfile::tempdir().unwrap();
+    let absolute = format!("file://{}/all", folder.path().display());
+    sink_contract(build("archive", json!({"url": absolute}), Surroundings::default()).unwrap()).await;
+    assert_eq!(files(&folder.path().join("all")).len(), 4, "a repeat adds no object, a check leaves none");
+}
+
+#[tokio::test]
+async fn a_record_is_one_line_that_says_everything() {
+    let (key, record) = kept(event_body(1)).await;
+    expect![[r#""#]].assert_eq(&key);
+    assert_eq!(record.matches('\n').count(), 1);
+    let record: Value = serde_json::from_str(&record).unwrap();
+    expect![[r#""#]].assert_eq(&format!("{record:#}"));
+}
+
+#[tokio::test]
+async fn the_day_is_that_of_the_event_in_utc_else_that_of_acceptance() {
+    let check = async |time: &str, day: &str| {
+        let (key, _) = kept(format!(r#"{{"EventType":"FileUploadComplete","VideoId":"v"{time}}}"#)).await;
+        assert!(key.starts_with(&format!("events/date={day}/evt_1")), "{key}");
+    };
+    check(r#","EventTime":"2024-03-05T23:59:59Z""#, "2024-03-05").await;
+    check(r#","EventTime":"2024-03-05T03:00:00+08:00""#, "2024-03-04").await;
+    check(r#","EventTime":"yesterday""#, "2024-03-06").await;
+    check("", "2024-03-06").await;
+}
+
+#[tokio::test]
+async fn the_body_can_be_had_again_to_the_byte() {
+    let odd = "{\"EventType\":\"FileUploadComplete\",\r\n\t\"VideoId\":\"\\u0041\u{301}\"}";
+    let record: Value = serde_json::from_str(&kept(odd).await.1).unwrap();
+    assert_eq!((&record["body"]["encoding"], &record["body"]["content"]), (&json!("utf-8"), &json!(odd)));
+}
+
+#[tokio::test]
+async fn two_relays_write_one_object_and_the_first_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = json!({"url": "file:archive"});
+    let (one, other) = (
+        build("archive", options.clone(), beside(folder.path())).unwrap(),
+        build("archive", options, beside(folder.path())).unwrap(),
+    );
+    let later = Timestamp::from_second(1_800_000_000).unwrap();
+    one.deliver(&delivery(event_body(1))).await.unwrap();
+    let before = files(folder.path());
+    other.deliver(&delivery_of(event_body(1), &Name::new("test").unwrap(), later)).await.unwrap();
+    assert_eq!(files(folder.path()), before);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let error = build("archive", json!({"url": "file:file/archive"}), beside(folder.path())).unwrap_err();
+    assert!(error.starts_with("url: cannot create the folder ") && error.contains("file/archive"), "{error}");
+}
+
+fn s3(server: &Script) -> Value {
+    json!({"url": "s3://events/some/prefix", "endpoint": server.url(""), "path_style": true, "region": "eu-1",
+           "access_key_id": "id", "secret_access_key": "very-secret"})
+}
+
+#[tokio::test]
+async fn s3_gets_one_signed_conditional_put_below_the_prefix() {
+    let server = Script::start(|_| answer("200 OK", &["etag: \"1\""], "")).await;
+    let sink = build("archive", s3(&server), Surroundings::default()).unwrap();
+    sink.deliver(&delivery(event_body(1))).await.unwrap();
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    let start = "PUT /events/some/prefix/events/date%3D2024-03-05/evt_1";
+    assert!(requests[0].head.starts_with(start), "{}", requests[0].head);
+    assert_eq!(requests[0].header("if-none-match"), Some("*"));
+    assert!(requests[0].header("authorization").unwrap().contains("/eu-1/s3/aws4_request"));
+}
+
+#[tokio::test]
+async fn an_object_that_stands_there_already_is_kept_and_counts_as_delivered() {
+    let server = Script::start(|_| answer("412 Precondition Failed", &[], "<Error/>")).await;
+    let sink = build("archive", s3(&server), Surroundings::default()).unwrap();
+    sink.deliver(&delivery(event_body(1))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_says_why_and_is_tried_again() {
+    let server =
+        Script::start(|_| answer("403 Forbidden", &[], "<Error><Code>InvalidAccessKeyId</Code></Error>"))
+            .await;
+    let sink = build("archive", s3(&server), Surroundings::default()).unwrap();
+    let error = sink.deliver(&delivery(event_body(1))).await.unwrap_err();
+    assert!(matches!(error.retry, vodrelay_core::sink::Retry::Temporary { .. }));
+    assert!(error.message.starts_with("cannot write some/prefix/events/date=2024-03-05/evt_1"), "{error}");
+    assert!(error.message.contains("in s3://events; the key lacks the right to do so"), "{error}");
+    assert!(error.message.contains("InvalidAccessKeyId"), "{error}");
+    let printed = format!("{error:?} {sink:?}");
+    assert!(!printed.contains("very-secret"), "{printed}");
+}

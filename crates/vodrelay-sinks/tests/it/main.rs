@@ -1,0 +1,25 @@
+//! The sinks against real servers and real folders.
+
+mod archive;
+mod options;
+mod script;
+mod webhook;
+
+use std::sync::Arc;
+
+use vodrelay_core::config::{Options, Surroundings};
+use vodrelay_core::testing::ManualClock;
+use vodrelay_core::{Name, Sink};
+
+/// Builds a sink of that kind from options in TOML's sister JSON; the clock stands at 2023-11-14T22:13:20Z.
+fn build(
+    kind: &str,
+    options: serde_json::Value,
+    surroundings: Surroundings,
+) -> Result<Arc<dyn Sink>, String> {
+    let clock = Arc::new(ManualClock::at(1_700_000_000));
+    let factories = vodrelay_sinks::factories(clock);
+    let factory = factories.iter().find(|factory| factory.kind() == kind).unwrap();
+    let built = factory.build(Name::new("test").unwrap(), Options::new(options, surroundings));
+    built.map_err(|error| error.to_string())
+}
