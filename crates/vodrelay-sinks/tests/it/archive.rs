@@ -61,10 +61,60 @@ async fn a_folder_keeps_the_contract_of_sinks() {
 #[tokio::test]
 async fn a_record_is_one_line_that_says_everything() {
     let (key, record) = kept(event_body(1)).await;
-    expect![[r#""#]].assert_eq(&key);
+    expect!["events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json"].assert_eq(&key);
     assert_eq!(record.matches('\n').count(), 1);
     let record: Value = serde_json::from_str(&record).unwrap();
-    expect![[r#""#]].assert_eq(&format!("{record:#}"));
+    expect![[r#"
+        {
+          "body": {
+            "content": "{\"Status\":\"success\",\"VideoId\":\"00000000000000000000000000000001\",\"EventType\":\"DynamicImageComplete\",\"EventTime\":\"2024-03-05T09:12:58Z\",\"DynamicImageJobInfo\":\"{\\\"FileSize\\\":\\\"1834831\\\",\\\"FileURL\\\":\\\"http://vod.example.com/00000000000000000000000000000001/image/dynamic/3af1.gif\\\",\\\"Fps\\\":\\\"25\\\",\\\"Height\\\":\\\"200\\\",\\\"JobId\\\":\\\"00000000000000000000000000000001\\\",\\\"Status\\\":\\\"success\\\",\\\"Width\\\":\\\"200\\\"}\",\"JobId\":\"00000000000000000000000000000001\"}",
+            "encoding": "utf-8",
+            "sha256": "3199380997ca1e159e45ad50206a5b0c6ae426c42e44f1ef6ce0bffcff5820f0",
+            "size_bytes": 446
+          },
+          "event": {
+            "doubts": [],
+            "error": null,
+            "event_time": "2024-03-05T09:12:58Z",
+            "event_type": "DynamicImageComplete",
+            "extend": null,
+            "fields": {},
+            "id": "evt_1a837bca04c4f17debab042bcffb2153d",
+            "images": [
+              {
+                "fps": 25,
+                "height_px": 200,
+                "job_id": "00000000000000000000000000000001",
+                "size_bytes": 1834831,
+                "status": "success",
+                "url": "http://vod.example.com/00000000000000000000000000000001/image/dynamic/3af1.gif",
+                "width_px": 200
+              }
+            ],
+            "job_id": "00000000000000000000000000000001",
+            "media_id": null,
+            "status": "success",
+            "video_id": "00000000000000000000000000000001"
+          },
+          "images": [
+            {
+              "fps": 25,
+              "height_px": 200,
+              "job_id": "00000000000000000000000000000001",
+              "size_bytes": 1834831,
+              "state": "linked",
+              "status": "success",
+              "url": "http://vod.example.com/00000000000000000000000000000001/image/dynamic/3af1.gif",
+              "width_px": 200
+            }
+          ],
+          "receipt": {
+            "labels": {},
+            "received_at": "2024-03-06T00:00:01.5Z",
+            "source": "callbacks.main"
+          },
+          "schema": "urn:vodrelay:record:1"
+        }"#]].assert_eq(&format!("{record:#}"));
 }
 
 #[tokio::test]

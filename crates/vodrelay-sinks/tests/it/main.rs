@@ -17,7 +17,7 @@ fn build(
     options: serde_json::Value,
     surroundings: Surroundings,
 ) -> Result<Arc<dyn Sink>, String> {
-    let clock = Arc::new(ManualClock::at(1_700_000_000));
+    let clock = Arc::new(ManualClock::default());
     let factories = vodrelay_sinks::factories(clock);
     let factory = factories.iter().find(|factory| factory.kind() == kind).unwrap();
     let built = factory.build(Name::new("test").unwrap(), Options::new(options, surroundings));

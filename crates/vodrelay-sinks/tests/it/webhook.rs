@@ -111,22 +111,149 @@ const TIMELESS: &str =
 
 #[tokio::test]
 async fn standard_is_type_timestamp_and_data() {
-    check_body(json!({"format": "standard"}), FAILED, expect![[r#""#]]).await;
+    check_body(
+        json!({"format": "standard"}),
+        FAILED,
+        expect![[r#"
+        application/json
+        {
+          "data": {
+            "doubts": [],
+            "error": {
+              "code": "E",
+              "message": "m"
+            },
+            "event_time": "2019-11-05T09:12:58Z",
+            "event_type": "DynamicImageComplete",
+            "extend": null,
+            "fields": {},
+            "id": "evt_14e509898c83f5947b9742c15bd17124f",
+            "images": [
+              {
+                "fps": null,
+                "height_px": null,
+                "job_id": "j1",
+                "size_bytes": null,
+                "status": "fail",
+                "url": null,
+                "width_px": null
+              }
+            ],
+            "job_id": "j1",
+            "media_id": null,
+            "status": "fail",
+            "video_id": "v1"
+          },
+          "timestamp": "2019-11-05T09:12:58Z",
+          "type": "vod.dynamic_image.complete"
+        }
+    "#]],
+    )
+    .await;
     check_body(
         json!({"format": "standard"}),
         r#"{"EventType":"FileUploadComplete","VideoId":"v2"}"#,
-        expect![[r#""#]],
+        expect![[r#"
+            application/json
+            {
+              "data": {
+                "doubts": [],
+                "error": null,
+                "event_time": null,
+                "event_type": "FileUploadComplete",
+                "extend": null,
+                "fields": {},
+                "id": "evt_1f9c55cc1fc94ce930c6ff6d3a89301e9",
+                "images": [],
+                "job_id": null,
+                "media_id": null,
+                "status": null,
+                "video_id": "v2"
+              },
+              "timestamp": "2024-03-05T09:13:00.25Z",
+              "type": "vod.file_upload.complete"
+            }
+        "#]],
     )
     .await;
 }
 
 #[tokio::test]
 async fn cloudevents_are_structured_and_leave_out_what_is_not_known() {
-    check_body(json!({"format": "cloudevents"}), FAILED, expect![[r#""#]]).await;
+    check_body(
+        json!({"format": "cloudevents"}),
+        FAILED,
+        expect![[r#"
+        application/cloudevents+json
+        {
+          "data": {
+            "doubts": [],
+            "error": {
+              "code": "E",
+              "message": "m"
+            },
+            "event_time": "2019-11-05T09:12:58Z",
+            "event_type": "DynamicImageComplete",
+            "extend": null,
+            "fields": {},
+            "id": "evt_14e509898c83f5947b9742c15bd17124f",
+            "images": [
+              {
+                "fps": null,
+                "height_px": null,
+                "job_id": "j1",
+                "size_bytes": null,
+                "status": "fail",
+                "url": null,
+                "width_px": null
+              }
+            ],
+            "job_id": "j1",
+            "media_id": null,
+            "status": "fail",
+            "video_id": "v1"
+          },
+          "datacontenttype": "application/json",
+          "dataschema": "urn:vodrelay:event:1",
+          "id": "evt_14e509898c83f5947b9742c15bd17124f",
+          "source": "//vod.aliyuncs.com",
+          "specversion": "1.0",
+          "subject": "videos/v1/dynamic-images/j1",
+          "time": "2019-11-05T09:12:58Z",
+          "type": "com.aliyun.vod.DynamicImageComplete"
+        }
+    "#]],
+    )
+    .await;
     check_body(
         json!({"format": "cloudevents", "source": "//vod.aliyuncs.com/cn-shanghai/1"}),
         r#"{"EventType":"AIMediaDNAComplete","MediaId":"m1"}"#,
-        expect![[r#""#]],
+        expect![[r#"
+            application/cloudevents+json
+            {
+              "data": {
+                "doubts": [],
+                "error": null,
+                "event_time": null,
+                "event_type": "AIMediaDNAComplete",
+                "extend": null,
+                "fields": {},
+                "id": "evt_167fc088accfbbe754ef661cf9dcdaa06",
+                "images": [],
+                "job_id": null,
+                "media_id": "m1",
+                "status": null,
+                "video_id": null
+              },
+              "datacontenttype": "application/json",
+              "dataschema": "urn:vodrelay:event:1",
+              "id": "evt_167fc088accfbbe754ef661cf9dcdaa06",
+              "source": "//vod.aliyuncs.com/cn-shanghai/1",
+              "specversion": "1.0",
+              "subject": "media/m1",
+              "type": "com.aliyun.vod.AIMediaDNAComplete"
+            }
+        "#]],
     )
     .await;
 }
