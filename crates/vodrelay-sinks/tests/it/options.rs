@@ -13,6 +13,23 @@ fn check(kind: &str, options: Value, expect: &Expect) {
 }
 
 #[test]
+fn every_key_is_in_the_document() {
+    let document = include_str!("../../../../docs/CONFIGURATION.md");
+    for (kind, key) in [("webhook", ""), ("webhook", "short"), ("archive", "")] {
+        let odd = json!({"no_such_key": 1});
+        let options = if key.is_empty() { odd } else { json!({"url": "http://h/", key: odd}) };
+        let message = build(kind, options, Surroundings::default()).unwrap_err();
+        let listed: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+        assert!(listed.len() > 1, "{message}");
+        let lacks = listed.iter().filter(|listed| **listed != "short").find(|listed| {
+            let name = if key.is_empty() { (**listed).to_owned() } else { format!("{key}.{listed}") };
+            !document.contains(&format!("`{name}`"))
+        });
+        assert_eq!(lacks, None, "docs/CONFIGURATION.md lacks an option of {kind} {key}");
+    }
+}
+
+#[test]
 fn webhook() {
     let url = "http://h/";
     check("webhook", json!({}), &expect![": missing field `url`"]);
@@ -55,7 +72,7 @@ fn webhook() {
     check(
         "webhook",
         json!({"url": url, "vod_key": {"env": "MISSING"}}),
-        &expect!["vod_key: the environment variable MISSING is not set"],
+        &expect!["vod_key: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         "webhook",
@@ -72,7 +89,7 @@ fn webhook() {
     check(
         "webhook",
         json!({"url": url, "secret": [{"env": "MISSING"}]}),
-        &expect!["secret: the environment variable MISSING is not set"],
+        &expect!["secret: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         "webhook",
@@ -91,7 +108,7 @@ fn webhook() {
     check(
         "webhook",
         json!({"url": url, "short": {"age": 24}}),
-        &expect!["short.age: invalid type: integer `24`, expected a string"],
+        &expect![[r#"short.age: "24" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#]],
     );
     check(
         "webhook",
