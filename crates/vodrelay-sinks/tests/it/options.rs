@@ -108,7 +108,9 @@ fn webhook() {
     check(
         "webhook",
         json!({"url": url, "short": {"age": 24}}),
-        &expect![[r#"short.age: "24" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#]],
+        &expect![[
+            r#"short.age: "24" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#
+        ]],
     );
     check(
         "webhook",
