@@ -79,11 +79,12 @@ async fn plain_mode_is_fallen_back_on() {
 
 #[tokio::test]
 async fn a_token_that_hangs_or_is_none_is_done_without() {
-    for odd in [|| Play::Hang, || answer("200 OK", "<html>\n not a token"), || answer("200 OK", "")] {
+    for odd in [|| Play::Hang, || answer("200 OK", "<html> not a token"), || answer("200 OK", "")] {
         let service =
             Service::start(move |head| if head.starts_with("PUT") { odd() } else { plain(head) }).await;
         assert_eq!(role(&service).with_role_name("relay-role").fetch().await.unwrap(), expected());
         assert_eq!(service.lines(), [TOKEN, ROLE]);
+        assert!(!service.heads()[1].contains("metadata-token"), "{:?}", service.heads());
     }
 }
 

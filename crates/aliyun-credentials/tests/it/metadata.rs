@@ -39,7 +39,7 @@ impl Service {
         self.heads().iter().map(|head| head.lines().next().unwrap().to_owned()).collect()
     }
 
-    /// The heads, in lower case.
+    /// The heads, as they came.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }

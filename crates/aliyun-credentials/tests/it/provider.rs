@@ -237,6 +237,20 @@ async fn a_caller_who_gives_up_does_not_leave_the_next_one_to_hammer() {
 }
 
 #[tokio::test]
+async fn what_expires_during_a_renewal_that_fails_is_not_returned() {
+    let scene = Scene::new([Ok(until("a", 3600))]);
+    assert_eq!(scene.ask().await, got("a", 1));
+    scene.source.gate.forget_permits(1000);
+    scene.at(3590);
+    let ask = async { scene.ask().await.0 };
+    let expire = async {
+        scene.at(3600);
+        scene.source.gate.add_permits(1);
+    };
+    assert_eq!(tokio::join!(biased; ask, expire).0, Err(ErrorKind::Unreachable));
+}
+
+#[tokio::test]
 async fn fixed_ones_are_those() {
     let provider = CredentialProvider::fixed(Credentials::new("a", "s3cret"));
     assert_eq!(provider.credentials().await.unwrap().access_key_id, "a");
