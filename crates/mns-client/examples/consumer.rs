@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who runs it")]
 
 use std::error::Error;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,20 +19,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let environment = Environment::new(&std::env::vars().collect());
     let credentials = CredentialProvider::new(Arc::new(environment));
     let queue = Client::new(Config::new(endpoint.parse()?), credentials)?.queue(queue.parse()?);
+    // One future for all rounds, so that an interruption while messages are in hand is heard afterwards.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
-        // Interrupted between two polls or in one, never while messages are in hand.
-        let poll = tokio::select! {
-            poll = queue.receive_batch(MAX_BATCH, MAX_WAIT) => poll,
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+        let messages = tokio::select! {
+            messages = receive(&queue) => messages?,
+            _ = &mut interrupted => return Ok(()),
         };
-        match poll {
+        consume(&queue, messages).await;
+    }
+}
+
+/// Waits until there is something, patiently. Dropped, it takes its long poll with it.
+async fn receive(queue: &Queue) -> Result<Vec<Message>, mns_client::Error> {
+    loop {
+        match queue.receive_batch(MAX_BATCH, MAX_WAIT).await {
+            Ok(poll) if !poll.messages.is_empty() => return Ok(poll.messages),
             Ok(poll) if poll.is_early() => sleep(Duration::from_secs(5)).await,
-            Ok(poll) => consume(&queue, poll.messages).await,
+            Ok(_) => {}
             Err(error) if error.is_temporary() => {
                 eprintln!("{error}; trying again");
                 sleep(Duration::from_secs(5)).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -43,9 +53,6 @@ async fn consume(queue: &Queue, messages: Vec<Message>) {
         println!("{} {}", message.message_id, String::from_utf8_lossy(&payload));
         // Now that the work is done, and not before.
         done.push(message.receipt_handle);
-    }
-    if done.is_empty() {
-        return;
     }
     match queue.delete_batch(&done).await {
         Ok(results) => {
