@@ -85,11 +85,9 @@ pub(crate) fn check_characters(text: &str) -> Result<(), EncodingError> {
         .map_or(Ok(()), |found| Err(EncodingError::NotXml(found)))
 }
 
-/// What `Auto` decodes: Base64 of text. Whatever begins like JSON or XML is never taken for Base64.
+/// What `Auto` decodes: Base64 of text. What begins like JSON or XML is none, since no such character is in its
+/// alphabet.
 fn base64_of_text(text: &str) -> Option<Vec<u8>> {
-    if text.trim_ascii().starts_with(['{', '[', '<']) {
-        return None;
-    }
     base64(text).filter(|decoded| !decoded.is_empty() && str::from_utf8(decoded).is_ok())
 }
 

@@ -42,7 +42,8 @@ impl Queue {
     }
 
     /// Sends a message. It is made again by itself only where no connection came about: after any other failure the
-    /// message may be there, and whether to risk a second one is the caller's choice.
+    /// message may be there, and whether to risk a second one is the caller's choice. The same holds when the future
+    /// is dropped before it is done.
     ///
     /// # Errors
     /// If the service does not say that it has the message.

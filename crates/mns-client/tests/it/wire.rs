@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aliyun_credentials::{CredentialProvider, Credentials, Secret};
-use mns_client::{Client, Config, ErrorKind, Outgoing, ReceiptHandle};
+use mns_client::{Client, Config, ErrorKind, Outgoing, ReceiptHandle, Retry};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::script::{Request, Script};
+use crate::script::{Request, Script, client};
 
 const DONE: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -94,6 +95,23 @@ async fn a_redirect_is_not_followed() {
     .await;
     let error = script.queue().send(&Outgoing::new("a")).await.unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Unreadable, Some(302)));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls_is_told_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let queue = client(&endpoint, Retry::never()).queue("demo-q".parse().unwrap());
+    let (result, said) = tokio::join!(queue.attributes(), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said).await;
+        said
+    });
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+    assert!(!String::from_utf8_lossy(&said).contains("MNS AK:"));
 }
 
 #[tokio::test]

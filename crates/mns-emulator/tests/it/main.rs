@@ -1,5 +1,5 @@
 //! The emulator as clients see it: raw bytes over a socket.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod answers;
 #[cfg(feature = "cli")]

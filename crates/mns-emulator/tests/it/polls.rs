@@ -103,14 +103,14 @@ async fn polls_wake_when_a_delay_or_a_visibility_timeout_ends() {
     let delayed = "<Message><MessageBody>a</MessageBody><DelaySeconds>5</DelaySeconds></Message>";
     Wire::to(&emulator).await.ask("POST", MESSAGES, delayed).await;
     let mut first = poll(&emulator, POLL).await;
-    emulator.advance(Duration::from_secs(5)).await;
+    emulator.clock().advance(Duration::from_secs(5));
     let received = first.hear().await.unwrap();
     let handle = received.text("ReceiptHandle");
     // A poll that waits for the end of the 30 seconds hears that there will be one sooner.
     let mut second = poll(&emulator, POLL).await;
     let sooner = format!("{MESSAGES}?ReceiptHandle={handle}&VisibilityTimeout=2");
     assert_eq!(first.ask("PUT", &sooner, "").await.status, 200);
-    emulator.advance(Duration::from_secs(2)).await;
+    emulator.clock().advance(Duration::from_secs(2));
     assert_eq!(second.hear().await.unwrap().text("DequeueCount"), "2");
 }
 

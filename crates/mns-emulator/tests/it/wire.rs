@@ -1,8 +1,11 @@
 //! A client that helps as little as possible: it writes bytes and reads an answer.
 
+use std::time::Duration;
+
 use mns_emulator::{Attributes, Clock, Emulator, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
@@ -86,7 +89,8 @@ impl Wire {
     }
 
     async fn more(&mut self) -> Option<()> {
-        self.stream.read_buf(&mut self.read).await.ok().filter(|&count| count > 0).map(drop)
+        let reading = timeout(Duration::from_secs(10), self.stream.read_buf(&mut self.read)).await;
+        reading.expect("an answer within ten seconds").ok().filter(|&count| count > 0).map(drop)
     }
 }
 
