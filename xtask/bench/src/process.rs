@@ -14,6 +14,9 @@ use crate::clock::Instant;
 /// A relay takes up to twenty seconds to let deliveries end.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
+/// In which Linux counts a process's time, whatever its own clock does.
+const TICKS_A_SECOND: f64 = 100.0;
+
 static CHILDREN: Mutex<Children> = Mutex::new(Children { running: Vec::new(), over: false });
 
 #[derive(Debug)]
@@ -110,6 +113,16 @@ impl Process {
             Ok::<_, String>(kib * 1024)
         };
         Ok(Memory { resident: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+    }
+
+    /// The processor's time that it has used so far, of all its threads, in the kernel and outside.
+    pub(crate) fn cpu(&self) -> Result<Duration, String> {
+        let path = format!("/proc/{}/stat", self.id);
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
+        // The name in brackets may hold blanks; the user's and the kernel's ticks are the 12th and 13th word after it.
+        let after = text.rsplit_once(')').map_or("", |(_, after)| after);
+        let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+        Ok(Duration::from_secs_f64(ticks as f64 / TICKS_A_SECOND))
     }
 
     fn with<T>(&self, ask: impl FnOnce(&mut Child) -> T) -> Option<T> {

@@ -22,15 +22,16 @@ pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
     }
     let (mut bare_rates, mut durable_rates) = (Vec::new(), Vec::new());
     let commits = || relay.metric("vodrelay_journal_fsync_duration_seconds_count");
-    let (before, mut events) = (commits()?, 0);
+    let (before, cpu, mut events) = (commits()?, relay.process.cpu()?, 0);
     for _ in 0..ROUNDS {
         bare_rates.push(closed_loop(bare, CLIENTS, Until::Elapsed(ROUND))?.per_second());
         let durable = closed_loop(relay.http, CLIENTS, Until::Elapsed(ROUND))?;
         durable_rates.push(durable.per_second());
         events += durable.events;
     }
+    let micros = (relay.process.cpu()? - cpu).as_secs_f64() * 1e6 / events as f64;
     let for_each_commit = events as f64 / (commits()? - before);
     let (bare, durable) = (median(bare_rates), median(durable_rates));
-    let raw = format!("{durable:.0} over {bare:.0} events/s; {for_each_commit:.0} events to a commit");
+    let raw = format!("{durable:.0} over {bare:.0} events/s; {for_each_commit:.0} events to a commit, {micros:.0} µs of CPU for each");
     Ok(Measured { figure: durable / bare, raw })
 }
