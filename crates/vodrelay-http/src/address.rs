@@ -1,13 +1,14 @@
 //! Who sent a request: the peer of the connection, or, behind a proxy that is trusted, the address it forwards.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use http::HeaderMap;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The proxies whose `X-Forwarded-For` is believed.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Networks(Vec<Network>);
 
@@ -73,6 +74,21 @@ impl FromStr for Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Ipv6Addr::from_bits(self.bits).to_ipv4_mapped() {
+            Some(address) if self.prefix >= 96 => write!(f, "{address}/{}", self.prefix - 96),
+            _ => write!(f, "{}/{}", Ipv6Addr::from_bits(self.bits), self.prefix),
+        }
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -112,7 +128,8 @@ mod tests {
     fn networks_hold_their_addresses() {
         let check = |network: &str, address: &str, expect: bool| {
             let network: Network = network.parse().unwrap();
-            assert_eq!(network.contains(address.parse().unwrap()), expect, "{network:?} {address}");
+            assert_eq!(network.contains(address.parse().unwrap()), expect, "{network} {address}");
+            assert_eq!(network.to_string().parse(), Ok(network), "it reads as it is written");
         };
         check("10.0.0.0/8", "10.200.3.4", true);
         check("10.0.0.0/8", "11.0.0.1", false);

@@ -26,6 +26,7 @@ mod writer;
 pub use config::{Config, Keep, Kind, RefusedBounds};
 pub use error::OpenError;
 pub use journal::SqliteJournal;
+pub use open::FILE;
 pub use reader::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
     EventState, Reader,

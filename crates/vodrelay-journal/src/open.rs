@@ -28,8 +28,9 @@ use crate::shared::Shared;
 use crate::space::{FreeBytes, Space};
 use crate::writer::{Batch, Names, Writer};
 
-/// The file in the journal's folder, and its log.
-pub(crate) const FILE: &str = "journal.sqlite3";
+/// The file in the journal's folder.
+pub const FILE: &str = "journal.sqlite3";
+/// Its write-ahead log.
 pub(crate) const LOG: &str = "journal.sqlite3-wal";
 /// How long a connection waits for another one's lock, by default.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);

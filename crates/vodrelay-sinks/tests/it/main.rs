@@ -1,4 +1,9 @@
 //! The sinks against real servers and real folders.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod archive;
 mod options;

@@ -6,112 +6,131 @@ use vodrelay_core::config::Surroundings;
 
 use crate::build;
 
-fn check(kind: &str, options: Value, expect: Expect) {
+fn check(kind: &str, options: Value, expect: &Expect) {
     let surroundings = Surroundings { folder: std::env::temp_dir(), ..Surroundings::default() };
     let error = build(kind, options, surroundings).map(|sink| format!("{sink:?}"));
     expect.assert_eq(&error.unwrap_err());
 }
 
 #[test]
+fn every_key_is_in_the_document() {
+    let document = include_str!("../../../../docs/CONFIGURATION.md");
+    for (kind, key) in [("webhook", ""), ("webhook", "short"), ("archive", "")] {
+        let odd = json!({"no_such_key": 1});
+        let options = if key.is_empty() { odd } else { json!({"url": "http://h/", key: odd}) };
+        let message = build(kind, options, Surroundings::default()).unwrap_err();
+        let listed: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+        assert!(listed.len() > 1, "{message}");
+        let lacks = listed.iter().filter(|listed| **listed != "short").find(|listed| {
+            let name = if key.is_empty() { (**listed).to_owned() } else { format!("{key}.{listed}") };
+            !document.contains(&format!("`{name}`"))
+        });
+        assert_eq!(lacks, None, "docs/CONFIGURATION.md lacks an option of {kind} {key}");
+    }
+}
+
+#[test]
 fn webhook() {
     let url = "http://h/";
-    check("webhook", json!({}), expect![": missing field `url`"]);
+    check("webhook", json!({}), &expect![": missing field `url`"]);
     check(
         "webhook",
         json!({"url": "cms.internal/hook"}),
-        expect!["url: expected a URL like https://cms.internal/hooks/vod: relative URL without a base"],
+        &expect!["url: expected a URL like https://cms.internal/hooks/vod: relative URL without a base"],
     );
     check(
         "webhook",
         json!({"url": "ftp://cms.internal/hook"}),
-        expect![[
+        &expect![[
             r#"url: expected a URL like https://cms.internal/hooks/vod: "ftp" is neither http nor https"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "fromat": "raw"}),
-        expect![
+        &expect![
             "fromat: unknown field `fromat`, expected one of `url`, `format`, `vod_key`, `vod_url`, `secret`, `source`, `success`, `permanent`, `short`, `headers`"
         ],
     );
     check(
         "webhook",
         json!({"url": url, "format": "xml"}),
-        expect!["format: unknown variant `xml`, expected one of `raw`, `standard`, `cloudevents`"],
+        &expect!["format: unknown variant `xml`, expected one of `raw`, `standard`, `cloudevents`"],
     );
     check(
         "webhook",
         json!({"url": url, "format": "standard", "vod_key": "Aa1"}),
-        expect![[
+        &expect![[
             r#"vod_key: signs the provider's own bytes, so it belongs to format = "raw"; use secret here"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "vod_url": "http://other/"}),
-        expect!["vod_url: needs vod_key, which signs for that URL"],
+        &expect!["vod_url: needs vod_key, which signs for that URL"],
     );
     check(
         "webhook",
         json!({"url": url, "vod_key": {"env": "MISSING"}}),
-        expect!["vod_key: the environment variable MISSING is not set"],
+        &expect!["vod_key: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         "webhook",
         json!({"url": url, "secret": "s3cret"}),
-        expect!["secret: expected a secret that begins with whsec_"],
+        &expect!["secret: expected a secret that begins with whsec_"],
     );
     check(
         "webhook",
         json!({"url": url, "secret": []}),
-        expect![[
+        &expect![[
             r#"secret: invalid length 0, expected a secret: a string, { env = "NAME" } or { file = "path" }, or a list of those"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "secret": [{"env": "MISSING"}]}),
-        expect!["secret: the environment variable MISSING is not set"],
+        &expect!["secret: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         "webhook",
         json!({"url": url, "secret": 5}),
-        expect![[
+        &expect![[
             r#"secret: invalid type: integer `5`, expected a secret: a string, { env = "NAME" } or { file = "path" }, or a list of those"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "success": ["2xx", "all"]}),
-        expect![[
+        &expect![[
             r#"success[1]: invalid value: string "all", expected a status from 200 to 599 like 410, or a class like "2xx""#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "short": {"age": 24}}),
-        expect!["short.age: invalid type: integer `24`, expected a string"],
+        &expect![[
+            r#"short.age: "24" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#
+        ]],
     );
     check(
         "webhook",
         json!({"url": url, "headers": {"Webhook-Id": "1"}}),
-        expect!["headers.Webhook-Id: is set by the relay itself; leave it out"],
+        &expect!["headers.Webhook-Id: is set by the relay itself; leave it out"],
     );
     check(
         "webhook",
         json!({"url": url, "headers": {"a b": "1"}}),
-        expect!["headers.a b: is no name of a header"],
+        &expect!["headers.a b: is no name of a header"],
     );
     check(
         "webhook",
         json!({"url": url, "headers": {"a": "x\ny"}}),
-        expect!["headers.a: has characters that no header may have"],
+        &expect!["headers.a: has characters that no header may have"],
     );
     check(
         "webhook",
         json!({"url": url, "source": "//me"}),
-        expect![[r#"source: belongs to format = "cloudevents"; leave it out"#]],
+        &expect![[r#"source: belongs to format = "cloudevents"; leave it out"#]],
     );
 }
 
@@ -120,49 +139,49 @@ fn archive() {
     check(
         "archive",
         json!({"url": "archive"}),
-        expect![[
+        &expect![[
             r#"url: "archive" has no scheme; expected s3://bucket/prefix, file:///path, or file:path beside the configuration"#
         ]],
     );
     check(
         "archive",
         json!({"url": "gs://bucket"}),
-        expect![[
+        &expect![[
             r#"url: "gs" is no scheme of a store; expected s3://bucket/prefix, file:///path, or file:path beside the configuration"#
         ]],
     );
     check(
         "archive",
         json!({"url": "oss://bucket/prefix"}),
-        expect![[
+        &expect![[
             r#"url: oss:// is not supported yet; OSS takes s3://bucket/prefix with its S3-compatible endpoint, for example endpoint = "https://s3.oss-cn-shanghai.aliyuncs.com""#
         ]],
     );
     check(
         "archive",
         json!({"url": "file://archive"}),
-        expect!["url: expected file:///path with three slashes, or file:path"],
+        &expect!["url: expected file:///path with three slashes, or file:path"],
     );
-    check("archive", json!({"url": "file:"}), expect!["url: expected a path after file:"]);
+    check("archive", json!({"url": "file:"}), &expect!["url: expected a path after file:"]);
     check(
         "archive",
         json!({"url": "file:a", "region": "eu-1"}),
-        expect!["region: belongs to s3://; a folder has no use for it"],
+        &expect!["region: belongs to s3://; a folder has no use for it"],
     );
-    check("archive", json!({"url": "s3://"}), expect!["url: expected a bucket after s3://"]);
+    check("archive", json!({"url": "s3://"}), &expect!["url: expected a bucket after s3://"]);
     check(
         "archive",
         json!({"url": "s3://b", "access_key_id": "a"}),
-        expect!["secret_access_key: is missing beside access_key_id"],
+        &expect!["secret_access_key: is missing beside access_key_id"],
     );
     check(
         "archive",
         json!({"url": "s3://b", "endpoint": "minio:9000"}),
-        expect!["endpoint: expected a URL like https://s3.example.com: it has no host"],
+        &expect!["endpoint: expected a URL like https://s3.example.com: it has no host"],
     );
     check(
         "archive",
         json!({"url": "s3://b", "path_style": "yes"}),
-        expect![[r#"path_style: "yes" is neither true nor false"#]],
+        &expect![[r#"path_style: "yes" is neither true nor false"#]],
     );
 }
