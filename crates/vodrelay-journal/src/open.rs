@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
 use crate::error::OpenError;
+use crate::ids::Ids;
 use crate::in_hand;
 use crate::key::nanos;
 use crate::lease::Leases;
@@ -89,11 +90,13 @@ pub(crate) fn open(
     };
     let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
+    let ids = Ids::load(&conn).map_err(sqlite)?;
     let the_writer = Writer {
         conn,
         shared: Arc::clone(&shared),
         queue,
         names,
+        ids,
         checkpoints,
         space: Space::new(config.min_free.0, free_bytes),
         retention: Retention::new(config),
