@@ -87,14 +87,11 @@ impl Item<'_> {
         let key = self.key(facts.format);
         let is_new = match upload {
             None => matches!(store.create(&key, parts.rest()).await?, Created::New(_)),
-            // An upload has no form that spares what stands there, so it is looked for as late as can be.
-            Some(_) if store.has(&key).await? => false,
             Some(mut upload) => {
                 if parts.len() > 0 {
                     upload.part(parts.rest()).await?;
                 }
-                upload.complete().await?;
-                true
+                upload.complete().await?
             }
         };
         if is_new { Ok(Kept::new(key, &facts, doubts)) } else { self.adopt(store, key).await }
@@ -119,9 +116,9 @@ impl Item<'_> {
             Some(Ok(facts)) => facts,
             Some(Err(flaw)) => return Err(Failure::occupied(&key, &flaw.to_string()).into()),
             None => {
-                return Err(
-                    SinkError::temporary(format!("{key} was taken out of the store a moment ago")).into()
-                );
+                let message =
+                    format!("{key} stands in the store and cannot be read; its key needs the right to");
+                return Err(SinkError::temporary(message).into());
             }
         };
         match compare(self.image, &facts) {

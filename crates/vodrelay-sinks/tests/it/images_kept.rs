@@ -407,6 +407,29 @@ async fn connections_to_a_host_serve_again() {
     assert_eq!((archive.host.requests().len(), archive.host.connections()), (10, 1));
 }
 
+#[tokio::test]
+async fn an_image_that_another_relay_has_put_there_meanwhile_is_adopted() {
+    let (theirs, at) = (webp(400, 300, 3, 0), "images/date=2024-03-05/");
+    let put = theirs.clone();
+    let bucket = Bucket::start_with(move |request, contents| {
+        if request.head.contains("partNumber=3") {
+            let key = contents.uploads.keys().next().unwrap().clone();
+            contents.objects.insert(key, put.clone());
+        }
+        None
+    })
+    .await;
+    let (host, sink) = in_bucket(&bucket, large()).await;
+    sink.deliver(&event(1, &[host.url("/b.webp")], &json!({}))).await.unwrap();
+    given_up(&bucket).await;
+    let contents = bucket.contents();
+    let (_, kept) = contents.objects.iter().find(|(key, _)| key.starts_with(at)).unwrap();
+    assert!(*kept == theirs, "the first stays");
+    let (_, record) = contents.objects.iter().find(|(key, _)| key.starts_with("events/")).unwrap();
+    let record: Value = serde_json::from_slice(record).unwrap();
+    assert_eq!(record["images"][0]["sha256"], sha256(&theirs));
+}
+
 /// An archive in a bucket, and the host of the image.
 async fn in_bucket(bucket: &Bucket, body: Vec<u8>) -> (Script, Arc<dyn Sink>) {
     let host = Script::start(move |_| image(&body)).await;
@@ -453,8 +476,8 @@ async fn a_large_image_goes_in_parts_of_one_size() {
             "POST images?uploads=",
             "PUT images?partNumber=1",
             "PUT images?partNumber=2",
-            "HEAD images",
             "PUT images?partNumber=3",
+            "HEAD images",
             "POST images?",
             "PUT events"
         ]

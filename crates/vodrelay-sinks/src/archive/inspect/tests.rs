@@ -1,3 +1,5 @@
+//! Images of encoders and of our own, whole, cut, damaged and extended, however they are cut into chunks.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use vodrelay_core::SinkError;
 
@@ -34,7 +35,8 @@ impl Store {
         Ok(Some((found.bytes().await.map_err(failed)?, version)))
     }
 
-    /// The object chunk by chunk, or nothing where there is none.
+    /// The object chunk by chunk, or nothing where there is none that can be read: of an object that is not there, S3
+    /// tells those who may not list the bucket no more than that they lack a right.
     pub(in crate::archive) async fn stream(
         &self,
         key: &str,
@@ -49,18 +51,17 @@ impl Store {
                         .boxed(),
                 ))
             }
-            Err(Error::NotFound { .. }) => Ok(None),
+            Err(Error::NotFound { .. } | Error::PermissionDenied { .. }) => Ok(None),
             Err(error) => Err(self.failed("read", &path, &error)),
         }
     }
 
-    /// Whether there is such an object.
-    pub(in crate::archive) async fn has(&self, key: &str) -> Result<bool, SinkError> {
-        let path = self.path(key);
-        match self.objects.head(&path).await {
+    /// Whether there is such an object, as far as that can be told: see [`stream`](Self::stream).
+    pub(super) async fn has(&self, path: &Path) -> Result<bool, SinkError> {
+        match self.objects.head(path).await {
             Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(self.failed("look for", &path, &error)),
+            Err(Error::NotFound { .. } | Error::PermissionDenied { .. }) => Ok(false),
+            Err(error) => Err(self.failed("look for", path, &error)),
         }
     }
 

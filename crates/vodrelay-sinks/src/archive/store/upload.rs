@@ -40,15 +40,21 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Has the object stand in the store.
-    pub(in crate::archive) async fn complete(mut self) -> Result<(), SinkError> {
+    /// Has the object stand in the store, unless another one does already: then it is given up. Says whether it stands
+    /// there now.
+    ///
+    /// Completing an upload has no form that spares what is there, so that is looked for as late as can be.
+    pub(in crate::archive) async fn complete(mut self) -> Result<bool, SinkError> {
         self.arrived().await?;
+        if self.store.has(&self.path).await? {
+            return Ok(false);
+        }
         if let Some(parts) = &mut self.parts {
             let completed = parts.complete().await;
             completed.map_err(|error| self.store.failed("complete", &self.path, &error))?;
         }
         self.parts = None;
-        Ok(())
+        Ok(true)
     }
 
     async fn arrived(&mut self) -> Result<(), SinkError> {
