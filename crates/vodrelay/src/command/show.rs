@@ -69,7 +69,7 @@ fn put(table: &mut Value, key: &str, value: Value) {
 }
 
 /// Keys of options whose texts are never secrets.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 19] = [
     "format",
     "source",
     "success",
@@ -82,6 +82,13 @@ const HARMLESS: [&str; 12] = [
     "type",
     "name",
     "scheme",
+    "allow_addresses",
+    "redirects",
+    "max_size",
+    "connect_timeout",
+    "idle_timeout",
+    "min_speed",
+    "bucket",
 ];
 
 fn without_secrets(key: &str, value: &Value) -> Value {
@@ -147,6 +154,10 @@ mod tests {
             json!({"headers": {"Authorization": "***"}}),
         );
         check(json!({"format": "raw", "path_style": true}), json!({"format": "raw", "path_style": true}));
+        check(
+            json!({"image_hosts": [{"name": "h", "auth": {"type": "A", "keys": ["k", {"env": "K"}]}, "max_size": "1MiB"}]}),
+            json!({"image_hosts": [{"name": "h", "auth": {"type": "A", "keys": ["***", {"env": "K"}]}, "max_size": "1MiB"}]}),
+        );
         check(json!({"deep": [{"own": "s", "age": "1h"}]}), json!({"deep": [{"own": "***", "age": "1h"}]}));
     }
 }
