@@ -32,3 +32,4 @@ pub use reader::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
     EventState, Reader,
 };
+pub use space::free_bytes;

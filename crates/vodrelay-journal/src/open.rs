@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -64,7 +65,9 @@ pub(crate) fn open(
     free_bytes: FreeBytes,
 ) -> Result<Running, OpenError> {
     let now = clock.now();
-    std::fs::create_dir_all(folder).map_err(|error| OpenError::from_io(folder, &error))?;
+    // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| OpenError::from_io(folder, &error))?;
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
