@@ -5,9 +5,12 @@ use std::time::Duration;
 use crate::run::{cargo, has_cargo_command};
 use crate::{alone, interop, tidy};
 
+/// What one section does; an error ends the run.
+type Section = fn() -> Result<(), String>;
+
 /// Runs every section and says how long each took.
 pub(crate) fn ci() -> Result<(), String> {
-    let sections: [(&str, fn() -> Result<(), String>); 8] = [
+    let sections: [(&str, Section); 8] = [
         ("format", || cargo(&["fmt", "--all", "--check"], &[])),
         ("tidy", tidy::tidy),
         ("clippy", || {

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
-use vodrelay_core::config::{ConfigError, Secret, SecretSource, Surroundings};
+use serde::{Deserialize, Serialize};
+use vodrelay_core::config::{ConfigError, Secret, SecretSource, Surroundings, listen_address};
 
 /// The `[admin]` table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where people and their tools ask.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
     /// What they must know, as `Authorization: Bearer TOKEN`.
     pub token: Option<SecretSource>,

@@ -63,10 +63,15 @@ impl Metrics {
     }
 
     /// The text, with the figures of the journal as they are now.
-    pub(crate) async fn scrape(&self, ledger: &dyn Ledger, now: Timestamp) -> String {
+    pub(crate) async fn scrape(
+        &self,
+        ledger: &dyn Ledger,
+        configured: &BTreeSet<SinkName>,
+        now: Timestamp,
+    ) -> String {
         match (ledger.backlogs().await, ledger.totals().await) {
             (Ok(backlogs), Ok(totals)) => with_local_recorder(&*self.recorder, || {
-                self.set_backlogs(&backlogs, now);
+                self.set_backlogs(&backlogs, configured, now);
                 set_totals(totals);
             }),
             (Err(error), _) | (_, Err(error)) => {
@@ -76,16 +81,18 @@ impl Metrics {
         self.handle.render()
     }
 
-    fn set_backlogs(&self, backlogs: &[SinkBacklog], now: Timestamp) {
+    fn set_backlogs(&self, backlogs: &[SinkBacklog], configured: &BTreeSet<SinkName>, now: Timestamp) {
         let mut known = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         // A sink that the journal has forgotten would otherwise keep its last figures.
         for gone in known.iter().filter(|sink| backlogs.iter().all(|backlog| backlog.sink != **sink)) {
             set_backlog(gone, 0, 0, 0.0);
+            set_orphaned(gone, 0);
         }
         for backlog in backlogs {
             let age =
                 backlog.oldest_pending_at.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0));
             set_backlog(&backlog.sink, backlog.pending, backlog.dead_letters, age);
+            set_orphaned(&backlog.sink, if configured.contains(&backlog.sink) { 0 } else { backlog.pending });
             known.insert(backlog.sink.clone());
         }
     }
@@ -96,6 +103,10 @@ fn set_backlog(sink: &SinkName, pending: u64, dead_letters: u64, oldest_seconds:
     gauge!("vodrelay_sink_pending", &[label()]).set(pending as f64);
     gauge!("vodrelay_dead_letters", &[label()]).set(dead_letters as f64);
     gauge!("vodrelay_sink_oldest_pending_seconds", &[label()]).set(oldest_seconds);
+}
+
+fn set_orphaned(sink: &SinkName, deliveries: u64) {
+    gauge!("vodrelay_orphaned_deliveries", &[("sink", sink.as_str().to_owned())]).set(deliveries as f64);
 }
 
 fn set_totals(totals: Totals) {
@@ -116,6 +127,10 @@ fn describe() {
     metrics::describe_gauge!(
         "vodrelay_sink_oldest_pending_seconds",
         "For how long the oldest pending delivery has waited."
+    );
+    metrics::describe_gauge!(
+        "vodrelay_orphaned_deliveries",
+        "Deliveries that wait for a sink that is not configured."
     );
     metrics::describe_gauge!("vodrelay_journal_events", "Events that the journal holds.");
     metrics::describe_gauge!("vodrelay_unrouted_events", "Events held that matched no sink.");

@@ -1,5 +1,6 @@
 //! The paths of the admin listener.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use vodrelay_core::config::Secret;
-use vodrelay_core::{Clock, Ledger};
+use vodrelay_core::{Clock, Ledger, SinkName};
 
 use crate::metrics::Metrics;
 use crate::{health, token};
@@ -34,6 +35,8 @@ pub struct AdminState {
     pub clock: Arc<dyn Clock>,
     /// What callers must know; nothing lets everybody in.
     pub token: Option<Secret>,
+    /// The sinks that are configured; what waits for any other is orphaned.
+    pub sinks: BTreeSet<SinkName>,
 }
 
 pub(crate) type Shared = Arc<AdminState>;
@@ -76,7 +79,7 @@ async fn keep_tidy(metrics: &Metrics) {
 }
 
 async fn metrics(State(state): State<Shared>) -> impl IntoResponse {
-    let text = state.metrics.scrape(state.ledger.as_ref(), state.clock.now()).await;
+    let text = state.metrics.scrape(state.ledger.as_ref(), &state.sinks, state.clock.now()).await;
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

@@ -1,13 +1,14 @@
 //! Pieces of configuration that every crate shares: errors with a path, secrets, durations, sizes, sink options.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Something wrong in the configuration: where it stands, and what is expected there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,11 +82,14 @@ impl SecretSource {
             Self::Plain(value) => value.clone(),
             Self::Env(name) => match surroundings.environment.get(name) {
                 Some(value) => value.clone(),
-                None => return fail(format!("the environment variable {name} is not set")),
+                None => {
+                    return fail(format!("the environment variable {name} is not set; it holds the secret"));
+                }
             },
             Self::File(path) => match std::fs::read_to_string(surroundings.resolve(path)) {
                 Ok(value) => value.trim_end_matches(['\r', '\n']).to_owned(),
                 Err(error) => {
+                    let path = surroundings.resolve(path);
                     return fail(format!("cannot read the secret from {}: {error}", path.display()));
                 }
             },
@@ -100,6 +104,21 @@ impl fmt::Debug for SecretSource {
             Self::Plain(_) => f.write_str("***"),
             Self::Env(name) => write!(f, "{{ env = {name:?} }}"),
             Self::File(path) => write!(f, "{{ file = {path:?} }}"),
+        }
+    }
+}
+
+/// Where it stands, never what it is.
+impl Serialize for SecretSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Plain(_) => serializer.serialize_str("***"),
+            Self::Env(name) => {
+                [("env", name.as_str())].into_iter().collect::<BTreeMap<_, _>>().serialize(serializer)
+            }
+            Self::File(path) => {
+                [("file", path)].into_iter().collect::<BTreeMap<_, _>>().serialize(serializer)
+            }
         }
     }
 }
@@ -170,14 +189,20 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+/// Milliseconds in each unit, the smallest first.
+const SPAN_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+/// Bytes in each unit, the smallest first.
+const SIZE_UNITS: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
 impl Span {
     /// Reads a span.
     ///
     /// # Errors
     /// With what is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-        let millis = parse_with_unit(text, &units).ok_or_else(|| {
+        let millis = parse_with_unit(text, &SPAN_UNITS).ok_or_else(|| {
             format!(
                 "{text:?} is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"
             )
@@ -192,9 +217,8 @@ impl ByteSize {
     /// # Errors
     /// With what is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let units =
-            [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1), ("", 1)];
-        let bytes = parse_with_unit(text, &units).ok_or_else(|| {
+        let plain = text.trim().bytes().all(|byte| byte.is_ascii_digit());
+        let bytes = parse_with_unit(text, if plain { &[("", 1)] } else { &SIZE_UNITS }).ok_or_else(|| {
             format!("{text:?} is not a size: write a whole number and a unit, like 64KiB, 1MiB or 1GiB")
         })?;
         Ok(Self(bytes))
@@ -209,17 +233,84 @@ fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// In the largest unit that it is a whole number of.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_with_unit(f, u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &SPAN_UNITS)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_with_unit(f, self.0, &SIZE_UNITS)
+    }
+}
+
+fn write_with_unit(f: &mut fmt::Formatter<'_>, number: u64, units: &[(&str, u64)]) -> fmt::Result {
+    let fits = |(_, factor): &&(&str, u64)| number > 0 && number.is_multiple_of(*factor);
+    match units.iter().rev().find(fits).or(units.first()) {
+        Some((unit, factor)) => write!(f, "{}{unit}", number / factor),
+        None => write!(f, "{number}"),
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
+        let expected =
+            "a duration: a whole number and a unit, like \"500ms\", \"15s\", \"5m\", \"1h\" or \"7d\"";
+        Self::parse(&deserializer.deserialize_any(Written(expected))?).map_err(D::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
+        let expected = "a size: a whole number and a unit, like \"64KiB\", \"1MiB\" or \"1GiB\"";
+        Self::parse(&deserializer.deserialize_any(Written(expected))?).map_err(D::Error::custom)
+    }
+}
+
+/// An address to listen on, for `#[serde(deserialize_with)]`.
+///
+/// # Errors
+/// If it is not an address and a port; says how one is written.
+pub fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let expected = "an address and a port, like \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for every address";
+    let text = deserializer.deserialize_any(Written(expected))?;
+    text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not {expected}")))
+}
+
+/// Takes a text, or a whole number as its text, and names what is expected where it is neither.
+struct Written(&'static str);
+
+impl Visitor<'_> for Written {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
     }
 }
 

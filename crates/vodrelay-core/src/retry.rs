@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Span;
 use crate::sink::{Retry, SinkError};
@@ -14,7 +14,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 ///
 /// The wait before retry `n` is drawn evenly from nothing up to `first` doubled `n - 1` times, at most `cap`. Full
 /// jitter spreads a thousand deliveries that failed together better than a fixed wait with a little noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
     /// The longest wait before the first retry.
@@ -64,11 +64,11 @@ impl RetryPolicy {
             return Decision::GiveUp(format!(
                 "{} ({tries} tries in {}, and it is not an error that passes)",
                 error.message,
-                words(limit)
+                Span(limit)
             ));
         }
         if history.age >= self.age.0 {
-            return Decision::GiveUp(format!("{} ({tries} tries in {})", error.message, words(self.age.0)));
+            return Decision::GiveUp(format!("{} ({tries} tries in {})", error.message, self.age));
         }
         let backoff = self.longest_wait(tries).mul_f64(draw.clamp(0.0, 1.0));
         let asked = after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
@@ -86,14 +86,6 @@ impl RetryPolicy {
     fn longest_wait(&self, tries: u32) -> Duration {
         let doublings = tries.saturating_sub(1).min(31);
         self.first.0.saturating_mul(1 << doublings).min(self.cap.0)
-    }
-}
-
-fn words(span: Duration) -> String {
-    match span.as_secs() {
-        seconds if seconds >= 86_400 && seconds % 86_400 == 0 => format!("{} d", seconds / 86_400),
-        seconds if seconds >= 3_600 && seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
-        seconds => format!("{seconds} s"),
     }
 }
 
@@ -139,14 +131,17 @@ mod tests {
     fn it_gives_up_by_age_by_the_shorter_limit_and_at_once() {
         let down = SinkError::temporary("down");
         let give_up = |reason: &str| Decision::GiveUp(reason.to_owned());
-        check(&down, 9, HOUR * 24 * 7, 0.0, &give_up("down (9 tries in 7 d)"));
+        check(&down, 9, HOUR * 24 * 7, 0.0, &give_up("down (9 tries in 7d)"));
         check(&SinkError::permanent("gone"), 1, Duration::ZERO, 0.0, &give_up("gone"));
         let short = SinkError {
             retry: Retry::Temporary { after: None, give_up_after: Some(HOUR) },
             ..SinkError::temporary("refused")
         };
         check(&short, 1, Duration::ZERO, 0.0, &after(0));
-        check(&short, 3, HOUR, 0.0, &give_up("refused (3 tries in 1 h, and it is not an error that passes)"));
+        check(&short, 3, HOUR, 0.0, &give_up("refused (3 tries in 1h, and it is not an error that passes)"));
+        let of_this_event = SinkError::temporary_for_this_event("denied");
+        check(&of_this_event, 3, HOUR, 0.0, &after(0));
+        check(&of_this_event, 9, HOUR * 24 * 7, 0.0, &give_up("denied (9 tries in 7d)"));
     }
 
     #[test]

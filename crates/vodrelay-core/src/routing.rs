@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use vod_event::{Reading, Status};
 
 use crate::envelope::Labels;
@@ -30,11 +30,11 @@ pub struct Filter {
 }
 
 /// One text, or a list of them; a number counts as its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OneOrMany(pub Vec<String>);
 
 /// What a field has to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// One of these.
     pub any_of: Vec<String>,
@@ -49,7 +49,7 @@ pub struct Routes {
 }
 
 /// Whether a sink gets an event, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// The sink.
     pub sink: SinkName,

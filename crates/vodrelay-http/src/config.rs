@@ -8,22 +8,23 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vod_event::{Endpoint, NamedKey, PrivateKey};
-use vodrelay_core::config::{ByteSize, ConfigError, SecretSource, Span, Surroundings};
+use vodrelay_core::config::{ByteSize, ConfigError, SecretSource, Span, Surroundings, listen_address};
+use vodrelay_core::network::Networks;
 use vodrelay_core::{Labels, Name, SourceName};
 
-use crate::address::Networks;
 use crate::receiver::{Callback, Settings};
 
 /// The longest callback URL that VOD takes.
 const LONGEST_URL: usize = 256;
 
 /// The `[http]` table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where callbacks are received.
+    #[serde(deserialize_with = "listen_address")]
     pub listen: SocketAddr,
     /// The largest body that is accepted, and as much as is kept of a refused one.
     pub body_limit: ByteSize,
@@ -38,7 +39,7 @@ pub struct Config {
 }
 
 /// The `[http.refused]` table.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RefusedConfig {
     /// The room for refused requests in the journal.
@@ -48,7 +49,7 @@ pub struct RefusedConfig {
 }
 
 /// One `[http.callbacks.NAME]` table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallbackConfig {
     /// The URL exactly as it is configured at VOD: it is part of what VOD signs.
@@ -225,6 +226,23 @@ fn check_paths_differ(settings: &Settings) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Its name and where it stands, never what it is.
+impl Serialize for KeyConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let file;
+        let (form, place) = match &self.secret {
+            SecretSource::Plain(_) => ("plain", "***"),
+            SecretSource::Env(name) => ("env", name.as_str()),
+            SecretSource::File(path) => {
+                file = path.display().to_string();
+                ("file", file.as_str())
+            }
+        };
+        let name = self.name.as_deref().map(|name| ("name", name));
+        name.into_iter().chain([(form, place)]).collect::<BTreeMap<_, _>>().serialize(serializer)
+    }
 }
 
 impl<'de> Deserialize<'de> for KeyConfig {

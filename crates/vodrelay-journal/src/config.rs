@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vodrelay_core::config::{ByteSize, Span};
 
 /// The `[journal]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Which journal; there is one kind so far.
@@ -20,7 +20,7 @@ pub struct Config {
 }
 
 /// The kinds of journal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
@@ -64,6 +64,15 @@ impl Default for Config {
 impl Default for RefusedBounds {
     fn default() -> Self {
         Self { keep: ByteSize(256 << 20), max_age: Span(DAY * 7) }
+    }
+}
+
+impl Serialize for Keep {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Always => serializer.serialize_str("never"),
+            Self::For(span) => span.serialize(serializer),
+        }
     }
 }
 

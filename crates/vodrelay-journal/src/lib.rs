@@ -6,6 +6,7 @@ mod claim;
 mod config;
 mod counters;
 mod error;
+mod ids;
 mod in_hand;
 mod journal;
 mod key;
@@ -26,6 +27,7 @@ mod writer;
 pub use config::{Config, Keep, Kind, RefusedBounds};
 pub use error::OpenError;
 pub use journal::SqliteJournal;
+pub use open::FILE;
 pub use reader::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
     EventState, Reader,

@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
 use crate::error::OpenError;
+use crate::ids::Ids;
 use crate::in_hand;
 use crate::key::nanos;
 use crate::lease::Leases;
@@ -28,8 +29,9 @@ use crate::shared::Shared;
 use crate::space::{FreeBytes, Space};
 use crate::writer::{Batch, Names, Writer};
 
-/// The file in the journal's folder, and its log.
-pub(crate) const FILE: &str = "journal.sqlite3";
+/// The file in the journal's folder.
+pub const FILE: &str = "journal.sqlite3";
+/// Its write-ahead log.
 pub(crate) const LOG: &str = "journal.sqlite3-wal";
 /// How long a connection waits for another one's lock, by default.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -88,11 +90,13 @@ pub(crate) fn open(
     };
     let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
+    let ids = Ids::load(&conn).map_err(sqlite)?;
     let the_writer = Writer {
         conn,
         shared: Arc::clone(&shared),
         queue,
         names,
+        ids,
         checkpoints,
         space: Space::new(config.min_free.0, free_bytes),
         retention: Retention::new(config),

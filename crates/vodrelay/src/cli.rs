@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{check, explain, health, init, serve, show, sign_url, trigger, verify};
@@ -14,11 +15,20 @@ use crate::{demo, output};
 /// Receives ApsaraVideo VOD events, makes them durable before it says yes, and delivers each to every service that
 /// wants it.
 #[derive(Debug, Parser)]
-#[command(name = "vodrelay", version, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "vodrelay", version, before_help = EXAMPLES, after_help = exit::HELP, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "Examples:
+  vodrelay demo                                                      the whole product, nothing to set up
+  vodrelay init --public-url https://relay.example.com/vod/callback  a configuration and a key
+  vodrelay check                                                     what is wrong with it, if anything
+  vodrelay serve                                                     the relay";
+
+/// The help of a command: its examples come before its options, since most people look for those.
+const HELP_OF_COMMAND: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\n{all-args}";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -42,6 +52,7 @@ enum Command {
     #[command(subcommand)]
     Config(show::Args),
     /// Print completions for a shell
+    #[command(after_help = "Examples:\n  vodrelay completions bash > /etc/bash_completion.d/vodrelay")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -74,7 +85,8 @@ pub(crate) fn environment() -> std::collections::HashMap<String, String> {
 }
 
 pub(crate) fn run(own_factories: Vec<Arc<dyn SinkFactory>>) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command_line().try_get_matches().and_then(|words| Cli::from_arg_matches(&words));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
@@ -88,10 +100,21 @@ pub(crate) fn run(own_factories: Vec<Arc<dyn SinkFactory>>) -> ExitCode {
             return fail(&Failure::new(Code::Internal, format!("no threads could be started: {error}")));
         }
     };
-    match runtime.block_on(answer(cli.command, own_factories)) {
+    let answered = runtime.block_on(answer(cli.command, own_factories));
+    // What still reads or writes then, on a disk that hangs perhaps, must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match answered {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
+}
+
+fn command_line() -> clap::Command {
+    Cli::command().mut_subcommands(with_examples_first)
+}
+
+fn with_examples_first(command: clap::Command) -> clap::Command {
+    command.help_template(HELP_OF_COMMAND).mut_subcommands(with_examples_first)
 }
 
 async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
@@ -107,7 +130,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "vodrelay", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command_line(), "vodrelay", &mut std::io::stdout());
             Ok(())
         }
     }

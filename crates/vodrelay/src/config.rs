@@ -5,7 +5,7 @@ mod load;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vodrelay_core::config::{ConfigError, Options, Span, Surroundings};
 use vodrelay_core::dispatcher::Settings;
 use vodrelay_core::retry::RetryPolicy;
@@ -15,7 +15,7 @@ use vodrelay_core::{Name, Routes, SinkName};
 pub use self::load::{Loaded, from_text, load};
 
 /// The whole configuration, as `vodrelay.toml` lays it out.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the journal lives. Relative paths count from the file; without it `$STATE_DIRECTORY`, else `data` beside
@@ -32,7 +32,7 @@ pub struct Config {
 }
 
 /// One `[sinks.NAME]`: what it is, which events it gets, how it is driven.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SinkConfig {
     /// The kind: `webhook`, `archive`, or what a factory of your own is called.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use vodrelay_core::{Ledger, Totals};
@@ -22,11 +23,16 @@ use crate::{logging, output};
 
 /// Arguments of `demo`.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  vodrelay demo\n  vodrelay demo --once     check everything and exit")]
+#[command(
+    after_help = "Examples:\n  vodrelay demo\n  vodrelay demo --once          check everything and exit\n  vodrelay demo --once --json   the same, with the result as JSON"
+)]
 pub(crate) struct Args {
     /// Exit when everything has been shown and checked
     #[arg(long)]
     once: bool,
+    /// Print what came of it as JSON at the end; what is told on the way goes to standard error
+    #[arg(long, requires = "once")]
+    json: bool,
 }
 
 /// The URL that the demo pretends to have configured at VOD.
@@ -39,6 +45,7 @@ const SERVICE_KEY: &str = "DemoServiceKey2026";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     logging::start("error");
+    let voice = Voice { json: args.json };
     let folder = tempfile::tempdir().map_err(|error| io_failure("no temporary folder", &error))?;
     let service = Service::start()
         .await
@@ -50,30 +57,39 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (ledger, shutdown) = (relay.ledger(), CancellationToken::new());
     let running = tokio::spawn(relay.run(shutdown.clone()));
 
-    say("Three things run on this machine now:");
-    say(format!(
+    voice.say("Three things run on this machine now:");
+    voice.say(format!(
         "  the relay             http://{http}/vod/callback, its journal in {}",
         folder.path().display()
     ));
-    say(format!(
+    voice.say(format!(
         "  a service that wants  http://{}/vod/callback, as a handler of yours would be",
         service.address()
     ));
-    say("  the events");
-    say(format!("  an archive            {}\n", folder.path().join("archive").display()));
+    voice.say("  the events");
+    voice.say(format!("  an archive            {}\n", folder.path().join("archive").display()));
 
     let cloud = Cloud::new(format!("http://{http}/vod/callback"))?;
-    let expected = play(&cloud).await?;
+    let expected = play(&cloud, voice).await?;
     let totals = wait_until_delivered(&service, ledger.as_ref(), expected.len()).await?;
     let archived = archived(&folder.path().join("archive"));
-    report(&totals, &service, archived);
+    report(voice, &totals, &service, archived);
     let verdict = verify(&totals, &service, archived, &expected);
+    if verdict.is_ok() {
+        voice.say("\nEvery event arrived whole and unaltered.");
+    }
+    if args.json {
+        output::json(&json!({
+            "whole": verdict.is_ok(), "accepted": totals.events, "merged": totals.duplicates,
+            "refused": totals.refusals, "delivered": service.received().len(), "archived": archived,
+        }));
+    }
 
     if verdict.is_ok() && !args.once {
-        say(format!(
+        voice.say(format!(
             "\nThe relay goes on until you press Ctrl-C. Look at http://{admin}/metrics, or send an event of your own:"
         ));
-        say(format!(
+        voice.say(format!(
             "  vodrelay trigger --to http://{http}/vod/callback --sign-url {PUBLIC_URL} --key {CLOUD_KEY}"
         ));
         let _ = tokio::signal::ctrl_c().await;
@@ -95,7 +111,7 @@ async fn start_relay(folder: &Path, service: std::net::SocketAddr) -> Result<Rel
 }
 
 /// Sends each callback, tells what it is and what came back; returns the bodies that must arrive.
-async fn play(cloud: &Cloud) -> Result<Vec<Vec<u8>>, Failure> {
+async fn play(cloud: &Cloud, voice: Voice) -> Result<Vec<Vec<u8>>, Failure> {
     let (string, object, failed, forged) =
         (cloud::info_as_string(), cloud::info_as_object(), cloud::failed(), cloud::forged());
     let steps: [(&str, &[u8], &str, u16, &str); 5] = [
@@ -136,7 +152,7 @@ async fn play(cloud: &Cloud) -> Result<Vec<Vec<u8>>, Failure> {
         ),
     ];
     for (number, (what, body, key, expected, told)) in steps.into_iter().enumerate() {
-        say(format!("{}. {what}", number + 1));
+        voice.say(format!("{}. {what}", number + 1));
         let status = cloud.send(body, key).await?;
         if status != expected {
             return Err(Failure::new(
@@ -144,7 +160,7 @@ async fn play(cloud: &Cloud) -> Result<Vec<Vec<u8>>, Failure> {
                 format!("the relay answered {status}, and {expected} was expected"),
             ));
         }
-        say(format!("   -> {told}"));
+        voice.say(format!("   -> {told}"));
     }
     Ok(vec![string, object, failed])
 }
@@ -173,16 +189,16 @@ async fn wait_until_delivered(
     }
 }
 
-fn report(totals: &Totals, service: &Service, archived: usize) {
-    say("\nWhat came of it:");
-    say(format!("  accepted   {} events, each on disk before VOD was told 200", totals.events));
-    say(format!("  merged     {} repeat", totals.duplicates));
-    say(format!("  refused    {} forgery", totals.refusals));
-    say(format!(
+fn report(voice: Voice, totals: &Totals, service: &Service, archived: usize) {
+    voice.say("\nWhat came of it:");
+    voice.say(format!("  accepted   {} events, each on disk before VOD was told 200", totals.events));
+    voice.say(format!("  merged     {} repeat", totals.duplicates));
+    voice.say(format!("  refused    {} forgery", totals.refusals));
+    voice.say(format!(
         "  delivered  {} to the service, byte for byte, signed anew for its own URL and key",
         service.received().len()
     ));
-    say(format!("  archived   {archived} records"));
+    voice.say(format!("  archived   {archived} records"));
 }
 
 /// The demo is a check as well: what it tells is compared with what happened.
@@ -198,7 +214,6 @@ fn verify(totals: &Totals, service: &Service, archived: usize, expected: &[Vec<u
     if (totals.events, totals.duplicates, totals.refusals, archived) != (3, 1, 1, 3) {
         return wrong(format!("the counts are not those of what was sent: {totals:?}, {archived} archived"));
     }
-    say("\nEvery event arrived whole and unaltered.");
     Ok(())
 }
 
@@ -214,6 +229,14 @@ fn archived(folder: &Path) -> usize {
     entries.map(|entry| count(&entry.path())).sum()
 }
 
-fn say(text: impl AsRef<str>) {
-    output::line(text);
+/// Where the demo tells its steps: standard output, which JSON would need for itself.
+#[derive(Clone, Copy, Debug)]
+struct Voice {
+    json: bool,
+}
+
+impl Voice {
+    fn say(self, text: impl AsRef<str>) {
+        if self.json { output::note(text) } else { output::line(text) }
+    }
 }

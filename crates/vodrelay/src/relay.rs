@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
-    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkFactory,
-    SystemClock,
+    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkBacklog,
+    SinkFactory, SystemClock,
 };
 use vodrelay_http::Receiver;
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
@@ -23,6 +24,8 @@ use crate::config::{Config, Loaded};
 
 /// How long deliveries under way may take to end when the relay stops.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long answers may take to leave when the journal is poisoned; the process is to be gone within a second.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A relay that has everything it needs: listeners bound, journal open, sinks built.
 #[derive(Debug)]
@@ -116,6 +119,7 @@ impl Relay {
             Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
         };
         warn_of(config);
+        warn_of_orphans(config, &journal).await;
         Ok(Self {
             refusals,
             dispatchers: sinks.into_iter().map(dispatcher).collect(),
@@ -126,6 +130,7 @@ impl Relay {
                 metrics,
                 clock,
                 token: admin_settings.token,
+                sinks: config.sinks.keys().cloned().collect(),
             },
             journal,
             http_listener,
@@ -179,10 +184,13 @@ impl Relay {
             result = finish(&mut parts) => result,
         };
         if let Err(JournalError::Poisoned(_)) = result {
+            // Whoever waits for an answer gets a 503; nobody is waited for longer than that takes.
+            shutdown.cancel();
+            let _ = timeout(LAST_WORDS, async { while parts.join_next().await.is_some() {} }).await;
             return result;
         }
         // The last connection takes its intake with it; whatever still hangs then is not worth waiting for.
-        let _ = tokio::time::timeout(Duration::from_secs(2), keeping).await;
+        let _ = timeout(Duration::from_secs(2), keeping).await;
         stop_admin.cancel();
         let _ = admin.await;
         result.and(journal.close().await)
@@ -210,6 +218,25 @@ async fn poisoning(mut poisoned: watch::Receiver<Option<String>>) -> String {
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| StartError::Listen { key, address, error })
+}
+
+/// Deliveries of sinks that are no longer configured wait until those are configured again.
+#[must_use]
+pub fn orphans(config: &Config, backlogs: Vec<SinkBacklog>) -> Vec<SinkBacklog> {
+    let is_orphan = |backlog: &SinkBacklog| backlog.pending > 0 && !config.sinks.contains_key(&backlog.sink);
+    backlogs.into_iter().filter(is_orphan).collect()
+}
+
+async fn warn_of_orphans(config: &Config, ledger: &dyn Ledger) {
+    let backlogs = match ledger.backlogs().await {
+        Ok(backlogs) => backlogs,
+        Err(error) => {
+            return tracing::warn!(%error, "the backlogs could not be read, so orphaned deliveries would go unseen");
+        }
+    };
+    for SinkBacklog { sink, pending, .. } in orphans(config, backlogs) {
+        tracing::error!(%sink, pending, "deliveries are orphaned: their sink is no longer configured; they wait until it is again");
+    }
 }
 
 fn warn_of(config: &Config) {

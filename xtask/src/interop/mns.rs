@@ -6,11 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::binary;
-use crate::run::{cargo, root};
+use crate::run::root;
 
-/// Runs each client; the first that is not content ends it.
+/// Runs each client against the emulator as it was built last; the first that is not content ends it.
 pub(super) fn clients(python: &Path) -> Result<(), String> {
-    cargo(&["build", "--locked", "-p", "mns-emulator"], &[])?;
     let node = Path::new("node");
     for generation in [&["--format", "current"][..], &["--format", "old", "--compact", "--chunked"]] {
         let emulator = Emulator::start(generation)?;

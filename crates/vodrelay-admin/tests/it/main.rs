@@ -1,6 +1,7 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -28,9 +29,12 @@ impl Setup {
         ledger.expect_writable().returning(move || self.journal.clone());
         ledger.expect_totals().returning(|| Ok(Totals { events: 12, ..Totals::default() }));
         ledger.expect_backlogs().returning(|| {
-            let sink = SinkName::new("cms").unwrap();
             let oldest_pending_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
-            Ok(vec![SinkBacklog { sink, pending: 3, dead_letters: 1, delivered: 8, oldest_pending_at }])
+            let backlog = |name: &str, pending| {
+                let sink = SinkName::new(name).unwrap();
+                SinkBacklog { sink, pending, dead_letters: 1, delivered: 8, oldest_pending_at }
+            };
+            Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
         router(AdminState {
             ledger: Arc::new(ledger),
@@ -38,6 +42,7 @@ impl Setup {
             metrics: Metrics::detached().unwrap(),
             clock: Arc::new(SystemClock),
             token: self.token.map(Secret::new),
+            sinks: BTreeSet::from([SinkName::new("cms").unwrap()]),
         })
     }
 }
@@ -103,6 +108,8 @@ async fn a_scrape_has_the_journals_figures() {
     for line in [
         r#"vodrelay_sink_pending{sink="cms"} 3"#,
         r#"vodrelay_dead_letters{sink="cms"} 1"#,
+        r#"vodrelay_orphaned_deliveries{sink="cms"} 0"#,
+        r#"vodrelay_orphaned_deliveries{sink="gone"} 5"#,
         r#"vodrelay_sink_oldest_pending_seconds{sink="cms"} "#,
         "vodrelay_journal_events 12",
         r#"vodrelay_build_info{version=""#,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 use vodrelay_core::config::{ConfigError, Options, SecretSource, Surroundings};
 
+use super::image_hosts::{self, ImageHosts};
 use super::store::Store;
 
 /// The keys as they are written.
@@ -25,11 +26,18 @@ struct Written {
     access_key_id: Option<SecretSource>,
     secret_access_key: Option<SecretSource>,
     session_token: Option<SecretSource>,
+    #[serde(default)]
+    image_hosts: Vec<image_hosts::Written>,
 }
 
-/// Opens the store that the options name. Nothing is sent anywhere yet.
-pub(super) fn resolve(options: &Options) -> Result<Store, ConfigError> {
+/// Opens the store that the options name, and makes a client for each of its image hosts. Nothing is sent anywhere yet.
+pub(super) fn resolve(options: &Options) -> Result<(Store, ImageHosts), ConfigError> {
     let written: Written = options.parse()?;
+    let image_hosts = ImageHosts::resolve(&written.image_hosts, options.surroundings())?;
+    Ok((store(&written, options)?, image_hosts))
+}
+
+fn store(written: &Written, options: &Options) -> Result<Store, ConfigError> {
     let wrong = |message: String| ConfigError::new("url", message);
     let expected = "expected s3://bucket/prefix, file:///path, or file:path beside the configuration";
     let (scheme, rest) = written
@@ -37,8 +45,8 @@ pub(super) fn resolve(options: &Options) -> Result<Store, ConfigError> {
         .split_once(':')
         .ok_or_else(|| wrong(format!("{:?} has no scheme; {expected}", written.url)))?;
     match scheme {
-        "s3" => bucket(&written, options.surroundings()),
-        "file" => folder(&written, rest, options.surroundings()),
+        "s3" => bucket(written, options.surroundings()),
+        "file" => folder(written, rest, options.surroundings()),
         "oss" => {
             let message = "oss:// is not supported yet; OSS takes s3://bucket/prefix with its S3-compatible endpoint, \
                            for example endpoint = \"https://s3.oss-cn-shanghai.aliyuncs.com\"";

@@ -1,8 +1,13 @@
 //! The object store below the archive, and what its errors mean.
 
+mod objects;
+mod upload;
+
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 use vodrelay_core::SinkError;
+
+pub(super) use self::objects::Updated;
 
 /// How much of a store's error is kept, in characters: some answer with pages of XML.
 const EXCERPT: usize = 400;
@@ -17,10 +22,10 @@ pub(super) struct Store {
 }
 
 /// What became of an object that was to be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Created {
-    /// It stands there now.
-    New,
+    /// It stands there now, in this version.
+    New(UpdateVersion),
     /// It stood there before, and was left alone.
     Before,
 }
@@ -31,11 +36,11 @@ impl Store {
     }
 
     /// Writes the object unless its key exists.
-    pub(super) async fn create(&self, key: &str, content: Vec<u8>) -> Result<Created, SinkError> {
+    pub(super) async fn create(&self, key: &str, content: PutPayload) -> Result<Created, SinkError> {
         let path = self.path(key);
         let create = PutOptions::from(PutMode::Create);
-        match self.objects.put_opts(&path, content.into(), create).await {
-            Ok(_) => Ok(Created::New),
+        match self.objects.put_opts(&path, content, create).await {
+            Ok(written) => Ok(Created::New(written.into())),
             Err(Error::AlreadyExists { .. }) => Ok(Created::Before),
             Err(error) => Err(self.failed("write", &path, &error)),
         }

@@ -1,6 +1,15 @@
 //! The sinks against real servers and real folders.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod archive;
+mod bucket;
+mod images;
+mod images_kept;
+mod images_refused;
 mod options;
 mod script;
 mod webhook;

@@ -6,112 +6,282 @@ use vodrelay_core::config::Surroundings;
 
 use crate::build;
 
-fn check(kind: &str, options: Value, expect: Expect) {
+fn check(kind: &str, options: Value, expect: &Expect) {
     let surroundings = Surroundings { folder: std::env::temp_dir(), ..Surroundings::default() };
     let error = build(kind, options, surroundings).map(|sink| format!("{sink:?}"));
     expect.assert_eq(&error.unwrap_err());
 }
 
 #[test]
+fn every_key_is_in_the_document() {
+    let document = include_str!("../../../../docs/CONFIGURATION.md");
+    let odd = json!({"no_such_key": 1});
+    let of_host = json!({"url": "file:a", "image_hosts": [odd]});
+    let of_auth = json!({"url": "file:a", "image_hosts": [{"name": "h", "auth": odd}]});
+    let tables = [
+        ("webhook", "", odd.clone()),
+        ("webhook", "short", json!({"url": "http://h/", "short": odd})),
+        ("archive", "", odd),
+        ("archive", "image_hosts", of_host),
+        ("archive", "image_hosts.auth", of_auth),
+    ];
+    for (kind, key, options) in tables {
+        let message = build(kind, options, Surroundings::default()).unwrap_err();
+        let listed: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+        assert!(listed.len() > 1, "{message}");
+        let lacks = listed.iter().filter(|listed| **listed != "short").find(|listed| {
+            let name = if key.is_empty() { (**listed).to_owned() } else { format!("{key}.{listed}") };
+            !document.contains(&format!("`{name}`"))
+        });
+        assert_eq!(lacks, None, "docs/CONFIGURATION.md lacks an option of {kind} {key}");
+    }
+}
+
+/// What is told of one entry of `image_hosts`, beside a folder for the archive.
+fn check_host(entry: Value, expect: &Expect) {
+    check("archive", json!({"url": "file:a", "image_hosts": [{"name": "first.example.com"}, entry]}), expect);
+}
+
+#[test]
+fn image_hosts() {
+    check_host(json!({}), &expect!["image_hosts[1]: missing field `name`"]);
+    check_host(
+        json!({"name": "vod.example.com", "schema": "https"}),
+        &expect![
+            "image_hosts[1].schema: unknown field `schema`, expected one of `name`, `scheme`, `auth`, `allow_addresses`, `redirects`, `max_size`, `connect_timeout`, `idle_timeout`, `min_speed`"
+        ],
+    );
+    check_host(
+        json!({"name": "http://vod.example.com"}),
+        &expect![[
+            r#"image_hosts[1].name: "http://vod.example.com" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
+        ]],
+    );
+    check_host(
+        json!({"name": "*.*.example.com"}),
+        &expect![[
+            r#"image_hosts[1].name: "*.*.example.com" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
+        ]],
+    );
+    check_host(
+        json!({"name": "10.0.0.5"}),
+        &expect![
+            "image_hosts[1].name: 10.0.0.5 is private, so nothing would be fetched; open it in allow_addresses if it is meant"
+        ],
+    );
+    check_host(
+        json!({"name": "0x7f.1:8080", "allow_addresses": ["10.0.0.0/8"]}),
+        &expect![
+            "image_hosts[1].name: 127.0.0.1 is loopback, so nothing would be fetched; open it in allow_addresses if it is meant"
+        ],
+    );
+    check_host(
+        json!({"name": "h", "scheme": "http"}),
+        &expect!["image_hosts[1].scheme: unknown variant `http`, expected `https`"],
+    );
+    check_host(
+        json!({"name": "h", "allow_addresses": ["localhost"]}),
+        &expect![[
+            r#"image_hosts[1].allow_addresses[0]: "localhost" is not an address or a network: write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32"#
+        ]],
+    );
+    check_host(
+        json!({"name": "h", "redirects": ["*"]}),
+        &expect![[
+            r#"image_hosts[1].redirects[0]: "*" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
+        ]],
+    );
+    check_host(
+        json!({"name": "h", "max_size": "1GB"}),
+        &expect![[
+            r#"image_hosts[1].max_size: "1GB" is not a size: write a whole number and a unit, like 64KiB, 1MiB or 1GiB"#
+        ]],
+    );
+    check_host(
+        json!({"name": "h", "max_size": 0}),
+        &expect!["image_hosts[1].max_size: expected 1 byte to 32GiB, not 0B"],
+    );
+    check_host(
+        json!({"name": "h", "max_size": "1TiB"}),
+        &expect!["image_hosts[1].max_size: expected 1 byte to 32GiB, not 1TiB"],
+    );
+    check_host(
+        json!({"name": "h", "idle_timeout": "0s"}),
+        &expect!["image_hosts[1].idle_timeout: expected more than nothing"],
+    );
+    check_host(
+        json!({"name": "h", "connect_timeout": 5}),
+        &expect![[
+            r#"image_hosts[1].connect_timeout: "5" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#
+        ]],
+    );
+}
+
+#[test]
+fn image_host_auth() {
+    let check = |auth: Value, expect: &Expect| check_host(json!({"name": "h", "auth": auth}), expect);
+    check(
+        json!("A"),
+        &expect![[
+            r#"image_hosts[1].auth: invalid type: string "A", expected expected a table like { type = "A", key = … }"#
+        ]],
+    );
+    check(json!({"key": "k"}), &expect!["image_hosts[1].auth: missing field `type`"]);
+    check(
+        json!({"type": "D", "key": "k"}),
+        &expect![[
+            r#"image_hosts[1].auth.type: "D" is no type of signing: expected A, B, C (or C1), C2 or oss"#
+        ]],
+    );
+    check(
+        json!({"type": "A"}),
+        &expect!["image_hosts[1].auth.key: is missing: the key of the domain's URL signing"],
+    );
+    check(
+        json!({"type": "A", "key": "k", "keys": ["k", "l"]}),
+        &expect!["image_hosts[1].auth.keys: stands beside key; write one of them"],
+    );
+    check(
+        json!({"type": "A", "keys": []}),
+        &expect!["image_hosts[1].auth.keys: expected the primary and the secondary key, not 0 of them"],
+    );
+    check(
+        json!({"type": "A", "keys": ["a", "b", "c"]}),
+        &expect!["image_hosts[1].auth.keys: expected the primary and the secondary key, not 3 of them"],
+    );
+    check(
+        json!({"type": "A", "key": {"env": "MISSING"}}),
+        &expect!["image_hosts[1].auth.key: the environment variable MISSING is not set; it holds the secret"],
+    );
+    check(
+        json!({"type": "A", "key": "k", "bucket": "b"}),
+        &expect![[
+            r#"image_hosts[1].auth.bucket: belongs to type = "oss"; types of the CDN take key or keys"#
+        ]],
+    );
+    check(
+        json!({"type": "oss", "key": "k"}),
+        &expect![[
+            r#"image_hosts[1].auth.key: belongs to the types of the CDN; type = "oss" takes access_key_id and access_key_secret"#
+        ]],
+    );
+    check(
+        json!({"type": "oss", "access_key_id": "i"}),
+        &expect![[r#"image_hosts[1].auth.access_key_secret: is missing: type = "oss" needs it"#]],
+    );
+    let keys = |key: &str, value: &str| json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s", key: value});
+    check(keys("bucket", "b"), &expect!["image_hosts[1].auth.region: is missing beside bucket"]);
+    check(keys("region", "cn-shanghai"), &expect!["image_hosts[1].auth.bucket: is missing beside region"]);
+    check(
+        keys("endpoint", "e"),
+        &expect![
+            "image_hosts[1].auth.endpoint: unknown field `endpoint`, expected one of `type`, `key`, `keys`, `access_key_id`, `access_key_secret`, `security_token`, `bucket`, `region`"
+        ],
+    );
+}
+
+#[test]
 fn webhook() {
     let url = "http://h/";
-    check("webhook", json!({}), expect![": missing field `url`"]);
+    check("webhook", json!({}), &expect![": missing field `url`"]);
     check(
         "webhook",
         json!({"url": "cms.internal/hook"}),
-        expect!["url: expected a URL like https://cms.internal/hooks/vod: relative URL without a base"],
+        &expect!["url: expected a URL like https://cms.internal/hooks/vod: relative URL without a base"],
     );
     check(
         "webhook",
         json!({"url": "ftp://cms.internal/hook"}),
-        expect![[
+        &expect![[
             r#"url: expected a URL like https://cms.internal/hooks/vod: "ftp" is neither http nor https"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "fromat": "raw"}),
-        expect![
+        &expect![
             "fromat: unknown field `fromat`, expected one of `url`, `format`, `vod_key`, `vod_url`, `secret`, `source`, `success`, `permanent`, `short`, `headers`"
         ],
     );
     check(
         "webhook",
         json!({"url": url, "format": "xml"}),
-        expect!["format: unknown variant `xml`, expected one of `raw`, `standard`, `cloudevents`"],
+        &expect!["format: unknown variant `xml`, expected one of `raw`, `standard`, `cloudevents`"],
     );
     check(
         "webhook",
         json!({"url": url, "format": "standard", "vod_key": "Aa1"}),
-        expect![[
+        &expect![[
             r#"vod_key: signs the provider's own bytes, so it belongs to format = "raw"; use secret here"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "vod_url": "http://other/"}),
-        expect!["vod_url: needs vod_key, which signs for that URL"],
+        &expect!["vod_url: needs vod_key, which signs for that URL"],
     );
     check(
         "webhook",
         json!({"url": url, "vod_key": {"env": "MISSING"}}),
-        expect!["vod_key: the environment variable MISSING is not set"],
+        &expect!["vod_key: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         "webhook",
         json!({"url": url, "secret": "s3cret"}),
-        expect!["secret: expected a secret that begins with whsec_"],
+        &expect!["secret: expected a secret that begins with whsec_"],
     );
     check(
         "webhook",
         json!({"url": url, "secret": []}),
-        expect![[
+        &expect![[
             r#"secret: invalid length 0, expected a secret: a string, { env = "NAME" } or { file = "path" }, or a list of those"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "secret": [{"env": "MISSING"}]}),
-        expect!["secret: the environment variable MISSING is not set"],
+        &expect!["secret: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         "webhook",
         json!({"url": url, "secret": 5}),
-        expect![[
+        &expect![[
             r#"secret: invalid type: integer `5`, expected a secret: a string, { env = "NAME" } or { file = "path" }, or a list of those"#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "success": ["2xx", "all"]}),
-        expect![[
+        &expect![[
             r#"success[1]: invalid value: string "all", expected a status from 200 to 599 like 410, or a class like "2xx""#
         ]],
     );
     check(
         "webhook",
         json!({"url": url, "short": {"age": 24}}),
-        expect!["short.age: invalid type: integer `24`, expected a string"],
+        &expect![[
+            r#"short.age: "24" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#
+        ]],
     );
     check(
         "webhook",
         json!({"url": url, "headers": {"Webhook-Id": "1"}}),
-        expect!["headers.Webhook-Id: is set by the relay itself; leave it out"],
+        &expect!["headers.Webhook-Id: is set by the relay itself; leave it out"],
     );
     check(
         "webhook",
         json!({"url": url, "headers": {"a b": "1"}}),
-        expect!["headers.a b: is no name of a header"],
+        &expect!["headers.a b: is no name of a header"],
     );
     check(
         "webhook",
         json!({"url": url, "headers": {"a": "x\ny"}}),
-        expect!["headers.a: has characters that no header may have"],
+        &expect!["headers.a: has characters that no header may have"],
     );
     check(
         "webhook",
         json!({"url": url, "source": "//me"}),
-        expect![[r#"source: belongs to format = "cloudevents"; leave it out"#]],
+        &expect![[r#"source: belongs to format = "cloudevents"; leave it out"#]],
     );
 }
 
@@ -120,49 +290,49 @@ fn archive() {
     check(
         "archive",
         json!({"url": "archive"}),
-        expect![[
+        &expect![[
             r#"url: "archive" has no scheme; expected s3://bucket/prefix, file:///path, or file:path beside the configuration"#
         ]],
     );
     check(
         "archive",
         json!({"url": "gs://bucket"}),
-        expect![[
+        &expect![[
             r#"url: "gs" is no scheme of a store; expected s3://bucket/prefix, file:///path, or file:path beside the configuration"#
         ]],
     );
     check(
         "archive",
         json!({"url": "oss://bucket/prefix"}),
-        expect![[
+        &expect![[
             r#"url: oss:// is not supported yet; OSS takes s3://bucket/prefix with its S3-compatible endpoint, for example endpoint = "https://s3.oss-cn-shanghai.aliyuncs.com""#
         ]],
     );
     check(
         "archive",
         json!({"url": "file://archive"}),
-        expect!["url: expected file:///path with three slashes, or file:path"],
+        &expect!["url: expected file:///path with three slashes, or file:path"],
     );
-    check("archive", json!({"url": "file:"}), expect!["url: expected a path after file:"]);
+    check("archive", json!({"url": "file:"}), &expect!["url: expected a path after file:"]);
     check(
         "archive",
         json!({"url": "file:a", "region": "eu-1"}),
-        expect!["region: belongs to s3://; a folder has no use for it"],
+        &expect!["region: belongs to s3://; a folder has no use for it"],
     );
-    check("archive", json!({"url": "s3://"}), expect!["url: expected a bucket after s3://"]);
+    check("archive", json!({"url": "s3://"}), &expect!["url: expected a bucket after s3://"]);
     check(
         "archive",
         json!({"url": "s3://b", "access_key_id": "a"}),
-        expect!["secret_access_key: is missing beside access_key_id"],
+        &expect!["secret_access_key: is missing beside access_key_id"],
     );
     check(
         "archive",
         json!({"url": "s3://b", "endpoint": "minio:9000"}),
-        expect!["endpoint: expected a URL like https://s3.example.com: it has no host"],
+        &expect!["endpoint: expected a URL like https://s3.example.com: it has no host"],
     );
     check(
         "archive",
         json!({"url": "s3://b", "path_style": "yes"}),
-        expect![[r#"path_style: "yes" is neither true nor false"#]],
+        &expect![[r#"path_style: "yes" is neither true nor false"#]],
     );
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use vodrelay_core::{Sink, SinkFactory};
+use vodrelay_core::{Sink, SinkBacklog, SinkFactory};
+use vodrelay_journal::Reader;
 
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
 use crate::exit::{Code, Failure};
 use crate::output;
-use crate::relay::{build_sinks, factories};
+use crate::relay::{build_sinks, factories, orphans};
 
 /// How long a sink may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -74,6 +75,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
         .map_or_else(|| "the environment alone".to_owned(), |file| file.display().to_string());
     let mut findings = vec![finding("configuration", Verdict::Ok, file)];
     findings.push(data_dir(loaded));
+    findings.extend(journal(loaded));
     findings.extend(callbacks(loaded));
     let sinks = match build_sinks(&loaded.config, &loaded.surroundings, &factories(own_factories)) {
         Ok(sinks) => sinks,
@@ -126,6 +128,30 @@ fn data_dir(loaded: &Loaded) -> Finding {
             format!("{shown} cannot be written: {error}; make it the relay's own"),
         ),
     }
+}
+
+/// What the journal holds, if there is one yet. It is read beside the relay, which may be running.
+fn journal(loaded: &Loaded) -> Vec<Finding> {
+    if !loaded.data_dir.join(vodrelay_journal::FILE).exists() {
+        return vec![finding("journal", Verdict::Ok, "not there yet; `vodrelay serve` makes it")];
+    }
+    let read = |reader: Reader| reader.totals().and_then(|totals| Ok((totals, reader.backlogs()?)));
+    let found = Reader::open(&loaded.data_dir).map_err(|error| error.to_string());
+    let (totals, backlogs) = match found.and_then(|reader| read(reader).map_err(|error| error.to_string())) {
+        Ok(found) => found,
+        Err(error) => return vec![finding("journal", Verdict::Wrong, error)],
+    };
+    let sum = |of: fn(&SinkBacklog) -> u64| backlogs.iter().map(of).sum::<u64>();
+    let (pending, dead_letters) = (sum(|sink| sink.pending), sum(|sink| sink.dead_letters));
+    let detail =
+        format!("{} events, {pending} deliveries pending, {dead_letters} dead letters", totals.events);
+    let mut findings = vec![finding("journal", Verdict::Ok, detail)];
+    for SinkBacklog { sink, pending, .. } in orphans(&loaded.config, backlogs) {
+        let detail =
+            format!("{pending} deliveries are orphaned: configure [sinks.{sink}] again, and they go on");
+        findings.push(finding(format!("sink {sink}"), Verdict::Warning, detail));
+    }
+    findings
 }
 
 fn callbacks(loaded: &Loaded) -> Vec<Finding> {

@@ -1,15 +1,18 @@
-//! `vodrelay explain`: how an event reads, which sinks get it and why.
+//! `vodrelay explain`: how an event reads, which sinks get it and why, and, of one in the journal, what became of it.
+
+mod story;
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
-use vod_event::{Event, Identified};
+use vod_event::{Event, EventId, Identified};
 use vodrelay_core::routing::Verdict;
 use vodrelay_core::{Labels, Name, SourceName};
 
+use self::story::Story;
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
 use crate::exit::{Code, Failure, io_failure};
@@ -20,16 +23,17 @@ use crate::output;
 #[command(after_help = "Examples:\n  \
     vodrelay explain event.json\n  \
     vodrelay trigger --print | vodrelay explain - --json\n  \
-    vodrelay explain message.txt --queue\n\n\
-    Exits with 0 when the event can be read, with 65 when it cannot.")]
+    vodrelay explain message.txt --queue\n  \
+    vodrelay explain evt_1a837bca04c4f17debab042bcffb2153d\n\n\
+    Exits with 0 when the event can be read, with 65 when it cannot or is not in the journal.")]
 pub(crate) struct Args {
-    /// The file with the body, or - for standard input
-    #[arg(default_value = "-")]
-    file: PathBuf,
+    /// The file with the body, - for standard input, or the id of an event in the relay's journal
+    #[arg(default_value = "-", value_name = "FILE, - or EVENT_ID")]
+    what: String,
     /// Read it as a queue message, which may be Base64
     #[arg(long)]
     queue: bool,
-    /// The source that it is taken to come from [default: the first callback of the configuration]
+    /// The source that it is taken to come from [default: its own, or the first callback of the configuration]
     #[arg(long, value_name = "callbacks.NAME")]
     source: Option<SourceName>,
     /// Print JSON
@@ -40,13 +44,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let raw = read(&args.file)?;
-    let body = if args.queue { vod_event::queue::decode_body(&raw) } else { raw.as_slice().into() };
+    let (body, story) = match args.what.parse::<EventId>() {
+        Ok(id) => {
+            story::from_journal(id, &args.config.load()?).map(|(body, story)| (body.into(), Some(story)))?
+        }
+        Err(_) => (read(&args.what)?, None),
+    };
+    let body = if args.queue { vod_event::queue::decode_body(&body) } else { body.as_slice().into() };
     let reading = match vod_event::read(&body) {
         Ok(reading) => reading,
         Err(unreadable) => {
             if args.json {
-                output::json(&json!({"event": null, "unreadable": unreadable.to_string()}));
+                output::json(&json!({"event": null, "unreadable": unreadable.to_string(), "journal": story}));
             }
             let message = format!(
                 "not readable as an event: {unreadable}; a relay keeps it, and delivers it to no sink"
@@ -54,19 +63,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             return Err(Failure::new(Code::Unreadable, message));
         }
     };
-    let verdicts = match loaded(args)? {
-        Some(loaded) => {
-            let (source, labels) = source_of(&loaded, args.source.clone());
-            Some(loaded.config.routes().explain(&reading, &source, &labels))
-        }
-        None => None,
-    };
+    let asked = args.source.clone().or_else(|| story.as_ref().map(|story| story.source.clone()));
+    let verdicts = loaded(args)?.map(|loaded| {
+        let (source, labels) = source_of(&loaded, asked);
+        loaded.config.routes().explain(&reading, &source, &labels)
+    });
     let event = reading.event().identified(reading.id());
     if args.json {
-        output::json(&Explained { event, sinks: verdicts });
+        output::json(&Explained { event, sinks: verdicts, journal: story });
     } else {
         output::json(&event);
         print(reading.event(), verdicts.as_deref());
+        story.iter().for_each(Story::print);
     }
     Ok(())
 }
@@ -77,6 +85,9 @@ struct Explained<'a> {
     event: Identified<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sinks: Option<Vec<Verdict>>,
+    /// Only of an event that was asked for by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<Story>,
 }
 
 fn print(event: &Event, verdicts: Option<&[Verdict]>) {
@@ -100,7 +111,7 @@ fn print(event: &Event, verdicts: Option<&[Verdict]>) {
 fn loaded(args: &Args) -> Result<Option<Loaded>, Failure> {
     match args.config.load() {
         Ok(loaded) => Ok(Some(loaded)),
-        Err(_) if args.config.config.is_none() && !std::path::Path::new("vodrelay.toml").exists() => Ok(None),
+        Err(_) if args.config.config.is_none() && !Path::new("vodrelay.toml").exists() => Ok(None),
         Err(failure) => Err(failure),
     }
 }
@@ -119,14 +130,20 @@ fn first_name() -> Name {
     Name::new("main").expect("a name by the rule")
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
-    if file.as_os_str() == "-" {
+fn read(file: &str) -> Result<Vec<u8>, Failure> {
+    if file == "-" {
         let mut body = Vec::new();
         std::io::stdin()
             .read_to_end(&mut body)
             .map_err(|error| io_failure("cannot read standard input", &error))?;
         return Ok(body);
     }
-    std::fs::read(file)
-        .map_err(|error| Failure::new(Code::Unreadable, format!("cannot read {}: {error}", file.display())))
+    std::fs::read(file).map_err(|error| {
+        let hint = if file.starts_with("evt_") {
+            " (an event id is evt_1 and 32 lower-case hex digits)"
+        } else {
+            ""
+        };
+        Failure::new(Code::Unreadable, format!("cannot read {file}: {error}{hint}"))
+    })
 }

@@ -102,7 +102,7 @@ pub(crate) fn failure_of_start(error: &StartError) -> Failure {
     Failure::new(code, format!("{error}{advice}"))
 }
 
-fn code_of_journal(error: &OpenError) -> Code {
+pub(crate) fn code_of_journal(error: &OpenError) -> Code {
     match error {
         OpenError::HeldBy { .. } => Code::JournalHeld,
         OpenError::NotWritable { .. } => Code::Permission,

@@ -3,6 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use vodrelay_core::config::ByteSize;
+use vodrelay_core::testing::envelope_of;
+use vodrelay_core::{Journal, SinkName, SystemClock};
+use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
 fn vodrelay(folder: &Path, words: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
@@ -153,6 +159,10 @@ fn init_writes_what_serve_and_check_accept_and_never_overwrites() {
     check_in(folder.path(), &["config", "show"], "", 0, "public_url");
     let key = std::fs::read_to_string(folder.path().join("vod-callback.key")).unwrap();
     assert_eq!(key.trim().len(), 32);
+    let file = folder.path().join("vodrelay.toml");
+    // Somebody may listen on the default port of this machine; nobody does on the first one.
+    let text = std::fs::read_to_string(&file).unwrap().replace("127.0.0.1:8080", "127.0.0.1:1");
+    std::fs::write(&file, text).unwrap();
     check_in(folder.path(), &["trigger", "--callback", "main"], "", 69, "does not answer");
 }
 
@@ -181,6 +191,135 @@ fn a_port_in_use_is_69() {
         format!("[http]\nlisten = \"{}\"\n[journal]\nmin_free = \"1MiB\"\n", taken.local_addr().unwrap());
     std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
     check_in(folder.path(), &["serve"], "", 69, "another process has that port");
+}
+
+/// A folder with a configuration whose journal is `data`; nothing listens on a port that matters.
+fn folder_with_config() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[journal]\nmin_free = \"1MiB\"\n";
+    std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
+    folder
+}
+
+/// Appends one event for a sink `old`, as a relay with another configuration would have.
+fn append_for_a_sink_that_is_gone(data_dir: &Path) -> vod_event::EventId {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let config =
+            vodrelay_journal::Config { min_free: ByteSize(0), ..vodrelay_journal::Config::default() };
+        let journal =
+            SqliteJournal::open(data_dir, config, RefusedBounds::default(), Arc::new(SystemClock)).unwrap();
+        let envelope = envelope_of(EVENT.as_bytes().into(), jiff::Timestamp::now());
+        journal.append(&envelope, &[SinkName::new("old").unwrap()]).await.unwrap();
+        journal.close().await.unwrap();
+        envelope.id
+    })
+}
+
+#[test]
+fn an_event_in_the_journal_is_explained_by_its_id() {
+    let folder = folder_with_config();
+    check_in(folder.path(), &["check"], "", 0, "`vodrelay serve` makes it");
+    let id = append_for_a_sink_that_is_gone(&folder.path().join("data")).to_string();
+    check_in(folder.path(), &["explain", &id], "", 0, "deliver old: waiting after 0 attempts");
+    check_in(folder.path(), &["explain", &id, "--json"], "", 0, "\"source\": \"callbacks.main\"");
+    check_in(
+        folder.path(),
+        &["explain", "evt_100000000000000000000000000000000"],
+        "",
+        65,
+        "has no event evt_10",
+    );
+    check_in(
+        folder.path(),
+        &["explain", "evt_1xyz"],
+        "",
+        65,
+        "an event id is evt_1 and 32 lower-case hex digits",
+    );
+}
+
+#[test]
+fn orphaned_deliveries_are_a_warning_of_check() {
+    let folder = folder_with_config();
+    append_for_a_sink_that_is_gone(&folder.path().join("data"));
+    check_in(folder.path(), &["check"], "", 0, "warning    sink old: 1 deliveries are orphaned");
+}
+
+#[test]
+fn a_journal_that_another_process_holds_is_75() {
+    let folder = folder_with_config();
+    let clock = Arc::new(SystemClock);
+    let (config, bounds) = (vodrelay_journal::Config::default(), RefusedBounds::default());
+    let _held = SqliteJournal::open(&folder.path().join("data"), config, bounds, clock).unwrap();
+    let says = format!("is held by process {}", std::process::id());
+    check_in(folder.path(), &["serve"], "", 75, &says);
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_78_and_a_foreign_file_too() {
+    let folder = folder_with_config();
+    append_for_a_sink_that_is_gone(&folder.path().join("data"));
+    let file = folder.path().join("data/journal.sqlite3");
+    let sql = "PRAGMA user_version = 9; UPDATE meta SET value = 9 WHERE key = 'readable_from';
+               UPDATE meta SET value = '4.2.0' WHERE key = 'written_by'";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+    check_in(folder.path(), &["serve"], "", 78, "written by vodrelay 4.2.0");
+    check_in(folder.path(), &["check"], "", 78, "start that version or a later one again");
+    std::fs::write(&file, "somebody's notes, long enough to be looked at. ".repeat(100)).unwrap();
+    check_in(folder.path(), &["serve"], "", 78, "is not a vodrelay journal");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_named() {
+    let folder = folder_with_config();
+    std::fs::write(folder.path().join("data"), "a file where a folder should be").unwrap();
+    check_in(folder.path(), &["serve"], "", 73, "data");
+    check_in(folder.path(), &["check"], "", 78, "cannot be written");
+}
+
+#[test]
+fn config_show_prints_what_loads_again_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vodrelay.toml");
+    let full = include_str!("../../../../fixtures/config/good/full.toml");
+    std::fs::write(&file, full).unwrap();
+    let show = || vodrelay(folder.path(), &["config", "show"], "");
+    let first = show();
+    let text = String::from_utf8(first.stdout).unwrap();
+    assert!(
+        first.status.success() && !text.contains("Abcdef0123456789") && !text.contains("OldKey"),
+        "{text}"
+    );
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(String::from_utf8(show().stdout).unwrap(), text);
+    check_in(folder.path(), &["config", "show", "--json"], "", 0, "\"timeout\": \"10m\"");
+}
+
+#[test]
+fn every_command_begins_its_help_with_examples() {
+    let commands = [
+        "demo",
+        "init",
+        "serve",
+        "check",
+        "trigger",
+        "explain",
+        "verify",
+        "config",
+        "config schema",
+        "config show",
+        "completions",
+        "health",
+    ];
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let output = vodrelay(&std::env::temp_dir(), &words, "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (examples, options) =
+            (text.find("Examples:"), text.find("Options:").or_else(|| text.find("Commands:")));
+        assert!(examples.is_some() && examples < options, "{command}:\n{text}");
+    }
 }
 
 #[test]

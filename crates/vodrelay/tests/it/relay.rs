@@ -29,14 +29,25 @@ impl Process {
         Self::start_at(folder, sink, http, admin).await
     }
 
+    /// A relay whose events match no sink.
+    pub(crate) async fn start_without_sinks(folder: &Path) -> Self {
+        let (http, admin) = (free_port(), free_port());
+        Self::start_with(folder, &configuration(http, admin), http, admin).await
+    }
+
     pub(crate) async fn start_at(
         folder: &Path,
         sink: SocketAddr,
         http: SocketAddr,
         admin: SocketAddr,
     ) -> Self {
+        let config = configuration(http, admin) + &webhook(sink);
+        Self::start_with(folder, &config, http, admin).await
+    }
+
+    async fn start_with(folder: &Path, text: &str, http: SocketAddr, admin: SocketAddr) -> Self {
         let config = folder.join("vodrelay.toml");
-        std::fs::write(&config, configuration(sink, http, admin)).unwrap();
+        std::fs::write(&config, text).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
             .args(["serve", "--config"])
@@ -73,6 +84,11 @@ impl Process {
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        self.wait()
+    }
+
+    /// Waits until it ends by itself; answers the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
@@ -84,7 +100,7 @@ impl Drop for Process {
     }
 }
 
-fn configuration(sink: SocketAddr, http: SocketAddr, admin: SocketAddr) -> String {
+fn configuration(http: SocketAddr, admin: SocketAddr) -> String {
     format!(
         r#"
 [http]
@@ -94,14 +110,21 @@ public_url = "{PUBLIC_URL}"
 keys = ["{KEY}"]
 [journal]
 min_free = "16MiB"
+[admin]
+listen = "{admin}"
+"#
+    )
+}
+
+fn webhook(sink: SocketAddr) -> String {
+    format!(
+        r#"
 [sinks.hook]
 kind = "webhook"
 concurrency = 32
 retry = {{ first = "200ms", cap = "1s" }}
 [sinks.hook.options]
 url = "http://{sink}/hook"
-[admin]
-listen = "{admin}"
 "#
     )
 }

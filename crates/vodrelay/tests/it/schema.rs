@@ -1,6 +1,7 @@
 //! The schema that `config schema` prints, the structs, and the document list the same keys.
 
 use std::collections::{BTreeSet, HashMap};
+use std::slice::from_ref;
 
 use serde_json::{Map, Value, json};
 use vodrelay::config::from_text;
@@ -9,8 +10,11 @@ fn schema() -> Value {
     serde_json::from_str(include_str!("../../schema/config.schema.json")).unwrap()
 }
 
+/// Sees a table of the schema: its path, and its keys.
+type Visit<'v> = dyn FnMut(&[String], &Map<String, Value>) + 'v;
+
 /// Visits every table of the schema with its path; named tables get `main` as a name.
-fn tables(schema: &Value, path: Vec<String>, visit: &mut dyn FnMut(&[String], &Map<String, Value>)) {
+fn tables(schema: &Value, path: Vec<String>, visit: &mut Visit<'_>) {
     if let Some(properties) = schema["properties"].as_object() {
         visit(&path, properties);
         for (key, inner) in properties {
@@ -43,7 +47,7 @@ fn full() -> Value {
     tables(&schema(), Vec::new(), &mut |path, properties| {
         for (key, inner) in properties {
             if let Some(example) = example_of(inner) {
-                put(&mut full, &[path, &[key.clone()]].concat(), example);
+                put(&mut full, &[path, from_ref(key)].concat(), example);
             }
         }
     });
@@ -79,7 +83,7 @@ fn every_key_is_in_the_document() {
         for key in properties.keys().filter(|key| !["options", "callbacks", "sinks"].contains(&key.as_str()))
         {
             let is_table = properties[key]["properties"].is_object();
-            let name = [path, &[key.clone()]].concat().join(".").replace(".main", ".NAME");
+            let name = [path, from_ref(key)].concat().join(".").replace(".main", ".NAME");
             assert!(
                 is_table || document.contains(&format!("`{name}`")),
                 "docs/CONFIGURATION.md lacks `{name}`"

@@ -1,0 +1,156 @@
+//! What became of an event, from the journal of the configuration; the relay may be running or not.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use vod_event::EventId;
+use vodrelay_core::{SinkName, SourceName};
+use vodrelay_journal::{AttemptRecord, DeliveryRecord, DeliveryState, Reader};
+
+use crate::command::serve::code_of_journal;
+use crate::config::Loaded;
+use crate::exit::{Code, Failure};
+use crate::output;
+
+/// What the journal knows of an event beside its body.
+#[derive(Debug, Serialize)]
+pub(super) struct Story {
+    /// The source that brought it first.
+    pub(super) source: SourceName,
+    received_at: Timestamp,
+    repeats: Vec<Repeats>,
+    deliveries: Vec<Delivery>,
+}
+
+#[derive(Debug, Serialize)]
+struct Repeats {
+    source: String,
+    count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Delivery {
+    sink: SinkName,
+    state: &'static str,
+    attempts: u32,
+    replays: u32,
+    /// When it is tried again.
+    due_at: Option<Timestamp>,
+    settled_at: Option<Timestamp>,
+    /// The status of the last answer.
+    status: Option<u16>,
+    /// Why it was given up.
+    reason: Option<String>,
+    failed_attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Serialize)]
+struct Attempt {
+    number: u32,
+    started_at: Timestamp,
+    took_ms: u64,
+    status: Option<u16>,
+    note: String,
+}
+
+/// The body of the event and its story.
+///
+/// # Errors
+/// If there is no journal, it cannot be read, or the event is not in it.
+pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story), Failure> {
+    let shown = loaded.data_dir.display();
+    let reader = Reader::open(&loaded.data_dir)
+        .map_err(|error| Failure::new(code_of_journal(&error), error.to_string()))?;
+    let found = reader.event(id).and_then(|detail| Ok(detail.zip(reader.body(id)?)));
+    let found = found.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    let missing = || {
+        let message = format!(
+            "the journal in {shown} has no event {id}; it never came, or its retention has passed (journal.retention)"
+        );
+        Failure::new(Code::Unreadable, message)
+    };
+    let (detail, body) = found.ok_or_else(missing)?;
+    let source = detail.event.source.parse().map_err(|_| {
+        Failure::new(
+            Code::Internal,
+            format!("the journal names a source {:?} that cannot be one", detail.event.source),
+        )
+    })?;
+    let repeats = detail.sources.into_iter().map(|(source, count)| Repeats { source, count });
+    let story = Story {
+        source,
+        received_at: detail.event.received_at,
+        repeats: repeats.collect(),
+        deliveries: detail.deliveries.into_iter().map(Delivery::from).collect(),
+    };
+    Ok((body, story))
+}
+
+impl Story {
+    /// Tells it line by line, under what `explain` says of any event.
+    pub(super) fn print(&self) {
+        output::line(format!("journal received {} from {}", self.received_at, self.source));
+        for Repeats { source, count } in &self.repeats {
+            output::line(format!("journal merged {count} repeats from {source}"));
+        }
+        if self.deliveries.is_empty() {
+            output::line("journal no delivery: it matched no sink when it was accepted");
+        }
+        for delivery in &self.deliveries {
+            delivery.print();
+        }
+    }
+}
+
+impl Delivery {
+    fn print(&self) {
+        let Self { sink, state, attempts, .. } = self;
+        let more = match (&self.reason, self.due_at, self.settled_at) {
+            (Some(reason), ..) => format!(": {reason}"),
+            (None, Some(due), _) => format!(", next at {due}"),
+            (None, None, Some(settled)) => format!(" at {settled}"),
+            (None, None, None) => String::new(),
+        };
+        output::line(format!("deliver {sink}: {state} after {attempts} attempts{more}"));
+        for Attempt { number, started_at, status, note, .. } in &self.failed_attempts {
+            let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
+            output::line(format!("        attempt {number} at {started_at}{status}: {note}"));
+        }
+    }
+}
+
+impl From<DeliveryRecord> for Delivery {
+    fn from(record: DeliveryRecord) -> Self {
+        let state = match record.state {
+            DeliveryState::Fresh => "waiting",
+            DeliveryState::Retry => "retry",
+            DeliveryState::Delivered => "delivered",
+            DeliveryState::DeadLetter => "dead_letter",
+            _ => "unknown",
+        };
+        Self {
+            sink: record.sink,
+            state,
+            attempts: record.attempts,
+            replays: record.replays,
+            due_at: record.due_at,
+            settled_at: record.settled_at,
+            status: record.status,
+            reason: record.reason,
+            failed_attempts: record.failed_attempts.into_iter().map(Attempt::from).collect(),
+        }
+    }
+}
+
+impl From<AttemptRecord> for Attempt {
+    fn from(record: AttemptRecord) -> Self {
+        let AttemptRecord { number, started_at, took, status, note } = record;
+        Self {
+            number,
+            started_at,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            status,
+            note,
+        }
+    }
+}
