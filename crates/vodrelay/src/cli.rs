@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
-use crate::command::{check, explain, health, init, serve, show, trigger, verify};
+use crate::command::{check, explain, health, init, serve, show, sign_url, trigger, verify};
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
 
@@ -46,6 +46,8 @@ enum Command {
     Explain(explain::Args),
     /// Check a callback signature, and find out what would match
     Verify(verify::Args),
+    /// Print an image's URL with the signature that a CDN domain wants
+    SignUrl(sign_url::Args),
     /// Print the configuration's schema, or the configuration in force
     #[command(subcommand)]
     Config(show::Args),
@@ -124,6 +126,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Trigger(args) => trigger::run(args).await,
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::SignUrl(args) => sign_url::run(&args),
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {

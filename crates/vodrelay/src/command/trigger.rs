@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use vod_event::{CallbackProof, PrivateKey};
 use vodrelay_core::Name;
-use vodrelay_core::config::SecretSource;
 
-use crate::cli::{ConfigFile, environment};
+use super::key::KeyArgs;
+use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 use crate::output;
 
@@ -44,15 +44,8 @@ pub(crate) struct Args {
     /// The URL that the signature is made for [default: --to]
     #[arg(long, value_name = "URL")]
     sign_url: Option<String>,
-    /// The environment variable that holds the key
-    #[arg(long, value_name = "NAME")]
-    key_env: Option<String>,
-    /// The file that holds the key
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// The key itself (others on this machine can see it in the list of processes)
-    #[arg(long)]
-    key: Option<String>,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -149,7 +142,7 @@ fn fresh_id() -> String {
 fn target(args: &Args) -> Result<Target, Failure> {
     if let Some(url) = &args.to {
         let signed_url = args.sign_url.clone().unwrap_or_else(|| url.clone());
-        return Ok(Target { url: url.clone(), signed_url, key: key(args)? });
+        return Ok(Target { url: url.clone(), signed_url, key: args.key.resolve()? });
     }
     let Some(name) = &args.callback else {
         return Err(Failure::new(Code::Usage, "say where to: --to URL or --callback NAME"));
@@ -164,20 +157,7 @@ fn target(args: &Args) -> Result<Target, Failure> {
     })?;
     let url = format!("http://{}{}", loaded.config.http.listen, callback.path);
     let own_key = callback.endpoint.keys.into_iter().next().map(|named| named.key);
-    Ok(Target { url, signed_url: callback.endpoint.url, key: key(args)?.or(own_key) })
-}
-
-fn key(args: &Args) -> Result<Option<PrivateKey>, Failure> {
-    let source = match (&args.key, &args.key_env, &args.key_file) {
-        (Some(key), ..) => SecretSource::Plain(key.clone()),
-        (_, Some(name), _) => SecretSource::Env(name.clone()),
-        (.., Some(file)) => SecretSource::File(file.clone()),
-        _ => return Ok(None),
-    };
-    let surroundings =
-        vodrelay_core::config::Surroundings { environment: environment().into(), ..Default::default() };
-    let secret = source.resolve(&surroundings).map_err(|error| Failure::new(Code::Usage, error.message))?;
-    Ok(Some(PrivateKey::new(secret.expose())))
+    Ok(Target { url, signed_url: callback.endpoint.url, key: args.key.resolve()?.or(own_key) })
 }
 
 /// Sends one callback as VOD does, without its retries.

@@ -90,6 +90,61 @@ fn verify() {
 }
 
 #[test]
+fn sign_url() {
+    let url = "http://vod.example.com/a/b.gif";
+    let sign = |more: &[&'static str]| {
+        [&["sign-url", "--key", "aliyunvodexp1234", "--timestamp", "1700000000"][..], more, &[url]].concat()
+    };
+    check(&["sign-url", "--help"], "", 0, "Examples:");
+    let signed = "http://vod.example.com/a/b.gif?auth_key=1700000000-0-0-7f6e8ccc8f3a2b89e04a003880e3bfb5\n";
+    check(&sign(&["--type", "A"]), "", 0, signed);
+    check(&sign(&["--type", "A", "--json"]), "", 0, "\"timestamp\": 1700000000");
+    check(&sign(&["--type", "A", "--rand", "477b", "--uid", "7"]), "", 0, "auth_key=1700000000-477b-7-");
+    check(&sign(&["--type", "B"]), "", 0, "http://vod.example.com/202311150613/");
+    check(&sign(&["--type", "C"]), "", 0, "/6553F100/a/b.gif");
+    check(&sign(&["--type", "C1"]), "", 0, "/6553F100/a/b.gif");
+    check(&sign(&["--type", "c2"]), "", 0, "&KEY2=6553F100");
+    check(&["sign-url", "--type", "A", "--key", "k", url], "", 0, "?auth_key=");
+}
+
+#[test]
+fn sign_url_takes_the_key_from_a_file_and_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cdn.key"), "aliyunvodexp1234\n").unwrap();
+    let words = |key: &[&'static str]| {
+        let url = "http://vod.example.com/a/b.gif";
+        [&["sign-url", "--type", "A", "--timestamp", "1700000000"][..], key, &[url]].concat()
+    };
+    let digest = "7f6e8ccc8f3a2b89e04a003880e3bfb5";
+    check_in(folder.path(), &words(&["--key-file", "cdn.key"]), "", 0, digest);
+    check_in(folder.path(), &words(&["--key-file", "other.key"]), "", 64, "other.key");
+    check_in(folder.path(), &words(&["--key-env", "CDN_KEY"]), "", 64, "CDN_KEY is not set");
+    check_in(folder.path(), &words(&[]), "", 64, "say which key: --key-env NAME");
+    let output = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
+        .args(words(&["--key-env", "CDN_KEY"]))
+        .env("CDN_KEY", "aliyunvodexp1234")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains(digest), "{output:?}");
+}
+
+#[test]
+fn sign_url_says_what_it_cannot_sign() {
+    let refuse = |more: &[&'static str], says: &str| {
+        check(&[&["sign-url", "--key", "s3cret"][..], more].concat(), "", 64, says);
+    };
+    let url = "http://vod.example.com/a/b.gif";
+    refuse(&["--type", "F", url], "expected A, B, C1 (or C) or C2");
+    refuse(&["--type", "A", "b.gif"], "does not begin with http://");
+    refuse(&["--type", "A", "http://vod.example.com/a/../b.gif"], "a segment . or ..");
+    refuse(&["--type", "A", "--rand", "a-b", url], "rand is not 1 to 64");
+    refuse(&["--type", "B", "--rand", "ab", url], "belong to --type A");
+    refuse(&["--type", "A", "--timestamp", "-1", url], "before 1970");
+    refuse(&["--type", "A", "--timestamp", "9223372036854775807", url], "expected seconds since 1970");
+    refuse(&["--type", "A"], "URL");
+}
+
+#[test]
 fn init_writes_what_serve_and_check_accept_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     check_in(
