@@ -1,6 +1,7 @@
 //! Keeps each event as one object in an S3-compatible store or a folder: the last step of an event's way when it is
 //! to be kept. The image itself will stand beside its record; for now the record only points to it.
 
+mod credentials;
 mod options;
 mod record;
 mod store;
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use vodrelay_core::config::{ConfigError, Options};
 use vodrelay_core::{Clock, Delivery, Receipt, Sink, SinkError, SinkFactory, SinkName};
 
-use self::store::Store;
+use self::store::{Kind, Store};
 
 /// Makes archive sinks.
 #[derive(Debug)]
@@ -50,11 +51,11 @@ impl Sink for Archive {
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {
         let key = record::key(&delivery.envelope);
         let json = record::json(&delivery.envelope).map_err(SinkError::permanent)?;
-        self.store.create(&key, json).await.map(|_| Receipt::default())
+        self.store.create(&key, Kind::Record, json.into()).await.map(|_| Receipt::default())
     }
 
-    /// Writes a small object, reads it again and takes it away.
-    async fn check(&self) -> Result<(), SinkError> {
-        self.store.probe(format!("written by vodrelay check at {}\n", self.clock.now())).await
+    /// Writes a small object, reads it again and takes it away; tells if the store does not heed conditions.
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
+        self.store.probe(&format!("written by vodrelay check at {}", self.clock.now())).await
     }
 }

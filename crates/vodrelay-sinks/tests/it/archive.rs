@@ -193,7 +193,7 @@ async fn a_store_that_refuses_says_why_and_is_tried_again() {
     let error = sink.deliver(&delivery(event_body(1))).await.unwrap_err();
     assert!(matches!(error.retry, vodrelay_core::sink::Retry::Temporary { .. }));
     assert!(error.message.starts_with("cannot write some/prefix/events/date=2024-03-05/evt_1"), "{error}");
-    assert!(error.message.contains("in s3://events; the key lacks the right to do so"), "{error}");
+    assert!(error.message.contains("in s3://events; the store does not know the access key id"), "{error}");
     assert!(error.message.contains("InvalidAccessKeyId"), "{error}");
     let printed = format!("{error:?} {sink:?}");
     assert!(!printed.contains("very-secret"), "{printed}");

@@ -1,0 +1,57 @@
+//! What `vodrelay check` asks of a store: that it takes and gives back, and whether it heeds conditions.
+
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use vodrelay_core::SinkError;
+
+use super::{Created, Kind, Store};
+
+/// Where the probe is written, and taken away again.
+const KEY: &str = ".vodrelay-check";
+
+impl Store {
+    /// Finds out whether objects can be written, in one piece like a record and in parts like an image, and read; and
+    /// tells if the store does not heed conditions.
+    pub(in super::super) async fn probe(&self, mark: &str) -> Result<Vec<String>, SinkError> {
+        let (first, second) = (Bytes::from(format!("1 {mark}\n")), Bytes::from(format!("2 {mark}\n")));
+        self.replace(KEY, Kind::Record, first.clone()).await?;
+        self.expect(&first).await?;
+        let created = self.create(KEY, Kind::Record, second.clone()).await?;
+        let remarks = self.remarks(created);
+        let mut upload = self.upload(KEY, Kind::Image("text/plain")).await?;
+        if let Err(error) = upload.part(second.clone()).await {
+            upload.abort().await;
+            return Err(error);
+        }
+        upload.complete().await?;
+        self.expect(&second).await?;
+        // A key that may write and not delete is a good key for an archive.
+        let _ = self.objects.delete(&self.path(KEY)).await;
+        Ok(remarks)
+    }
+
+    async fn expect(&self, content: &Bytes) -> Result<(), SinkError> {
+        let path = self.path(KEY);
+        let says = match self.read(KEY).await? {
+            Some(read) if read == content => return Ok(()),
+            Some(_) => "gave back other bytes than were written a moment ago",
+            None => "does not have the object that was written a moment ago",
+        };
+        Err(SinkError::temporary(format!("{} {says}: {path}", self.name)))
+    }
+
+    /// What there is to say of a store that was asked to create what existed.
+    fn remarks(&self, created: Created) -> Vec<String> {
+        let why = match created {
+            Created::New => "ignores the condition of a conditional write",
+            Created::Before if self.lacks_conditions() => "does not know conditional writes",
+            Created::Before => return Vec::new(),
+        };
+        let remark = format!(
+            "{} {why}: a repeat, or two relays with the same event, may write one object twice; that is safe, since \
+             both write the same content under the same key",
+            self.name
+        );
+        vec![remark]
+    }
+}
