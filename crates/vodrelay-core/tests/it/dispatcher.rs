@@ -236,7 +236,7 @@ async fn what_never_passes_becomes_a_dead_letter_and_holds_up_nobody() {
     timeout(Duration::from_secs(3600 * 24 * 60), waiting).await.expect("given up after the age");
     let reasons = bench.journal.dead_letters(&sink_name());
     assert!(
-        reasons.iter().all(|reason| reason.starts_with("poison (") && reason.ends_with("in 7 d)")),
+        reasons.iter().all(|reason| reason.starts_with("poison (") && reason.ends_with("in 7d)")),
         "{reasons:?}"
     );
     bench.stop().await;

@@ -104,10 +104,14 @@ fn is_reference(members: &Map<String, Value>) -> bool {
     members.len() == 1 && members.keys().all(|key| key == "env" || key == "file")
 }
 
-/// A URL without what may be a secret in it: user, password, query.
+/// A URL without what may be a secret in it: user, password, query. One without those stays as it is written.
 fn shown_url(text: &str) -> Option<String> {
     let mut url = Url::parse(text).ok()?;
-    if url.password().is_some() || !url.username().is_empty() {
+    let has_user = url.password().is_some() || !url.username().is_empty();
+    if !has_user && url.query().is_none() {
+        return Some(text.to_owned());
+    }
+    if has_user {
         url.set_password(None).ok()?;
         url.set_username("***").ok()?;
     }
