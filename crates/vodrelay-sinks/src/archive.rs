@@ -3,6 +3,7 @@
 
 mod credentials;
 mod options;
+mod reader;
 mod record;
 mod store;
 
@@ -12,6 +13,8 @@ use async_trait::async_trait;
 use vodrelay_core::config::{ConfigError, Options};
 use vodrelay_core::{Clock, Delivery, Receipt, Sink, SinkError, SinkFactory, SinkName};
 
+use self::options::Purpose;
+pub use self::reader::{Found, FoundImage, Items, Mismatch, ReadError, Reader, Record, Verdict};
 use self::store::{Kind, Store};
 
 /// Makes archive sinks.
@@ -34,7 +37,10 @@ impl SinkFactory for Factory {
     }
 
     fn build(&self, _name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
-        Ok(Arc::new(Archive { store: options::resolve(&options)?, clock: Arc::clone(&self.clock) }))
+        Ok(Arc::new(Archive {
+            store: options::resolve(&options, Purpose::Write, &self.clock)?,
+            clock: Arc::clone(&self.clock),
+        }))
     }
 }
 

@@ -5,15 +5,31 @@ mod oss;
 mod s3;
 mod written;
 
+use std::sync::Arc;
+
 use object_store::path::Path;
 use url::Url;
+use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, Options};
 
 use self::written::Written;
 use super::store::Store;
 
-/// Opens the store that the options name. Nothing is sent anywhere yet.
-pub(super) fn resolve(options: &Options) -> Result<Store, ConfigError> {
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To write to it; a folder is made where there is none.
+    Write,
+    /// Only to read what is there.
+    Read,
+}
+
+/// Opens the store that the options name. Nothing is sent anywhere yet. The clock says when keys are to be renewed.
+pub(super) fn resolve(
+    options: &Options,
+    purpose: Purpose,
+    clock: &Arc<dyn Clock>,
+) -> Result<Store, ConfigError> {
     let written: Written = options.parse()?;
     let expected = "expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration";
     let (scheme, rest) = written
@@ -23,8 +39,8 @@ pub(super) fn resolve(options: &Options) -> Result<Store, ConfigError> {
     written.refuse_what_is_of_another_scheme(scheme)?;
     match scheme {
         "s3" => s3::open(&written, options.surroundings()),
-        "oss" => oss::open(&written, options.surroundings()),
-        "file" => folder::open(rest, options.surroundings()),
+        "oss" => oss::open(&written, options.surroundings(), clock),
+        "file" => folder::open(rest, purpose, options.surroundings()),
         other => Err(ConfigError::new("url", format!("{other:?} is no scheme of a store; {expected}"))),
     }
 }

@@ -8,7 +8,7 @@ use vod_event::{Identified, Image};
 use vodrelay_core::Envelope;
 
 /// Names the layout below; a new layout gets a new number.
-const SCHEMA: &str = "urn:vodrelay:record:1";
+pub(super) const SCHEMA: &str = "urn:vodrelay:record:1";
 
 /// `events/date=YYYY-MM-DD/ID.json`, by the UTC day of the event, or of its acceptance where its own time is not
 /// known. Two relays that got the same event write the same key.

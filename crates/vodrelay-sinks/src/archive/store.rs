@@ -4,8 +4,7 @@ mod fault;
 mod probe;
 mod upload;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
@@ -15,6 +14,7 @@ use object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, Pu
 use vodrelay_core::SinkError;
 
 use self::fault::Fault;
+pub(super) use self::fault::cause;
 pub(super) use self::upload::Upload;
 
 /// No object that is read at once is larger, in bytes: a record is a few times a body.
@@ -29,8 +29,8 @@ pub(super) struct Store {
     name: String,
     /// What a bucket has and a folder has not.
     bucket: Option<Bucket>,
-    /// The store has answered that it does not know conditional writes.
-    lacks_conditions: AtomicBool,
+    /// Whether the store heeds the condition of a conditional write, once that is known.
+    heeds_conditions: OnceLock<bool>,
 }
 
 /// What a bucket has and a folder has not.
@@ -81,7 +81,7 @@ impl Store {
         name: String,
         bucket: Option<Bucket>,
     ) -> Self {
-        Self { objects, prefix, name, bucket, lacks_conditions: AtomicBool::new(false) }
+        Self { objects, prefix, name, bucket, heeds_conditions: OnceLock::new() }
     }
 
     /// Writes the object unless its key exists.
@@ -94,13 +94,19 @@ impl Store {
             return self.create_after_a_look(&path, kind, content).await;
         }
         let error = match self.put_new(&path, kind, content.clone()).await {
-            Ok(()) => return Ok(Created::New),
+            Ok(()) => {
+                self.find_out_whether_conditions_are_heeded(&path, kind, content).await;
+                return Ok(Created::New);
+            }
             Err(error) => error,
         };
         match fault::of(&error) {
-            Fault::Exists => Ok(Created::Before),
+            Fault::Exists => {
+                self.heeds_conditions.get_or_init(|| true);
+                Ok(Created::Before)
+            }
             Fault::NotImplemented => {
-                self.lacks_conditions.store(true, Ordering::Relaxed);
+                self.heeds_conditions.get_or_init(|| false);
                 self.create_after_a_look(&path, kind, content).await
             }
             _ => Err(self.failed("write", &path, &error).await),
@@ -145,10 +151,15 @@ impl Store {
         while let Some(piece) = pieces.next().await {
             match piece {
                 Ok(piece) => whole.extend_from_slice(&piece),
-                Err(error) => return Err(self.failed("read", &self.path(key), &error).await),
+                Err(error) => return Err(self.unreadable(key, &error).await),
             }
         }
         Ok(Some(whole.into()))
+    }
+
+    /// What an error in the pieces of an object means.
+    pub(super) async fn unreadable(&self, key: &str, error: &Error) -> SinkError {
+        self.failed("read", &self.path(key), error).await
     }
 
     /// The folders right below this one, by name, in order.
@@ -188,8 +199,22 @@ impl Store {
         objects.put_opts(path, content.into(), self.put_options(mode, kind)).await.map(drop)
     }
 
-    /// As good as a store without conditions can do it: two who look at the same moment both write, and since a key
-    /// has one content, nothing is lost by that.
+    /// Creates the first object that was created a second time, which must fail. Whoever took a store's word for it
+    /// would write over a record that calls its images kept with one that knows nothing of them.
+    async fn find_out_whether_conditions_are_heeded(&self, path: &Path, kind: Kind, content: Bytes) {
+        if self.bucket.is_none() || self.heeds_conditions.get().is_some() {
+            return;
+        }
+        match self.put_new(path, kind, content).await {
+            Ok(()) => self.heeds_conditions.get_or_init(|| false),
+            Err(error) if fault::of(&error) == Fault::Exists => self.heeds_conditions.get_or_init(|| true),
+            // The next object that is created will tell.
+            Err(_) => return,
+        };
+    }
+
+    /// As good as a store without conditions can do it: two who look at the same moment both write. Both then tell of
+    /// the same event, so that nothing is lost but the time to fetch an image twice.
     async fn create_after_a_look(
         &self,
         path: &Path,
@@ -214,7 +239,7 @@ impl Store {
     }
 
     fn lacks_conditions(&self) -> bool {
-        self.lacks_conditions.load(Ordering::Relaxed)
+        self.heeds_conditions.get() == Some(&false)
     }
 
     fn put_options(&self, mode: PutMode, kind: Kind) -> PutOptions {
@@ -252,7 +277,7 @@ impl Store {
         let fault = fault::of(error);
         let key = if fault.is_of_keys() { self.refused_key(fault).await } else { None };
         let mend = fault.mend(key.as_deref());
-        let (colon, cause) = (if mend.is_empty() { "" } else { "; " }, fault::cause(error));
+        let (colon, cause) = (if mend.is_empty() { "" } else { "; " }, cause(error));
         let message = format!("cannot {what} {path} in {}{colon}{mend}: {cause}", self.name);
         SinkError { status: fault::status_of(error), ..SinkError::temporary(message) }
     }

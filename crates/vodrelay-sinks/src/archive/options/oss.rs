@@ -8,19 +8,24 @@ use std::sync::Arc;
 use aliyun_credentials::{Config as Credentials, CredentialProvider};
 use object_store::aws::AmazonS3Builder;
 use object_store::{ClientOptions, HeaderMap, HeaderValue};
+use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, SecretSource, Surroundings};
 
 use super::written::Written;
 use super::{bucket_and_prefix, s3};
-use crate::archive::credentials::Lent;
+use crate::archive::credentials::OfAlibabaCloud;
 use crate::archive::store::{Bucket, Store};
 
 /// Opens the bucket.
-pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Store, ConfigError> {
+pub(super) fn open(
+    written: &Written,
+    surroundings: &Surroundings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Store, ConfigError> {
     let (bucket, prefix) = bucket_and_prefix(&written.url)?;
     let (endpoint, region) = endpoint_and_region(written)?;
     let endpoint = s3::endpoint_url(&endpoint, &bucket, false)?;
-    let provider = provider(written, surroundings)?;
+    let provider = provider(written, surroundings, Arc::clone(clock))?;
     let client = |headers: HeaderMap| {
         let options =
             ClientOptions::new().with_allow_http(s3::is_plain(Some(&endpoint))).with_default_headers(headers);
@@ -29,7 +34,7 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
             .with_virtual_hosted_style_request(true)
             .with_region(&region)
             .with_endpoint(&endpoint)
-            .with_credentials(Arc::new(Lent::new(provider.clone())));
+            .with_credentials(Arc::new(OfAlibabaCloud(provider.clone())));
         s3::build(s3::with_client(builder, options, written, surroundings)?)
     };
     let objects = client(HeaderMap::new())?;
@@ -83,7 +88,11 @@ fn region_within(endpoint: &str) -> Option<&str> {
 }
 
 /// The keys, by default those of the environment, kept fresh.
-fn provider(written: &Written, surroundings: &Surroundings) -> Result<CredentialProvider, ConfigError> {
+fn provider(
+    written: &Written,
+    surroundings: &Surroundings,
+    clock: Arc<dyn Clock>,
+) -> Result<CredentialProvider, ConfigError> {
     let credentials = written.credentials.clone().unwrap_or(Credentials::Environment);
     let resolve = |key: &'static str, secret: &SecretSource| {
         let secret = secret.resolve(surroundings).map_err(|error| error.within(key))?;
@@ -92,7 +101,7 @@ fn provider(written: &Written, surroundings: &Surroundings) -> Result<Credential
     let source = credentials
         .into_source(&surroundings.environment, &surroundings.folder, resolve)
         .map_err(|error: ConfigError| error.within("credentials"))?;
-    Ok(CredentialProvider::new(source))
+    Ok(CredentialProvider::with_now(source, move || clock.now()))
 }
 
 #[cfg(test)]

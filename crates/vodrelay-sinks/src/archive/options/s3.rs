@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use url::Url;
 use vodrelay_core::config::{ConfigError, Surroundings};
 
 use super::bucket_and_prefix;
 use super::written::{Encryption, Written};
+use crate::archive::credentials::OfChain;
 use crate::archive::store::{Bucket, Store};
 
 /// How long a connection may take to be made.
@@ -19,8 +20,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// The variables of the ordinary chain, in the order in which they are asked: keys, a web identity, the metadata
-/// services of ECS and EKS. Where none is set, the instance metadata service is asked.
-const CHAIN: [(&str, AmazonS3ConfigKey); 10] = [
+/// services of ECS and EKS. Where none of those is set, the instance metadata service is asked.
+const CHAIN: [(&str, AmazonS3ConfigKey); 11] = [
     ("AWS_ACCESS_KEY_ID", AmazonS3ConfigKey::AccessKeyId),
     ("AWS_SECRET_ACCESS_KEY", AmazonS3ConfigKey::SecretAccessKey),
     ("AWS_SESSION_TOKEN", AmazonS3ConfigKey::Token),
@@ -31,6 +32,7 @@ const CHAIN: [(&str, AmazonS3ConfigKey); 10] = [
     ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", AmazonS3ConfigKey::ContainerCredentialsRelativeUri),
     ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", AmazonS3ConfigKey::ContainerAuthorizationTokenFile),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", AmazonS3ConfigKey::MetadataEndpoint),
 ];
 
 /// Opens the bucket.
@@ -54,9 +56,12 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
         builder = builder.with_endpoint(endpoint);
     }
     let options = ClientOptions::new().with_allow_http(is_plain(endpoint.as_deref()));
-    let objects = build(with_client(builder, options, written, surroundings)?)?;
+    let builder = with_client(builder, options, written, surroundings)?;
+    let keys = Arc::clone(build(builder.clone())?.credentials());
+    let keys: AwsCredentialProvider = Arc::new(OfChain { keys, whence: whence(surroundings) });
+    let objects = build(builder.with_credentials(Arc::clone(&keys)))?;
     let beside = Bucket {
-        keys: Arc::clone(objects.credentials()),
+        keys,
         refused: None,
         create_only: None,
         record_class: record_class(written)?,
@@ -98,6 +103,19 @@ fn with_keys(
         builder = builder.with_config(key, secret.expose());
     }
     Ok(builder)
+}
+
+/// Who is asked for keys where neither the options nor the environment have any.
+fn whence(surroundings: &Surroundings) -> &'static str {
+    let is_set = |name: &str| set(surroundings, name).is_some();
+    if is_set("AWS_WEB_IDENTITY_TOKEN_FILE") && is_set("AWS_ROLE_ARN") {
+        "the security token service, asked with the web identity of AWS_WEB_IDENTITY_TOKEN_FILE,"
+    } else if is_set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || is_set("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    {
+        "the container's own service (AWS_CONTAINER_CREDENTIALS_…)"
+    } else {
+        "the instance metadata service, asked since neither access_key_id nor AWS_ACCESS_KEY_ID is set,"
+    }
 }
 
 /// A variable that is set to something.

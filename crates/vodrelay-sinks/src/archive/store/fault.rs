@@ -4,6 +4,8 @@
 
 use object_store::Error;
 
+use crate::archive::credentials::NoKeys;
+
 /// How much of a store's error is kept, in characters: some answer with pages of XML.
 const EXCERPT: usize = 400;
 
@@ -20,6 +22,7 @@ pub(super) enum Fault {
     /// The store does not know a header, or an operation.
     NotImplemented,
     NoBucket,
+    NoKeys,
     UnknownKey,
     WrongSecret,
     ExpiredToken,
@@ -35,7 +38,7 @@ pub(super) enum Fault {
 }
 
 /// The codes of S3, and those that OSS (second column of its documentation's error list) and MinIO have of their own.
-const CODES: [(&str, Fault); 26] = [
+const CODES: [(&str, Fault); 27] = [
     ("FileAlreadyExists", Fault::Exists),
     ("NoSuchKey", Fault::NoObject),
     ("ConditionalRequestConflict", Fault::Conflict),
@@ -44,6 +47,7 @@ const CODES: [(&str, Fault); 26] = [
     ("NoSuchBucket", Fault::NoBucket),
     ("InvalidBucketName", Fault::NoBucket),
     ("InvalidAccessKeyId", Fault::UnknownKey),
+    ("NotSignedUp", Fault::UnknownKey),
     ("SignatureDoesNotMatch", Fault::WrongSecret),
     ("ExpiredToken", Fault::ExpiredToken),
     ("InvalidToken", Fault::ExpiredToken),
@@ -70,6 +74,7 @@ impl Fault {
         let key = key.unwrap_or("that signed");
         match self {
             Self::NoBucket => "there is no such bucket at this endpoint; make it, or correct url".to_owned(),
+            Self::NoKeys => "there are no keys to sign with".to_owned(),
             Self::UnknownKey => format!("the store does not know the access key {key}"),
             Self::WrongSecret => format!("the secret does not belong to the access key {key}"),
             Self::ExpiredToken => {
@@ -97,6 +102,9 @@ impl Fault {
 
 /// What the error means.
 pub(super) fn of(error: &Error) -> Fault {
+    if matches!(error, Error::Generic { source, .. } if source.is::<NoKeys>()) {
+        return Fault::NoKeys;
+    }
     let text = innermost(error);
     let coded = code(&text).and_then(|code| CODES.iter().find(|(known, _)| *known == code));
     if let Some((_, fault)) = coded {
@@ -123,7 +131,7 @@ pub(super) fn status_of(error: &Error) -> Option<u16> {
 }
 
 /// The cause, in few words: the store's own code and message where it has sent them.
-pub(super) fn cause(error: &Error) -> String {
+pub(in super::super) fn cause(error: &Error) -> String {
     let text = innermost(error);
     let told = code(&text).map(|code| match within(&text, "Message") {
         Some(message) => format!("{code}: {message}"),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use vodrelay_core::SinkError;
 
-use super::{Created, Kind, Store};
+use super::{Kind, Store};
 
 /// Where the probe is written, and taken away again.
 const KEY: &str = ".vodrelay-check";
@@ -16,8 +16,8 @@ impl Store {
         let (first, second) = (Bytes::from(format!("1 {mark}\n")), Bytes::from(format!("2 {mark}\n")));
         self.replace(KEY, Kind::Record, first.clone()).await?;
         self.expect(&first).await?;
-        let created = self.create(KEY, Kind::Record, second.clone()).await?;
-        let remarks = self.remarks(created);
+        self.create(KEY, Kind::Record, second.clone()).await?;
+        let remarks = self.remarks();
         let mut upload = self.upload(KEY, Kind::Image("text/plain")).await?;
         if let Err(error) = upload.part(second.clone()).await {
             upload.abort().await;
@@ -41,15 +41,14 @@ impl Store {
     }
 
     /// What there is to say of a store that was asked to create what existed.
-    fn remarks(&self, created: Created) -> Vec<String> {
-        let why = match created {
-            Created::New => "ignores the condition of a conditional write",
-            Created::Before if self.lacks_conditions() => "does not know conditional writes",
-            Created::Before => return Vec::new(),
-        };
+    fn remarks(&self) -> Vec<String> {
+        if !self.lacks_conditions() {
+            return Vec::new();
+        }
         let remark = format!(
-            "{} {why}: a repeat, or two relays with the same event, may write one object twice; that is safe, since \
-             both write the same content under the same key",
+            "{} does not heed the condition of a conditional write, so the relay looks before it writes; two relays that \
+             get the same event at the same moment may both write its objects, which is safe: they have the same keys \
+             and tell of the same event",
             self.name
         );
         vec![remark]
