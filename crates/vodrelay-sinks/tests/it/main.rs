@@ -6,11 +6,12 @@
 )]
 
 mod archive;
-mod bucket;
 mod options;
 mod protocol;
 mod reader;
+mod s3;
 mod script;
+mod seaweedfs;
 mod server;
 mod webhook;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use expect_test::{Expect, expect};
 use jiff::civil::Date;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use vodrelay_core::Sink;
 use vodrelay_core::SystemClock;
 use vodrelay_core::config::{Options, Surroundings};
@@ -17,11 +18,11 @@ use crate::build;
 use crate::server::Server;
 
 /// An archive, and the folder in which its objects are files.
-struct Archive {
+pub(crate) struct Archive {
     options: Value,
     folder: PathBuf,
     _server: Option<Server>,
-    _temporary: tempfile::TempDir,
+    _temporary: Option<TempDir>,
 }
 
 const GIF: &[u8] = b"GIF89a, as good as any";
@@ -29,19 +30,23 @@ const GIF: &[u8] = b"GIF89a, as good as any";
 const SHA256: &str = "658bfaef229dc86af9ffbdff697710a1f2f87432434cd40cc2aff77ccd40c516";
 
 impl Archive {
+    /// The one behind these options.
+    pub(crate) fn of(options: Value) -> Self {
+        Self { options, folder: PathBuf::new(), _server: None, _temporary: None }
+    }
+
     async fn in_folder() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("archive");
         let options = json!({"url": format!("file://{}", folder.display())});
-        Self { options, folder, _server: None, _temporary: temporary }.filled().await
+        Self { options, folder, _server: None, _temporary: Some(temporary) }.filled().await
     }
 
     async fn in_bucket() -> Self {
         let server = Server::start(&["events"]).await;
         let folder = server.folder.path().join("events/some/prefix");
         let options = server.options("events");
-        let temporary = tempfile::tempdir().unwrap();
-        Self { options, folder, _server: Some(server), _temporary: temporary }.filled().await
+        Self { options, folder, _server: Some(server), _temporary: None }.filled().await
     }
 
     /// With two events of one day, and one of the day before.
@@ -78,7 +83,7 @@ impl Archive {
         write(&self.record(), record.to_string());
     }
 
-    async fn listed(&self, day: Option<Date>) -> Vec<String> {
+    pub(crate) async fn listed(&self, day: Option<Date>) -> Vec<String> {
         let reader = self.reader();
         let mut records = reader.records(day);
         let mut listed = Vec::new();
@@ -92,7 +97,7 @@ impl Archive {
     }
 
     /// How many images are kept, and each mismatch.
-    async fn verified(&self) -> String {
+    pub(crate) async fn verified(&self) -> String {
         let reader = self.reader();
         let mut verdicts = reader.verdicts(None);
         let (mut kept, mut lines) = (0, Vec::new());

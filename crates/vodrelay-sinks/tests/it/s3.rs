@@ -111,3 +111,18 @@ async fn a_store_that_ignores_conditions_is_named() {
     expect!["oss://127 does not heed the condition of a conditional write, so the relay looks before it writes; two relays that get the same event at the same moment may both write its objects, which is safe: they have the same keys and tell of the same event"].assert_eq(&remarks.join("\n"));
     sink_contract(sink).await;
 }
+
+#[tokio::test]
+async fn a_certificate_of_ones_own_is_trusted_where_its_file_is_named() {
+    let (server, pem) = Server::start_tls(&["events"]).await;
+    let file = server.folder.path().join("ca.pem");
+    std::fs::write(&file, pem).unwrap();
+    let mut options = server.options("events");
+    options["endpoint"] = json!(format!("https://127.0.0.1:{}", server.port));
+    let sink = build("archive", options.clone(), Surroundings::default()).unwrap();
+    let error = sink.check().await.unwrap_err();
+    assert!(error.message.contains("in s3://events: invalid peer certificate: "), "{error}");
+    options["ca_file"] = json!("ca.pem");
+    let surroundings = Surroundings { folder: server.folder.path().to_owned(), ..Surroundings::default() };
+    build("archive", options, surroundings).unwrap().check().await.unwrap();
+}
