@@ -69,7 +69,7 @@ fn put(table: &mut Value, key: &str, value: Value) {
 }
 
 /// Keys of options whose texts are never secrets.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 20] = [
     "format",
     "source",
     "success",
@@ -82,6 +82,14 @@ const HARMLESS: [&str; 12] = [
     "type",
     "name",
     "scheme",
+    "ca_file",
+    "sse",
+    "kms_key",
+    "record_storage_class",
+    "image_storage_class",
+    "path",
+    "profile",
+    "role_name",
 ];
 
 fn without_secrets(key: &str, value: &Value) -> Value {

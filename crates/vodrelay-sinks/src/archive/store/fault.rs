@@ -37,7 +37,7 @@ pub(super) enum Fault {
     Other,
 }
 
-/// The codes of S3, and those that OSS (second column of its documentation's error list) and MinIO have of their own.
+/// The codes of S3, and those that OSS, MinIO and s3s have of their own. `docs/STORES.md` has the same table.
 const CODES: [(&str, Fault); 27] = [
     ("FileAlreadyExists", Fault::Exists),
     ("NoSuchKey", Fault::NoObject),
@@ -175,6 +175,13 @@ mod tests {
 
     fn generic(status: &'static str, body: &'static str) -> Error {
         Error::Generic { store: "S3", source: Box::new(Answer(status, body)) }
+    }
+
+    #[test]
+    fn the_document_has_every_code() {
+        let document = include_str!("../../../../../docs/STORES.md");
+        let lacks = CODES.iter().find(|(code, _)| !document.contains(&format!("`{code}`")));
+        assert_eq!(lacks, None, "docs/STORES.md lacks a code");
     }
 
     #[test]
