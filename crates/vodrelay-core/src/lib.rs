@@ -9,6 +9,7 @@ pub mod intake;
 pub mod journal;
 pub mod ledger;
 pub mod name;
+pub mod network;
 pub mod retry;
 pub mod routing;
 pub mod sink;

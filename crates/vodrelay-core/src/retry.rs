@@ -139,6 +139,9 @@ mod tests {
         };
         check(&short, 1, Duration::ZERO, 0.0, &after(0));
         check(&short, 3, HOUR, 0.0, &give_up("refused (3 tries in 1h, and it is not an error that passes)"));
+        let of_this_event = SinkError::temporary_for_this_event("denied");
+        check(&of_this_event, 3, HOUR, 0.0, &after(0));
+        check(&of_this_event, 9, HOUR * 24 * 7, 0.0, &give_up("denied (9 tries in 7d)"));
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub enum Retry {
         /// How long the receiver asked us to wait.
         after: Option<Duration>,
         /// A shorter age by the clock after which to give up, breaker or not: for answers that are seldom mended.
+        /// Where it is set, the error is one of this event, and says nothing against the sink.
         give_up_after: Option<Duration>,
     },
     /// It cannot: straight to the dead letters.
@@ -68,6 +69,13 @@ impl SinkError {
     #[must_use]
     pub fn temporary(message: impl Into<String>) -> Self {
         let retry = Retry::Temporary { after: None, give_up_after: None };
+        Self { retry, status: None, message: message.into() }
+    }
+
+    /// An error that may pass, and is one of this event alone: the breaker does not count it against the sink.
+    #[must_use]
+    pub fn temporary_for_this_event(message: impl Into<String>) -> Self {
+        let retry = Retry::Temporary { after: None, give_up_after: Some(Duration::MAX) };
         Self { retry, status: None, message: message.into() }
     }
 

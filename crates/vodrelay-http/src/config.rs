@@ -11,9 +11,9 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vod_event::{Endpoint, NamedKey, PrivateKey};
 use vodrelay_core::config::{ByteSize, ConfigError, SecretSource, Span, Surroundings, listen_address};
+use vodrelay_core::network::Networks;
 use vodrelay_core::{Labels, Name, SourceName};
 
-use crate::address::Networks;
 use crate::receiver::{Callback, Settings};
 
 /// The longest callback URL that VOD takes.

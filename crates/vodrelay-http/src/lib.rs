@@ -15,7 +15,7 @@ mod refuse;
 mod serve;
 mod throttle;
 
-pub use address::{Network, Networks};
 pub use config::{CallbackConfig, Config, KeyConfig, RefusedConfig};
 pub use receiver::{Callback, Receiver, Settings};
 pub use serve::serve;
+pub use vodrelay_core::network::{Network, Networks};

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 use vodrelay_core::{Appended, Arrival, Intake};
 
+use crate::address::sender;
 use crate::answer::Answer;
 use crate::body::{self, End};
 use crate::hints::{Hint, nearest};
@@ -126,7 +127,7 @@ impl Receiver {
         let since = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
         let now = self.clock.now();
         let visit = Visit {
-            sender: self.settings.trusted_proxies.sender(peer, &head.headers),
+            sender: sender(&self.settings.trusted_proxies, peer, &head.headers),
             received_at: now.checked_sub(since).unwrap_or(now),
             by: started + BUDGET,
             length: incoming.size_hint().exact(),

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use vod_event::Endpoint;
+use vodrelay_core::network::Networks;
 use vodrelay_core::{Clock, Intake, Labels, Name, SourceName};
 
-use crate::address::Networks;
 use crate::admission::Admission;
 use crate::hints::Hints;
 use crate::meter::Meter;

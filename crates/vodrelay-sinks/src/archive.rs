@@ -1,7 +1,12 @@
-//! Keeps each event as one object in an S3-compatible store or a folder: the last step of an event's way when it is
-//! to be kept. The image itself will stand beside its record; for now the record only points to it.
+//! Keeps each event as a record in an S3-compatible store or a folder, and the image itself beside it: the last step of
+//! an event's way when it is to be kept. `docs/ARCHIVE.md` has the whole in words.
 
 mod credentials;
+mod failure;
+mod fetch;
+mod image_hosts;
+mod inspect;
+mod keep;
 mod options;
 mod reader;
 mod record;
@@ -10,12 +15,20 @@ mod store;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use object_store::UpdateVersion;
+use vod_event::Event;
 use vodrelay_core::config::{ConfigError, Options};
-use vodrelay_core::{Clock, Delivery, Receipt, Sink, SinkError, SinkFactory, SinkName};
+use vodrelay_core::{Clock, Delivery, Envelope, Receipt, Sink, SinkError, SinkFactory, SinkName};
 
-use self::options::Purpose;
-pub use self::reader::{Found, FoundImage, Items, Mismatch, ReadError, Reader, Record, Verdict};
-use self::store::{Kind, Store};
+use self::failure::Failure;
+use self::image_hosts::{ImageHosts, Plan};
+use self::keep::{Item, Trouble};
+pub use self::reader::{Found, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict};
+use self::record::{Record, State};
+use self::store::{Created, Kind, Store, Updated};
+
+/// How often the record is read again because others have written it meanwhile.
+const MOST_ROUNDS: usize = 5;
 
 /// Makes archive sinks.
 #[derive(Debug)]
@@ -24,7 +37,7 @@ pub struct Factory {
 }
 
 impl Factory {
-    /// A factory whose sinks mark their probes with the time of this clock.
+    /// A factory whose sinks sign image URLs, and mark their probes, with the time of this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock }
@@ -37,31 +50,155 @@ impl SinkFactory for Factory {
     }
 
     fn build(&self, _name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
-        Ok(Arc::new(Archive {
-            store: options::resolve(&options, Purpose::Write, &self.clock)?,
-            clock: Arc::clone(&self.clock),
-        }))
+        let (store, image_hosts) = options::resolve(&options, &self.clock)?;
+        Ok(Arc::new(Archive { store, image_hosts, clock: Arc::clone(&self.clock) }))
     }
 }
 
 #[derive(Debug)]
 struct Archive {
     store: Store,
+    image_hosts: ImageHosts,
     clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Sink for Archive {
-    /// Writes the record under a key that depends on the event alone. One that stands there already is the same
-    /// event, kept by an earlier attempt or by another relay.
+    /// Writes the record under a key that depends on the event alone, then fetches the images that are not kept yet, and
+    /// writes the record again. A record that stands there already is of the same event, by an earlier attempt or by
+    /// another relay.
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {
-        let key = record::key(&delivery.envelope);
-        let json = record::json(&delivery.envelope).map_err(SinkError::permanent)?;
-        self.store.create(&key, Kind::Record, json.into()).await.map(|_| Receipt::default())
+        let envelope = &delivery.envelope;
+        let unreadable =
+            |reason| SinkError::permanent(format!("the body cannot be read as an event: {reason}"));
+        let event = envelope.event().map_err(unreadable)?;
+        let plans: Vec<Plan<'_>> = event.images.iter().map(|image| self.image_hosts.plan(image)).collect();
+
+        let Some(mut written) = self.write_first(envelope, event, &plans).await? else {
+            return Ok(Receipt::default());
+        };
+        let mut states = Vec::new();
+        let mut failures = Vec::new();
+        for (place, (image, plan)) in event.images.iter().zip(&plans).enumerate() {
+            let item = Item { envelope, image, place };
+            match self.image(&item, plan, &written).await {
+                Ok(Some(state)) => states.push((place, state)),
+                Ok(None) => {}
+                Err(Trouble::Store(error)) => return Err(error),
+                Err(Trouble::Image(failure)) => {
+                    states.extend(failure.is_news().then(|| (place, State::from(&failure))));
+                    failures.push((place, failure));
+                }
+            }
+        }
+        self.write_again(envelope, &mut written, &states).await?;
+        // What another relay has kept meanwhile has not failed.
+        failures.retain(|(place, _)| !written.record.has_kept(*place));
+        Failure::of_all(&failures).map_or(Ok(Receipt::default()), Err)
     }
 
     /// Writes a small object, reads it again and takes it away; tells if the store does not heed conditions.
     async fn check(&self) -> Result<Vec<String>, SinkError> {
         self.store.probe(&format!("written by vodrelay check at {}", self.clock.now())).await
     }
+}
+
+/// The record as it stands in the store.
+#[derive(Debug)]
+struct Written {
+    record: Record,
+    version: UpdateVersion,
+    /// Whether it stood there before this delivery.
+    stood_before: bool,
+}
+
+impl Archive {
+    /// Creates the record, or reads the one that is there; nothing where no image is to be fetched.
+    async fn write_first(
+        &self,
+        envelope: &Envelope,
+        event: &Event,
+        plans: &[Plan<'_>],
+    ) -> Result<Option<Written>, SinkError> {
+        let states: Vec<State> = plans.iter().map(Plan::first_state).collect();
+        let record = Record::first(envelope, event, &states).map_err(|error| not_written(&error))?;
+        let json = record.json().map_err(|error| not_written(&error))?;
+        let created = self.store.create(&record::key(envelope), Kind::Record, json.into()).await?;
+        if plans.iter().all(|plan| matches!(plan, Plan::Link(_))) {
+            return Ok(None);
+        }
+        match created {
+            Created::New(version) => Ok(Some(Written { record, version, stood_before: false })),
+            Created::Before => self.read_again(envelope, event.images.len()).await.map(Some),
+        }
+    }
+
+    /// Sees to one image. Nothing is to be done where it is kept already, or only linked.
+    async fn image(
+        &self,
+        item: &Item<'_>,
+        plan: &Plan<'_>,
+        written: &Written,
+    ) -> Result<Option<State>, Trouble> {
+        let Plan::Fetch(host, url) = plan else { return Ok(None) };
+        if written.record.has_kept(item.place) {
+            return Ok(None);
+        }
+        if written.stood_before
+            && let Some(kept) = item.left_behind(&self.store).await?
+        {
+            return Ok(Some(State::Kept(kept)));
+        }
+        let visit = host.visit(item.number(), url, self.clock.now())?;
+        let kept = match fetch::fetch(host, url, self.clock.now()).await {
+            Ok(body) => item.keep(&self.store, body).await,
+            Err(failure) => Err(Trouble::Image(failure)),
+        };
+        visit.end(kept.as_ref().err().and_then(Trouble::of_image), self.clock.now());
+        kept.map(|kept| Some(State::Kept(kept)))
+    }
+
+    /// Notes the states on the record, on top of whatever others have noted meanwhile.
+    async fn write_again(
+        &self,
+        envelope: &Envelope,
+        written: &mut Written,
+        states: &[(usize, State)],
+    ) -> Result<(), SinkError> {
+        let key = record::key(envelope);
+        for _ in 0..MOST_ROUNDS {
+            let mut is_news = false;
+            for (place, state) in states {
+                is_news |= written.record.note(*place, state).map_err(|error| not_written(&error))?;
+            }
+            if !is_news {
+                return Ok(());
+            }
+            let json = written.record.json().map_err(|error| not_written(&error))?;
+            match self.store.update(&key, json, &written.version).await? {
+                Updated::Done => return Ok(()),
+                Updated::Changed => *written = self.read_again(envelope, written.record.images()).await?,
+            }
+        }
+        Err(SinkError::temporary(format!("others keep writing the record {key} at the same time")))
+    }
+
+    async fn read_again(&self, envelope: &Envelope, images: usize) -> Result<Written, SinkError> {
+        let key = record::key(envelope);
+        let Some((json, version)) = self.store.read(&key).await? else {
+            return Err(SinkError::temporary(format!(
+                "the record {key} was taken out of the store a moment ago"
+            )));
+        };
+        let record = Record::read(&json, images).map_err(|reason| {
+            SinkError::permanent(format!(
+                "what stands at {key} is no record of this event: {reason}; move it away, then replay the event"
+            ))
+        })?;
+        Ok(Written { record, version, stood_before: true })
+    }
+}
+
+fn not_written(error: &serde_json::Error) -> SinkError {
+    SinkError::permanent(format!("the record cannot be written: {error}"))
 }

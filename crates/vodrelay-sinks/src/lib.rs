@@ -7,6 +7,8 @@ use vodrelay_core::{Clock, SinkFactory};
 #[cfg(feature = "archive")]
 pub mod archive;
 #[cfg(any(feature = "webhook", feature = "archive"))]
+mod exchange;
+#[cfg(any(feature = "webhook", feature = "archive"))]
 mod tls;
 #[cfg(feature = "webhook")]
 pub mod webhook;

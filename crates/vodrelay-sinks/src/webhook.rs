@@ -22,6 +22,7 @@ use vodrelay_core::{Clock, Delivery, Receipt, Sink, SinkError, SinkFactory, Sink
 use self::format::{Format, Message};
 use self::sign::SigningKeys;
 use self::status::Verdicts;
+use crate::exchange::innermost;
 
 /// Makes webhook sinks.
 #[derive(Debug)]
@@ -119,12 +120,7 @@ impl Webhook {
     /// No answer at all: the message names the address and the innermost cause, and nothing of the URL's secrets.
     fn unreachable(&self, error: reqwest::Error) -> SinkError {
         let what = if error.is_connect() { "cannot connect to" } else { "no answer from" };
-        let error = error.without_url();
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        SinkError::temporary(format!("{what} {}: {cause}", self.target.origin()))
+        SinkError::temporary(format!("{what} {}: {}", self.target.origin(), innermost(&error.without_url())))
     }
 }
 

@@ -13,24 +13,37 @@ use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, Options};
 
 use self::written::Written;
+use super::image_hosts::ImageHosts;
 use super::store::Store;
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+enum Purpose {
     /// To write to it; a folder is made where there is none.
     Write,
     /// Only to read what is there.
     Read,
 }
 
-/// Opens the store that the options name. Nothing is sent anywhere yet. The clock says when keys are to be renewed.
-pub(super) fn resolve(
+/// Opens the store that the options name, and makes a client for each of its image hosts. Nothing is sent anywhere yet.
+/// The clock says when keys are to be renewed.
+pub(super) fn resolve(options: &Options, clock: &Arc<dyn Clock>) -> Result<(Store, ImageHosts), ConfigError> {
+    let written: Written = options.parse()?;
+    let image_hosts = ImageHosts::resolve(&written.image_hosts, options.surroundings())?;
+    Ok((open(&written, options, Purpose::Write, clock)?, image_hosts))
+}
+
+/// Opens the store that the options name, to read what is there.
+pub(super) fn store_to_read(options: &Options, clock: &Arc<dyn Clock>) -> Result<Store, ConfigError> {
+    open(&options.parse()?, options, Purpose::Read, clock)
+}
+
+fn open(
+    written: &Written,
     options: &Options,
     purpose: Purpose,
     clock: &Arc<dyn Clock>,
 ) -> Result<Store, ConfigError> {
-    let written: Written = options.parse()?;
     let expected = "expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration";
     let (scheme, rest) = written
         .url
@@ -38,8 +51,8 @@ pub(super) fn resolve(
         .ok_or_else(|| ConfigError::new("url", format!("{:?} has no scheme; {expected}", written.url)))?;
     written.refuse_what_is_of_another_scheme(scheme)?;
     match scheme {
-        "s3" => s3::open(&written, options.surroundings()),
-        "oss" => oss::open(&written, options.surroundings(), clock),
+        "s3" => s3::open(written, options.surroundings()),
+        "oss" => oss::open(written, options.surroundings(), clock),
         "file" => folder::open(rest, purpose, options.surroundings()),
         other => Err(ConfigError::new("url", format!("{other:?} is no scheme of a store; {expected}"))),
     }

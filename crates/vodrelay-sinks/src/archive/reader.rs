@@ -12,9 +12,9 @@ use jiff::civil::Date;
 use vodrelay_core::config::{ConfigError, Options};
 use vodrelay_core::{Clock, SinkError};
 
-pub use self::found::{Found, FoundImage, Record};
+pub use self::found::{Found, FoundImage, FoundRecord};
 pub use self::verify::{Mismatch, Verdict};
-use super::options::{self, Purpose};
+use super::options;
 use super::store::Store;
 
 /// How many records are read at the same time: a store far away answers each after a while.
@@ -64,7 +64,7 @@ impl Reader {
     /// # Errors
     /// If the options are wrong, as for the sink; and if they name a folder that is not there.
     pub fn open(options: &Options, clock: &Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        options::resolve(options, Purpose::Read, clock).map(|store| Self { store: Arc::new(store) })
+        options::store_to_read(options, clock).map(|store| Self { store: Arc::new(store) })
     }
 
     /// The records, of this day of their keys or of every day: the days in order, and within a day by id where the
@@ -99,7 +99,7 @@ impl Reader {
     }
 
     async fn read(&self, key: String) -> Result<Option<Found>, ReadError> {
-        let bytes = self.store.read(&key).await?;
-        Ok(bytes.map(|bytes| Found::new(key, &bytes)))
+        let read = self.store.read(&key).await?;
+        Ok(read.map(|(bytes, _)| Found::new(key, &bytes)))
     }
 }

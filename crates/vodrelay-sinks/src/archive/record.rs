@@ -1,88 +1,219 @@
 //! The archive's record of an event: one line of JSON that says everything we know, so that query engines read a
 //! folder of them as a table.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+mod first;
+mod raw;
+
 use serde::Serialize;
-use vod_event::{Identified, Image};
+use vod_event::Doubt;
 use vodrelay_core::Envelope;
 
-/// Names the layout below; a new layout gets a new number.
+use self::raw::RawObject;
+use super::failure::Failure;
+use super::inspect::{Facts, Format};
+
+/// Names the layout; a new layout gets a new number.
 pub(super) const SCHEMA: &str = "urn:vodrelay:record:1";
 
-/// `events/date=YYYY-MM-DD/ID.json`, by the UTC day of the event, or of its acceptance where its own time is not
-/// known. Two relays that got the same event write the same key.
+/// Where the record of an event stands: `events/date=YYYY-MM-DD/ID.json`, by the UTC day of the event, or of its
+/// acceptance where its own time is not known. Two relays that got the same event write the same key, and nothing of it
+/// is the provider's text.
 pub(super) fn key(envelope: &Envelope) -> String {
+    format!("events/{}/{}.json", day(envelope), envelope.id)
+}
+
+/// Where an image of an event stands: `images/date=YYYY-MM-DD/ID.PLACE.gif`.
+pub(super) fn image_key(envelope: &Envelope, place: usize, format: Format) -> String {
+    format!("images/{}/{}.{place}.{}", day(envelope), envelope.id, format.word())
+}
+
+fn day(envelope: &Envelope) -> String {
     let event_time = envelope.event().ok().and_then(|event| event.event_time);
     let time = event_time.map_or(envelope.received_at, |time| time.0);
-    format!("events/date={}/{}.json", time.strftime("%Y-%m-%d"), envelope.id)
+    time.strftime("date=%Y-%m-%d").to_string()
 }
 
-/// The record of an event.
-///
-/// # Errors
-/// If its body cannot be read as an event.
-pub(super) fn json(envelope: &Envelope) -> Result<Vec<u8>, String> {
-    let event =
-        envelope.event().map_err(|reason| format!("the body cannot be read as an event: {reason}"))?;
-    let record = Record {
-        schema: SCHEMA,
-        event: event.identified(envelope.id),
-        images: event.images.iter().map(|image| RecordedImage { image, state: "linked" }).collect(),
-        body: Body::of(envelope),
-        receipt: Receipt {
-            source: envelope.source.to_string(),
-            received_at: envelope.received_at.to_string(),
-            labels: &envelope.labels,
-        },
-    };
-    let mut json =
-        serde_json::to_vec(&record).map_err(|error| format!("the record cannot be written: {error}"))?;
-    json.push(b'\n');
-    Ok(json)
+/// What has become of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub(super) enum State {
+    /// Only its URL is kept.
+    Linked { reason: String },
+    /// It is going to be fetched.
+    Pending,
+    /// The whole image stands in the store.
+    Kept(Kept),
+    /// It could not be fetched.
+    Failed { cause: &'static str, reason: String },
 }
 
-#[derive(Serialize)]
-struct Record<'e> {
-    schema: &'static str,
-    event: Identified<'e>,
-    images: Vec<RecordedImage<'e>>,
-    body: Body<'e>,
-    receipt: Receipt<'e>,
-}
-
-/// An image as the event tells of it, and what the archive has of it: `linked` is nothing but its URL.
-#[derive(Serialize)]
-struct RecordedImage<'e> {
-    #[serde(flatten)]
-    image: &'e Image,
-    state: &'static str,
-}
-
-/// The provider's bytes: as text where they are UTF-8, else in Base64, so that they can be had again to the byte.
-#[derive(Serialize)]
-struct Body<'e> {
-    encoding: &'static str,
-    content: std::borrow::Cow<'e, str>,
-    size_bytes: usize,
+/// Where the image stands, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Kept {
+    key: String,
     sha256: String,
+    kept_bytes: u64,
+    format: &'static str,
+    frames: u64,
+    kept_width_px: u32,
+    kept_height_px: u32,
+    doubts: Vec<Doubt>,
 }
 
-impl<'e> Body<'e> {
-    fn of(envelope: &'e Envelope) -> Self {
-        let (encoding, content) = match str::from_utf8(&envelope.body) {
-            Ok(text) => ("utf-8", text.into()),
-            Err(_) => ("base64", STANDARD.encode(&envelope.body).into()),
-        };
-        let sha256 = envelope.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { encoding, content, size_bytes: envelope.body.len(), sha256 }
+/// Every member that a state has.
+const OF_STATES: [&str; 11] = [
+    "state",
+    "reason",
+    "cause",
+    "key",
+    "sha256",
+    "kept_bytes",
+    "format",
+    "frames",
+    "kept_width_px",
+    "kept_height_px",
+    "doubts",
+];
+
+impl Kept {
+    pub(super) fn new(key: String, facts: &Facts, doubts: Vec<Doubt>) -> Self {
+        let sha256 = facts.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            key,
+            sha256,
+            kept_bytes: facts.bytes,
+            format: facts.format.word(),
+            frames: facts.frames,
+            kept_width_px: facts.width_px,
+            kept_height_px: facts.height_px,
+            doubts,
+        }
     }
 }
 
-/// How the event reached this relay; another relay has its own.
-#[derive(Serialize)]
-struct Receipt<'e> {
-    source: String,
-    received_at: String,
-    labels: &'e vodrelay_core::Labels,
+impl From<&Failure> for State {
+    fn from(failure: &Failure) -> Self {
+        Self::Failed { cause: failure.cause.word(), reason: failure.message.clone() }
+    }
+}
+
+/// A record as it stands in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Record {
+    members: RawObject,
+    images: Vec<RawObject>,
+}
+
+impl Record {
+    /// Reads a record of that many images.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(super) fn read(json: &[u8], images: usize) -> Result<Self, String> {
+        let members: RawObject = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if members.get::<&str>("schema") != Some(SCHEMA) {
+            return Err(format!("its schema is not {SCHEMA}"));
+        }
+        let found: Vec<RawObject> = members.get("images").ok_or("it has no list of images")?;
+        if found.len() != images {
+            return Err(format!("it has {} images, and the event {images}", found.len()));
+        }
+        Ok(Self { members, images: found })
+    }
+
+    /// How many images it is about.
+    pub(super) fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether the image stands in the store.
+    pub(super) fn has_kept(&self, place: usize) -> bool {
+        self.images.get(place).is_some_and(|image| image.get::<&str>("state") == Some("kept"))
+    }
+
+    /// Notes what became of an image, unless it is kept already. Says whether that changes the record.
+    pub(super) fn note(&mut self, place: usize, state: &State) -> serde_json::Result<bool> {
+        let Some(image) = self.images.get_mut(place) else { return Ok(false) };
+        if image.get::<&str>("state") == Some("kept") {
+            return Ok(false);
+        }
+        let before = image.clone();
+        image.replace(&OF_STATES, RawObject::of(state)?);
+        Ok(*image != before)
+    }
+
+    /// One line of JSON.
+    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut members = self.members.clone();
+        members.set("images", &self.images)?;
+        let mut json = serde_json::to_vec(&members)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"schema":"urn:vodrelay:record:1","event":{"fields":{"Big":123456789012345678901234567890}},"images":[{"url":"http://h/","fps":25.50,"state":"pending"},{"url":null,"state":"kept","key":"k","from a later version":1.0}],"body":{"content":"\u00e4"},"receipt":{"source":"a"},"later":[ ]}"#;
+
+    fn failed(reason: &str) -> State {
+        State::Failed { cause: "denied", reason: reason.to_owned() }
+    }
+
+    #[test]
+    fn only_the_state_of_an_image_changes() {
+        let mut record = Record::read(RECORD.as_bytes(), 2).unwrap();
+        assert_eq!(record.json().unwrap(), format!("{RECORD}\n").into_bytes());
+        assert!(record.note(0, &failed("r")).unwrap());
+        assert!(!record.note(0, &failed("r")).unwrap(), "the same again is no change");
+        let expect =
+            RECORD.replace(r#""state":"pending""#, r#""state":"failed","cause":"denied","reason":"r""#);
+        assert_eq!(String::from_utf8(record.json().unwrap()).unwrap(), format!("{expect}\n"));
+        assert!(record.note(0, &State::Pending).unwrap());
+        assert_eq!(record.json().unwrap(), format!("{RECORD}\n").into_bytes());
+    }
+
+    #[test]
+    fn what_is_kept_stays_kept() {
+        let mut record = Record::read(RECORD.as_bytes(), 2).unwrap();
+        assert_eq!((record.has_kept(0), record.has_kept(1), record.has_kept(2)), (false, true, false));
+        assert!(!record.note(1, &failed("r")).unwrap());
+        assert!(!record.note(2, &failed("r")).unwrap());
+        assert_eq!(record.json().unwrap(), format!("{RECORD}\n").into_bytes());
+    }
+
+    #[test]
+    fn what_is_no_record_of_the_event_is_named() {
+        let check = |json: &str, images: usize, expect: &str| {
+            assert_eq!(Record::read(json.as_bytes(), images).unwrap_err(), expect);
+        };
+        check("", 0, "EOF while parsing a value at line 1 column 0");
+        check("{}", 0, "its schema is not urn:vodrelay:record:1");
+        check(r#"{"schema":"urn:vodrelay:record:1"}"#, 0, "it has no list of images");
+        check(RECORD, 1, "it has 2 images, and the event 1");
+    }
+
+    #[test]
+    fn every_member_of_a_state_is_known() {
+        let facts = Facts {
+            format: Format::Gif,
+            width_px: 1,
+            height_px: 2,
+            frames: 3,
+            bytes: 4,
+            zeros_after: 0,
+            sha256: [0xab; 32],
+        };
+        let kept = Kept::new("k".to_owned(), &facts, vec![]);
+        let states =
+            [State::Linked { reason: "r".to_owned() }, State::Pending, State::Kept(kept), failed("r")];
+        for state in states {
+            let json = serde_json::to_value(&state).unwrap();
+            for name in json.as_object().unwrap().keys() {
+                assert!(OF_STATES.contains(&name.as_str()), "{name}");
+            }
+        }
+    }
 }

@@ -1,24 +1,24 @@
-//! The object store below the archive: what is written to it and read from it, each failure told in one way.
+//! The object store below the archive: what is created in it, under which conditions, and how a failure is told.
 
 mod fault;
+mod listing;
+mod objects;
 mod probe;
 mod upload;
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::FutureExt;
 use object_store::aws::AwsCredentialProvider;
 use object_store::path::Path;
-use object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{
+    Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 use vodrelay_core::SinkError;
 
 use self::fault::Fault;
 pub(super) use self::fault::cause;
-pub(super) use self::upload::Upload;
-
-/// No object that is read at once is larger, in bytes: a record is a few times a body.
-const WHOLE: u64 = 64 << 20;
+pub(super) use self::objects::{Reading, Updated};
 
 /// An object store and the prefix inside it.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Bucket {
     /// Told of keys that the store would not take.
     pub(super) refused: Option<aliyun_credentials::CredentialProvider>,
     /// The same bucket through a client whose every request carries a header that forbids to overwrite, for a store
-    /// that has such a header instead of `If-None-Match`.
+    /// that has such a header instead of conditions.
     pub(super) create_only: Option<Arc<dyn ObjectStore>>,
     /// The storage class of records; the bucket's own where absent.
     pub(super) record_class: Option<String>,
@@ -59,19 +59,12 @@ pub(super) enum Kind {
 }
 
 /// What became of an object that was to be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Created {
-    /// It stands there now.
-    New,
+    /// It stands there now, in this version.
+    New(UpdateVersion),
     /// It stood there before, and was left alone.
     Before,
-}
-
-/// An object as it is read: never more of it in memory than a piece.
-pub(super) struct Reading {
-    /// In bytes.
-    pub(super) size: u64,
-    pub(super) pieces: BoxStream<'static, Result<Bytes, Error>>,
 }
 
 impl Store {
@@ -88,15 +81,20 @@ impl Store {
     ///
     /// # Errors
     /// As every method here: with what was asked of which object, and the cause.
-    pub(super) async fn create(&self, key: &str, kind: Kind, content: Bytes) -> Result<Created, SinkError> {
+    pub(super) async fn create(
+        &self,
+        key: &str,
+        kind: Kind,
+        content: PutPayload,
+    ) -> Result<Created, SinkError> {
         let path = self.path(key);
         if self.lacks_conditions() {
             return self.create_after_a_look(&path, kind, content).await;
         }
         let error = match self.put_new(&path, kind, content.clone()).await {
-            Ok(()) => {
+            Ok(version) => {
                 self.find_out_whether_conditions_are_heeded(&path, kind, content).await;
-                return Ok(Created::New);
+                return Ok(Created::New(version));
             }
             Err(error) => error,
         };
@@ -109,104 +107,26 @@ impl Store {
                 self.heeds_conditions.get_or_init(|| false);
                 self.create_after_a_look(&path, kind, content).await
             }
-            _ => Err(self.failed("write", &path, &error).await),
+            _ => Err(self.failed("write", &path, &error)),
         }
     }
 
-    /// Writes the object, over the one that may stand there.
-    pub(super) async fn replace(&self, key: &str, kind: Kind, content: Bytes) -> Result<(), SinkError> {
-        self.overwrite(&self.path(key), kind, content).await
-    }
-
-    /// Begins to write an object in parts, over the one that may stand there. Nothing of it can be seen before
-    /// [`Upload::complete`].
-    pub(super) async fn upload(&self, key: &str, kind: Kind) -> Result<Upload<'_>, SinkError> {
-        Upload::begin(self, self.path(key), kind).await
-    }
-
-    /// Begins to read the object, if there is one.
-    pub(super) async fn open(&self, key: &str) -> Result<Option<Reading>, SinkError> {
-        let path = self.path(key);
-        match self.objects.get(&path).await {
-            Ok(found) => Ok(Some(Reading { size: found.meta.size, pieces: found.into_stream() })),
-            Err(error) if fault::of(&error) == Fault::NoObject => Ok(None),
-            Err(error) => Err(self.failed("read", &path, &error).await),
-        }
-    }
-
-    /// Reads the whole object, if there is one.
-    pub(super) async fn read(&self, key: &str) -> Result<Option<Bytes>, SinkError> {
-        let Some(reading) = self.open(key).await? else { return Ok(None) };
-        if reading.size > WHOLE {
-            let message = format!(
-                "{} in {} has {} bytes, more than any record",
-                self.path(key),
-                self.name,
-                reading.size
-            );
-            return Err(SinkError::temporary(message));
-        }
-        let mut whole = Vec::with_capacity(usize::try_from(reading.size).unwrap_or(0));
-        let mut pieces = reading.pieces;
-        while let Some(piece) = pieces.next().await {
-            match piece {
-                Ok(piece) => whole.extend_from_slice(&piece),
-                Err(error) => return Err(self.unreadable(key, &error).await),
-            }
-        }
-        Ok(Some(whole.into()))
-    }
-
-    /// What an error in the pieces of an object means.
-    pub(super) async fn unreadable(&self, key: &str, error: &Error) -> SinkError {
-        self.failed("read", &self.path(key), error).await
-    }
-
-    /// The folders right below this one, by name, in order.
-    pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, SinkError> {
-        let path = self.path(folder);
-        let listed = match self.objects.list_with_delimiter(Some(&path)).await {
-            Ok(listed) => listed,
-            Err(error) => return Err(self.failed("list", &path, &error).await),
-        };
-        let mut names: Vec<String> =
-            listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
-        names.sort();
-        Ok(names)
-    }
-
-    /// The keys below this folder, page by page: in order where the store is a bucket.
-    pub(super) fn keys<'s>(&'s self, folder: &str) -> BoxStream<'s, Result<String, SinkError>> {
-        let path = self.path(folder);
-        let listed = self.objects.list(Some(&path)).then(move |object| {
-            let path = path.clone();
-            async move {
-                match object {
-                    Ok(object) => Ok(self.key(&object.location)),
-                    Err(error) => Err(self.failed("list", &path, &error).await),
-                }
-            }
-        });
-        listed.boxed()
-    }
-
-    async fn put_new(&self, path: &Path, kind: Kind, content: Bytes) -> Result<(), Error> {
-        let create_only = self.bucket.as_ref().and_then(|bucket| bucket.create_only.as_ref());
-        let (objects, mode) = match create_only {
+    async fn put_new(&self, path: &Path, kind: Kind, content: PutPayload) -> Result<UpdateVersion, Error> {
+        let (objects, mode) = match self.create_only() {
             Some(objects) => (objects, PutMode::Overwrite),
             None => (&self.objects, PutMode::Create),
         };
-        objects.put_opts(path, content.into(), self.put_options(mode, kind)).await.map(drop)
+        objects.put_opts(path, content, self.put_options(mode, kind)).await.map(UpdateVersion::from)
     }
 
     /// Creates the first object that was created a second time, which must fail. Whoever took a store's word for it
     /// would write over a record that calls its images kept with one that knows nothing of them.
-    async fn find_out_whether_conditions_are_heeded(&self, path: &Path, kind: Kind, content: Bytes) {
+    async fn find_out_whether_conditions_are_heeded(&self, path: &Path, kind: Kind, content: PutPayload) {
         if self.bucket.is_none() || self.heeds_conditions.get().is_some() {
             return;
         }
         match self.put_new(path, kind, content).await {
-            Ok(()) => self.heeds_conditions.get_or_init(|| false),
+            Ok(_) => self.heeds_conditions.get_or_init(|| false),
             Err(error) if fault::of(&error) == Fault::Exists => self.heeds_conditions.get_or_init(|| true),
             // The next object that is created will tell.
             Err(_) => return,
@@ -219,27 +139,34 @@ impl Store {
         &self,
         path: &Path,
         kind: Kind,
-        content: Bytes,
+        content: PutPayload,
     ) -> Result<Created, SinkError> {
         match self.objects.head(path).await {
             Ok(_) => Ok(Created::Before),
             Err(error) if fault::of(&error) == Fault::NoObject => {
-                self.overwrite(path, kind, content).await.map(|()| Created::New)
+                self.overwrite(path, kind, content).await.map(Created::New)
             }
-            Err(error) => Err(self.failed("look for", path, &error).await),
+            Err(error) => Err(self.failed("look for", path, &error)),
         }
     }
 
-    async fn overwrite(&self, path: &Path, kind: Kind, content: Bytes) -> Result<(), SinkError> {
+    async fn overwrite(
+        &self,
+        path: &Path,
+        kind: Kind,
+        content: PutPayload,
+    ) -> Result<UpdateVersion, SinkError> {
         let options = self.put_options(PutMode::Overwrite, kind);
-        match self.objects.put_opts(path, content.into(), options).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failed("write", path, &error).await),
-        }
+        let written = self.objects.put_opts(path, content, options).await;
+        written.map(UpdateVersion::from).map_err(|error| self.failed("write", path, &error))
     }
 
     fn lacks_conditions(&self) -> bool {
         self.heeds_conditions.get() == Some(&false)
+    }
+
+    fn create_only(&self) -> Option<&Arc<dyn ObjectStore>> {
+        self.bucket.as_ref().and_then(|bucket| bucket.create_only.as_ref())
     }
 
     fn put_options(&self, mode: PutMode, kind: Kind) -> PutOptions {
@@ -265,30 +192,26 @@ impl Store {
         Path::from_iter(self.prefix.parts().chain(Path::from(key).parts()))
     }
 
-    /// The key of an object that stands below the prefix.
-    fn key(&self, path: &Path) -> String {
-        let parts = path.prefix_match(&self.prefix).into_iter().flatten();
-        parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/")
-    }
-
     /// What the dispatcher and people are told of a failure. Where it is about the keys, they are named, and whoever
     /// keeps them fresh is told.
-    async fn failed(&self, what: &str, path: &Path, error: &Error) -> SinkError {
+    fn failed(&self, what: &str, path: &Path, error: &Error) -> SinkError {
         let fault = fault::of(error);
-        let key = if fault.is_of_keys() { self.refused_key(fault).await } else { None };
+        let key = if fault.is_of_keys() { self.refused_key(fault) } else { None };
         let mend = fault.mend(key.as_deref());
-        let (colon, cause) = (if mend.is_empty() { "" } else { "; " }, cause(error));
-        let message = format!("cannot {what} {path} in {}{colon}{mend}: {cause}", self.name);
+        let semicolon = if mend.is_empty() { "" } else { "; " };
+        let message = format!("cannot {what} {path} in {}{semicolon}{mend}: {}", self.name, cause(error));
         SinkError { status: fault::status_of(error), ..SinkError::temporary(message) }
     }
 
-    async fn refused_key(&self, fault: Fault) -> Option<String> {
+    /// The access key of a request that was refused a moment ago. It is at hand, so nobody waits for it.
+    fn refused_key(&self, fault: Fault) -> Option<String> {
         let bucket = self.bucket.as_ref()?;
         if let (Some(provider), true) = (&bucket.refused, fault != Fault::Denied)
-            && let Ok(current) = provider.credentials().await
+            && let Some(Ok(current)) = provider.credentials().now_or_never()
         {
             provider.invalidate(&current);
         }
-        bucket.keys.get_credential().await.ok().map(|keys| keys.key_id.clone())
+        let keys = bucket.keys.get_credential().now_or_never()?.ok()?;
+        Some(keys.key_id.clone())
     }
 }

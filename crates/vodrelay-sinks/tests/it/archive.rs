@@ -100,6 +100,7 @@ async fn a_record_is_one_line_that_says_everything() {
               "fps": 25,
               "height_px": 200,
               "job_id": "00000000000000000000000000000001",
+              "reason": "no entry of image_hosts matches vod.example.com",
               "size_bytes": 1834831,
               "state": "linked",
               "status": "success",

@@ -6,6 +6,10 @@
 )]
 
 mod archive;
+mod bucket;
+mod images;
+mod images_kept;
+mod images_refused;
 mod options;
 mod protocol;
 mod reader;

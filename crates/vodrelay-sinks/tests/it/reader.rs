@@ -134,8 +134,8 @@ async fn records_are_listed_by_day() {
     }
     expect![[r#"
         events/date=2024-03-04/evt_1afa881fe4fc99b17abebc2219dc12194.json {"id":"evt_1afa881fe4fc99b17abebc2219dc12194","event_type":"FileUploadComplete","time":"2024-03-04T00:00:00Z","images":[]}
-        events/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.json {"id":"evt_171faa24a9cdbe31316da17ae207f3c31","event_type":"DynamicImageComplete","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","reason":null,"key":null,"sha256":null,"kept_bytes":null}]}
-        events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json {"id":"evt_1a837bca04c4f17debab042bcffb2153d","event_type":"DynamicImageComplete","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","reason":null,"key":null,"sha256":null,"kept_bytes":null}]}"#]].assert_eq(&listed.join("\n"));
+        events/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.json {"id":"evt_171faa24a9cdbe31316da17ae207f3c31","event_type":"DynamicImageComplete","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null}]}
+        events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json {"id":"evt_1a837bca04c4f17debab042bcffb2153d","event_type":"DynamicImageComplete","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null}]}"#]].assert_eq(&listed.join("\n"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The archive against a real S3 server.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,27 @@ use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{ManualClock, event_body, sink_contract};
 
 use crate::archive::{delivery, files};
+use crate::images::{gif, webp};
+use crate::images_kept::{event, image, sink};
+use crate::reader::Archive;
+use crate::script::{Request, Script};
 use crate::server::{KEY, SECRET, Server};
 use crate::{build, build_at};
 
 const PROBE: &str = ".vodrelay-check";
+
+/// Has an archive keep an event with two images, one of them so large that it goes in parts, and deliver it again: the
+/// host is not asked for them again.
+pub(crate) async fn keep_images(options: Value) {
+    let (small, large) = (gif(200, 100, 3), webp(400, 300, 2, 21 << 19));
+    let play = move |request: &Request| image(if request.path() == "/small.gif" { &small } else { &large });
+    let host = Script::start(play).await;
+    let sink = sink(Path::new("."), options, &host, &json!({}));
+    let event = event(1, &[host.url("/small.gif"), host.url("/large.webp")], &json!({}));
+    sink.deliver(&event).await.unwrap();
+    sink.deliver(&event).await.unwrap();
+    assert_eq!(host.requests().len(), 2, "one for each image");
+}
 
 #[tokio::test]
 async fn a_bucket_keeps_the_contract_of_sinks() {
@@ -28,6 +46,13 @@ async fn a_store_that_heeds_conditions_gets_no_remark() {
     let server = Server::start(&["events"]).await;
     let sink = build("archive", server.options("events"), Surroundings::default()).unwrap();
     assert_eq!(sink.check().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn images_are_kept_and_verified() {
+    let server = Server::start(&["events"]).await;
+    keep_images(server.options("events")).await;
+    assert_eq!(Archive::of(server.options("events")).verified().await, "2 kept\n");
 }
 
 #[tokio::test]
@@ -106,7 +131,7 @@ async fn a_store_that_ignores_conditions_is_named() {
     let server = Server::start(&["events"]).await;
     let mut options = oss(&server);
     options["credentials"] = json!({"kind": "static", "access_key_id": KEY, "access_key_secret": SECRET});
-    let sink = build("archive", options, Surroundings::default()).unwrap();
+    let sink = build("archive", options.clone(), Surroundings::default()).unwrap();
     let remarks = sink.check().await.unwrap();
     expect!["oss://127 does not heed the condition of a conditional write, so the relay looks before it writes; two relays that get the same event at the same moment may both write its objects, which is safe: they have the same keys and tell of the same event"].assert_eq(&remarks.join("\n"));
     sink_contract(sink).await;

@@ -43,7 +43,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Starts a server that answers with what `play` says; an empty answer closes the connection unanswered.
+    /// Starts a server that answers with what `play` says; an empty answer closes the connection unanswered,
+    /// and one with `connection: close` in its head closes it after its last byte.
     pub(crate) async fn start(play: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -82,7 +83,8 @@ async fn converse(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, play: A
     while let Some(request) = read_request(&mut stream).await {
         let answer = play(&request);
         seen.lock().unwrap().push(request);
-        if answer.is_empty() || stream.write_all(&answer).await.is_err() {
+        let is_last = answer.windows(17).take(200).any(|bytes| bytes == b"connection: close");
+        if answer.is_empty() || stream.write_all(&answer).await.is_err() || is_last {
             return;
         }
     }

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use vodrelay_core::{Clock, Name, SystemClock};
-use vodrelay_sinks::archive::{Found, ReadError, Reader, Record};
+use vodrelay_sinks::archive::{Found, FoundRecord, ReadError, Reader};
 
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
@@ -123,7 +123,7 @@ fn as_json(sink: &Name, found: &Found) -> Value {
 
 fn as_text(found: &Found) -> String {
     match &found.record {
-        Ok(Record { id, event_type, time, images, .. }) => {
+        Ok(FoundRecord { id, event_type, time, images, .. }) => {
             let images = images.iter().map(|image| match image.key.as_ref().or(image.reason.as_ref()) {
                 Some(more) => format!("\n    {} {more}", image.state),
                 None => format!("\n    {}", image.state),

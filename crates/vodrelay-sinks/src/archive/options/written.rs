@@ -6,6 +6,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use vodrelay_core::config::{ConfigError, SecretSource};
 
+use crate::archive::image_hosts;
+
 /// The keys as they are written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub(super) struct Written {
     pub(super) sse: Option<Encryption>,
     pub(super) record_storage_class: Option<String>,
     pub(super) image_storage_class: Option<String>,
+    #[serde(default)]
+    pub(super) image_hosts: Vec<image_hosts::Written>,
 }
 
 /// How the store encrypts what it keeps.

@@ -13,12 +13,12 @@ pub struct Found {
     /// The key, below the prefix of the archive.
     pub key: String,
     /// The record, or why it is none.
-    pub record: Result<Record, String>,
+    pub record: Result<FoundRecord, String>,
 }
 
 /// A record, as far as a list and a check want it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Record {
+pub struct FoundRecord {
     /// The event's id.
     pub id: String,
     /// The event's type.
@@ -48,7 +48,7 @@ pub struct FoundImage {
 
 impl Found {
     pub(super) fn new(key: String, bytes: &[u8]) -> Self {
-        Self { record: Record::read(bytes), key }
+        Self { record: FoundRecord::read(bytes), key }
     }
 }
 
@@ -94,7 +94,7 @@ struct Receipt {
     received_at: Timestamp,
 }
 
-impl Record {
+impl FoundRecord {
     fn read(bytes: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Schema {

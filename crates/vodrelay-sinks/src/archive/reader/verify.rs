@@ -5,7 +5,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use vodrelay_core::SinkError;
 
-use super::found::{Body, Found, FoundImage, Record};
+use super::found::{Body, Found, FoundImage, FoundRecord};
 use crate::archive::store::{Reading, Store};
 
 /// What came of one record.
@@ -57,7 +57,7 @@ pub(super) async fn verdict(store: &Store, found: Found) -> Result<Verdict, Sink
     Ok(Verdict { found, kept, mismatches })
 }
 
-fn wrong_id(key: &str, record: &Record) -> Option<String> {
+fn wrong_id(key: &str, record: &FoundRecord) -> Option<String> {
     let name = key.rsplit('/').next().unwrap_or_default();
     (name != format!("{}.json", record.id)).then(|| format!("tells of another event, {}", record.id))
 }
@@ -92,18 +92,15 @@ impl<'r> Claim<'r> {
 
 async fn wrong_image(store: &Store, claim: &Claim<'_>) -> Result<Option<Mismatch>, SinkError> {
     let wrong = |what: String| Some(Mismatch { key: claim.key.to_owned(), what });
-    let Some(Reading { size, mut pieces }) = store.open(claim.key).await? else {
+    let Some(Reading { size, mut chunks, .. }) = store.open(claim.key).await? else {
         return Ok(wrong("is not there, and its record says that it is kept".to_owned()));
     };
     if size != claim.size {
         return Ok(wrong(format!("has {size} bytes, and its record says {}", claim.size)));
     }
     let mut hash = Sha256::new();
-    while let Some(piece) = pieces.next().await {
-        match piece {
-            Ok(piece) => hash.update(&piece),
-            Err(error) => return Err(store.unreadable(claim.key, &error).await),
-        }
+    while let Some(chunk) = chunks.next().await {
+        hash.update(&chunk?);
     }
     let sha256 = hex(hash.finalize().as_slice());
     if sha256 == claim.sha256 {

@@ -16,13 +16,10 @@ impl Store {
         let (first, second) = (Bytes::from(format!("1 {mark}\n")), Bytes::from(format!("2 {mark}\n")));
         self.replace(KEY, Kind::Record, first.clone()).await?;
         self.expect(&first).await?;
-        self.create(KEY, Kind::Record, second.clone()).await?;
+        self.create(KEY, Kind::Record, second.clone().into()).await?;
         let remarks = self.remarks();
         let mut upload = self.upload(KEY, Kind::Image("text/plain")).await?;
-        if let Err(error) = upload.part(second.clone()).await {
-            upload.abort().await;
-            return Err(error);
-        }
+        upload.part(second.clone().into()).await?;
         upload.complete().await?;
         self.expect(&second).await?;
         // A key that may write and not delete is a good key for an archive.
@@ -33,7 +30,7 @@ impl Store {
     async fn expect(&self, content: &Bytes) -> Result<(), SinkError> {
         let path = self.path(KEY);
         let says = match self.read(KEY).await? {
-            Some(read) if read == content => return Ok(()),
+            Some((read, _)) if read == content => return Ok(()),
             Some(_) => "gave back other bytes than were written a moment ago",
             None => "does not have the object that was written a moment ago",
         };

@@ -1,65 +1,91 @@
-//! An object that is written in parts, and cannot be seen before the last one stands.
+//! An object that is written in parts. It stands in the store once it is completed, whole; before that nobody sees it.
 
 use std::fmt;
 
-use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions};
+use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use vodrelay_core::SinkError;
 
 use super::{Kind, Store};
 
-/// An upload under way. Whoever drops it leaves its parts in a bucket; the bucket's lifecycle rule for uploads that
-/// were never completed takes them away.
-pub(in super::super) struct Upload<'s> {
+/// A multipart upload. Dropped before it is completed, it is given up, and the store told so.
+pub(in crate::archive) struct Upload<'s> {
     store: &'s Store,
     path: Path,
-    parts: Box<dyn MultipartUpload>,
+    /// Taken when it is completed or given up.
+    parts: Option<Box<dyn MultipartUpload>>,
+    /// The part that is on its way.
+    under_way: Option<JoinHandle<object_store::Result<()>>>,
+}
+
+impl Store {
+    /// Begins an object of several parts.
+    pub(in crate::archive) async fn upload(&self, key: &str, kind: Kind) -> Result<Upload<'_>, SinkError> {
+        let path = self.path(key);
+        let options =
+            PutMultipartOptions { attributes: self.attributes(kind), ..PutMultipartOptions::default() };
+        let parts = self.objects.put_multipart_opts(&path, options).await;
+        let parts = parts.map_err(|error| self.failed("begin to write", &path, &error))?;
+        Ok(Upload { store: self, path, parts: Some(parts), under_way: None })
+    }
+}
+
+impl Upload<'_> {
+    /// Sends the next part, once the one before it has arrived: at most one is on its way while another is filled.
+    pub(in crate::archive) async fn part(&mut self, part: PutPayload) -> Result<(), SinkError> {
+        self.arrived().await?;
+        if let Some(parts) = &mut self.parts {
+            self.under_way = Some(tokio::spawn(parts.put_part(part)));
+        }
+        Ok(())
+    }
+
+    /// Has the object stand in the store.
+    pub(in crate::archive) async fn complete(mut self) -> Result<(), SinkError> {
+        self.arrived().await?;
+        if let Some(parts) = &mut self.parts {
+            let completed = parts.complete().await;
+            completed.map_err(|error| self.store.failed("complete", &self.path, &error))?;
+        }
+        self.parts = None;
+        Ok(())
+    }
+
+    async fn arrived(&mut self) -> Result<(), SinkError> {
+        let Some(under_way) = &mut self.under_way else { return Ok(()) };
+        let arrived = under_way.await;
+        self.under_way = None;
+        match arrived {
+            Ok(arrived) => arrived.map_err(|error| self.store.failed("write a part of", &self.path, &error)),
+            Err(error) => {
+                let message = format!("cannot write a part of {} in {}: {error}", self.path, self.store.name);
+                Err(SinkError::temporary(message))
+            }
+        }
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        let (Some(mut parts), Ok(runtime)) = (self.parts.take(), Handle::try_current()) else { return };
+        let (path, under_way) = (self.path.clone(), self.under_way.take());
+        // Parts that are left behind cost money and are in no listing.
+        runtime.spawn(async move {
+            if let Some(under_way) = under_way {
+                under_way.abort();
+                let _ = under_way.await;
+            }
+            if let Err(error) = parts.abort().await {
+                tracing::warn!(key = %path, %error, "parts of an upload that was given up may be left in the store; have its lifecycle rule remove incomplete uploads");
+            }
+        });
+    }
 }
 
 impl fmt::Debug for Upload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upload").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl<'s> Upload<'s> {
-    pub(super) async fn begin(store: &'s Store, path: Path, kind: Kind) -> Result<Self, SinkError> {
-        let options =
-            PutMultipartOptions { attributes: store.attributes(kind), ..PutMultipartOptions::default() };
-        match store.objects.put_multipart_opts(&path, options).await {
-            Ok(parts) => Ok(Self { store, path, parts }),
-            Err(error) => Err(store.failed("begin to write", &path, &error).await),
-        }
-    }
-
-    /// Writes the next part. Each but the last must have at least 5 MiB (S3's rule) and the size of the first (R2's).
-    pub(in super::super) async fn part(&mut self, content: Bytes) -> Result<(), SinkError> {
-        match self.parts.put_part(content.into()).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.store.failed("write a part of", &self.path, &error).await),
-        }
-    }
-
-    /// Makes an object of the parts.
-    pub(in super::super) async fn complete(mut self) -> Result<(), SinkError> {
-        match self.parts.complete().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = self.store.failed("complete", &self.path, &error).await;
-                self.abort().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Takes the parts away, as far as the store lets us: they cost money and cannot be seen.
-    pub(in super::super) async fn abort(mut self) {
-        if let Err(error) = self.parts.abort().await {
-            tracing::debug!(
-                archive.key = %self.path, error = %error,
-                "the parts of an upload that was given up may have stayed in the store",
-            );
-        }
     }
 }
