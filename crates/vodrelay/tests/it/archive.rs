@@ -41,7 +41,8 @@ fn archives(folder: &Path) {
 fn records_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     archives(folder.path());
-    let line = format!("2024-03-05T09:12:58Z {ID} DynamicImageComplete\n    linked\n");
+    let reason = "no entry of image_hosts matches vod.example.com";
+    let line = format!("2024-03-05T09:12:58Z {ID} DynamicImageComplete\n    linked: {reason}\n");
     check_in(folder.path(), &["archive", "list"], "", 0, &line);
     check_in(folder.path(), &["archive", "list", "--sink", "near", "--date", "2024-03-05"], "", 0, &line);
     for words in [["--sink", "far"], ["--date", "2024-03-06"]] {
