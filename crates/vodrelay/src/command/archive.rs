@@ -156,7 +156,7 @@ impl Totals {
         let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let images =
             if states.is_empty() { "no images".to_owned() } else { format!("images: {}", states.join(", ")) };
-        output::line(format!("{records} records, {images}; {mismatches} mismatches"));
+        output::line(format!("{records} records; {images}; mismatches: {mismatches}"));
     }
 }
 
