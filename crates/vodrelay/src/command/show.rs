@@ -71,7 +71,7 @@ fn put(table: &mut Value, key: &str, value: Value) {
 /// Keys of options that are URLs; the file of another key may hold a secret that only looks like one.
 const URLS: [&str; 3] = ["url", "endpoint", "vod_url"];
 /// Keys of options whose texts are never secrets.
-const HARMLESS: [&str; 19] = [
+const HARMLESS: [&str; 27] = [
     "format",
     "source",
     "success",
@@ -91,6 +91,14 @@ const HARMLESS: [&str; 19] = [
     "idle_timeout",
     "min_speed",
     "bucket",
+    "ca_file",
+    "sse",
+    "kms_key",
+    "record_storage_class",
+    "image_storage_class",
+    "path",
+    "profile",
+    "role_name",
 ];
 
 fn without_secrets(key: &str, value: &Value) -> Value {

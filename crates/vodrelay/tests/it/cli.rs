@@ -10,7 +10,7 @@ use vodrelay_core::testing::envelope_of;
 use vodrelay_core::{Journal, SinkName, SystemClock};
 use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
-fn vodrelay(folder: &Path, words: &[&str], input: &str) -> Output {
+pub(crate) fn vodrelay(folder: &Path, words: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
         .args(words)
         .current_dir(folder)
@@ -32,7 +32,7 @@ fn check(words: &[&str], input: &str, code: i32, says: &str) {
 }
 
 #[track_caller]
-fn check_in(folder: &Path, words: &[&str], input: &str, code: i32, says: &str) {
+pub(crate) fn check_in(folder: &Path, words: &[&str], input: &str, code: i32, says: &str) {
     let output = vodrelay(folder, words, input);
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -306,6 +306,10 @@ fn every_command_begins_its_help_with_examples() {
         "trigger",
         "explain",
         "verify",
+        "sign-url",
+        "archive",
+        "archive list",
+        "archive verify",
         "config",
         "config schema",
         "config show",
