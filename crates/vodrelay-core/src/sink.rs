@@ -21,11 +21,12 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// Says whether trying again can help; the retry policy says when.
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError>;
 
-    /// Finds out whether a delivery would have a chance, without making one.
+    /// Finds out whether a delivery would have a chance, without making one. What deliveries can live with and people
+    /// should know comes back as remarks, a sentence each; mostly there are none.
     ///
     /// # Errors
     /// Names what is wrong and what to do about it.
-    async fn check(&self) -> Result<(), SinkError>;
+    async fn check(&self) -> Result<Vec<String>, SinkError>;
 }
 
 /// What the sink said when it took the event.

@@ -1,12 +1,14 @@
 //! Keeps each event as a record in an S3-compatible store or a folder, and the image itself beside it: the last step of
 //! an event's way when it is to be kept. `docs/ARCHIVE.md` has the whole in words.
 
+mod credentials;
 mod failure;
 mod fetch;
 mod image_hosts;
 mod inspect;
 mod keep;
 mod options;
+mod reader;
 mod record;
 mod store;
 
@@ -21,8 +23,9 @@ use vodrelay_core::{Clock, Delivery, Envelope, Receipt, Sink, SinkError, SinkFac
 use self::failure::Failure;
 use self::image_hosts::{ImageHosts, Plan};
 use self::keep::{Item, Trouble};
+pub use self::reader::{Found, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict};
 use self::record::{Record, State};
-use self::store::{Created, Store, Updated};
+use self::store::{Created, Kind, Store, Updated};
 
 /// How often the record is read again because others have written it meanwhile.
 const MOST_ROUNDS: usize = 5;
@@ -47,7 +50,7 @@ impl SinkFactory for Factory {
     }
 
     fn build(&self, _name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
-        let (store, image_hosts) = options::resolve(&options)?;
+        let (store, image_hosts) = options::resolve(&options, &self.clock)?;
         Ok(Arc::new(Archive { store, image_hosts, clock: Arc::clone(&self.clock) }))
     }
 }
@@ -94,9 +97,9 @@ impl Sink for Archive {
         Failure::of_all(&failures).map_or(Ok(Receipt::default()), Err)
     }
 
-    /// Writes a small object, reads it again and takes it away.
-    async fn check(&self) -> Result<(), SinkError> {
-        self.store.probe(format!("written by vodrelay check at {}\n", self.clock.now())).await
+    /// Writes a small object, reads it again and takes it away; tells if the store does not heed conditions.
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
+        self.store.probe(&format!("written by vodrelay check at {}", self.clock.now())).await
     }
 }
 
@@ -120,7 +123,7 @@ impl Archive {
         let states: Vec<State> = plans.iter().map(Plan::first_state).collect();
         let record = Record::first(envelope, event, &states).map_err(|error| not_written(&error))?;
         let json = record.json().map_err(|error| not_written(&error))?;
-        let created = self.store.create(&record::key(envelope), json.into()).await?;
+        let created = self.store.create(&record::key(envelope), Kind::Record, json.into()).await?;
         if plans.iter().all(|plan| matches!(plan, Plan::Link(_))) {
             return Ok(None);
         }

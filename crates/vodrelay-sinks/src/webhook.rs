@@ -80,9 +80,10 @@ impl Sink for Webhook {
     }
 
     /// Asks with OPTIONS, which no handler takes for an event; any answer shows that the way is open.
-    async fn check(&self) -> Result<(), SinkError> {
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
         let request = self.client.request(http::Method::OPTIONS, self.target.url.clone());
-        request.send().await.map(drop).map_err(|error| self.unreachable(error))
+        request.send().await.map_err(|error| self.unreachable(error))?;
+        Ok(Vec::new())
     }
 }
 

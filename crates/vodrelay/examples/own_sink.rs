@@ -66,7 +66,8 @@ impl Sink for Lines {
         Ok(Receipt::default())
     }
 
-    async fn check(&self) -> Result<(), SinkError> {
-        self.append("").await.map_err(|error| self.failed(&error))
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
+        self.append("").await.map_err(|error| self.failed(&error))?;
+        Ok(Vec::new())
     }
 }

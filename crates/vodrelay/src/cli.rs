@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
-use crate::command::{check, explain, health, init, serve, show, sign_url, trigger, verify};
+use crate::command::{archive, check, explain, health, init, serve, show, sign_url, trigger, verify};
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
 
@@ -48,6 +48,9 @@ enum Command {
     Verify(verify::Args),
     /// Print an image's URL with the signature that a CDN domain wants
     SignUrl(sign_url::Args),
+    /// List what the archives hold, and verify that it is whole
+    #[command(subcommand)]
+    Archive(archive::Args),
     /// Print the configuration's schema, or the configuration in force
     #[command(subcommand)]
     Config(show::Args),
@@ -127,6 +130,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::SignUrl(args) => sign_url::run(&args),
+        Command::Archive(args) => archive::run(args).await,
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {

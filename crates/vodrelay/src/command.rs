@@ -1,5 +1,6 @@
 //! One file for each command of the command line.
 
+pub(crate) mod archive;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod health;

@@ -83,8 +83,8 @@ impl Sink for ScriptedSink {
         result
     }
 
-    async fn check(&self) -> Result<(), SinkError> {
-        Ok(())
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
+        Ok(Vec::new())
     }
 }
 

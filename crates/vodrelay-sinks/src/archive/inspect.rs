@@ -42,6 +42,14 @@ impl Format {
             Self::WebP => "webp",
         }
     }
+
+    /// As a store is told it.
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Self::Gif => "image/gif",
+            Self::WebP => "image/webp",
+        }
+    }
 }
 
 impl fmt::Display for Format {

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::fetch::Body;
 use super::inspect::{Facts, Flaw, Format, Inspector, compare};
 use super::record::{Kept, image_key};
-use super::store::{Created, Store};
+use super::store::{Created, Kind, Reading, Store};
 
 /// Up to here an image waits in memory for its check; a larger one goes to the store in parts meanwhile.
 const IN_MEMORY: usize = 8 << 20;
@@ -74,7 +74,7 @@ impl Item<'_> {
             parts.push(&chunk);
             let format = inspector.format().filter(|_| parts.len() > IN_MEMORY);
             if let (None, Some(format)) = (&upload, format) {
-                upload = Some(store.upload(&self.key(format)).await?);
+                upload = Some(store.upload(&self.key(format), Kind::Image(format.media_type())).await?);
             }
             if let Some(upload) = &mut upload {
                 while let Some(part) = parts.next_full() {
@@ -86,12 +86,15 @@ impl Item<'_> {
         let doubts = compare(self.image, &facts).map_err(|what| body.mismatch(&what))?;
         let key = self.key(facts.format);
         let is_new = match upload {
-            None => matches!(store.create(&key, parts.rest()).await?, Created::New(_)),
+            None => matches!(
+                store.create(&key, Kind::Image(facts.format.media_type()), parts.rest()).await?,
+                Created::New(_)
+            ),
             Some(mut upload) => {
                 if parts.len() > 0 {
                     upload.part(parts.rest()).await?;
                 }
-                upload.complete().await?
+                upload.complete_new().await?
             }
         };
         if is_new { Ok(Kept::new(key, &facts, doubts)) } else { self.adopt(store, key).await }
@@ -130,7 +133,7 @@ impl Item<'_> {
 
 /// What stands at a key, read to its end.
 async fn standing(store: &Store, key: &str) -> Result<Option<Result<Facts, Flaw>>, SinkError> {
-    let Some(mut chunks) = store.stream(key).await? else { return Ok(None) };
+    let Some(Reading { mut chunks, .. }) = store.open_if_any(key).await? else { return Ok(None) };
     let mut inspector = Inspector::new();
     while let Some(chunk) = chunks.next().await {
         if let Err(flaw) = inspector.take(&chunk?) {

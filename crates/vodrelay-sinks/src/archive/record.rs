@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::inspect::{Facts, Format};
 
 /// Names the layout; a new layout gets a new number.
-const SCHEMA: &str = "urn:vodrelay:record:1";
+pub(super) const SCHEMA: &str = "urn:vodrelay:record:1";
 
 /// Where the record of an event stands: `events/date=YYYY-MM-DD/ID.json`, by the UTC day of the event, or of its
 /// acceptance where its own time is not known. Two relays that got the same event write the same key, and nothing of it

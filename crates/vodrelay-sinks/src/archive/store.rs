@@ -1,24 +1,61 @@
-//! The object store below the archive, and what its errors mean.
+//! The object store below the archive: what is created in it, under which conditions, and how a failure is told.
 
+mod fault;
+mod listing;
 mod objects;
+mod probe;
 mod upload;
 
+use std::sync::{Arc, OnceLock};
+
+use futures_util::FutureExt;
+use object_store::aws::AwsCredentialProvider;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{
+    Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 use vodrelay_core::SinkError;
 
-pub(super) use self::objects::Updated;
-
-/// How much of a store's error is kept, in characters: some answer with pages of XML.
-const EXCERPT: usize = 400;
+use self::fault::Fault;
+pub(super) use self::fault::cause;
+pub(super) use self::objects::{Reading, Updated};
 
 /// An object store and the prefix inside it.
 #[derive(Debug)]
 pub(super) struct Store {
-    objects: Box<dyn ObjectStore>,
+    objects: Arc<dyn ObjectStore>,
     prefix: Path,
     /// What people call it, for messages.
     name: String,
+    /// What a bucket has and a folder has not.
+    bucket: Option<Bucket>,
+    /// Whether the store heeds the condition of a conditional write, once that is known.
+    heeds_conditions: OnceLock<bool>,
+}
+
+/// What a bucket has and a folder has not.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    /// Whose keys sign the requests.
+    pub(super) keys: AwsCredentialProvider,
+    /// Told of keys that the store would not take.
+    pub(super) refused: Option<aliyun_credentials::CredentialProvider>,
+    /// The same bucket through a client whose every request carries a header that forbids to overwrite, for a store
+    /// that has such a header instead of conditions.
+    pub(super) create_only: Option<Arc<dyn ObjectStore>>,
+    /// The storage class of records; the bucket's own where absent.
+    pub(super) record_class: Option<String>,
+    /// The storage class of images; the bucket's own where absent.
+    pub(super) image_class: Option<String>,
+}
+
+/// What an object is: a store is told its media type and gives each kind its storage class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A record.
+    Record,
+    /// An image of this media type.
+    Image(&'static str),
 }
 
 /// What became of an object that was to be created.
@@ -31,51 +68,150 @@ pub(super) enum Created {
 }
 
 impl Store {
-    pub(super) fn new(objects: Box<dyn ObjectStore>, prefix: Path, name: String) -> Self {
-        Self { objects, prefix, name }
+    pub(super) fn new(
+        objects: Arc<dyn ObjectStore>,
+        prefix: Path,
+        name: String,
+        bucket: Option<Bucket>,
+    ) -> Self {
+        Self { objects, prefix, name, bucket, heeds_conditions: OnceLock::new() }
     }
 
     /// Writes the object unless its key exists.
-    pub(super) async fn create(&self, key: &str, content: PutPayload) -> Result<Created, SinkError> {
+    ///
+    /// # Errors
+    /// As every method here: with what was asked of which object, and the cause.
+    pub(super) async fn create(
+        &self,
+        key: &str,
+        kind: Kind,
+        content: PutPayload,
+    ) -> Result<Created, SinkError> {
         let path = self.path(key);
-        let create = PutOptions::from(PutMode::Create);
-        match self.objects.put_opts(&path, content, create).await {
-            Ok(written) => Ok(Created::New(written.into())),
-            Err(Error::AlreadyExists { .. }) => Ok(Created::Before),
-            Err(error) => Err(self.failed("write", &path, &error)),
+        if self.lacks_conditions() {
+            return self.create_after_a_look(&path, kind, content).await;
+        }
+        let error = match self.put_new(&path, kind, content.clone()).await {
+            Ok(version) => {
+                self.find_out_whether_conditions_are_heeded(&path, kind, content).await;
+                return Ok(Created::New(version));
+            }
+            Err(error) => error,
+        };
+        match fault::of(&error) {
+            Fault::Exists => {
+                self.heeds_conditions.get_or_init(|| true);
+                Ok(Created::Before)
+            }
+            Fault::NotImplemented => {
+                self.heeds_conditions.get_or_init(|| false);
+                self.create_after_a_look(&path, kind, content).await
+            }
+            _ => Err(self.failed("write", &path, &error)),
         }
     }
 
-    /// Finds out whether objects can be written and read.
-    pub(super) async fn probe(&self, content: String) -> Result<(), SinkError> {
-        let path = self.path(".vodrelay-check");
-        let written = content.clone().into_bytes();
-        self.objects.put(&path, written.into()).await.map_err(|error| self.failed("write", &path, &error))?;
-        let read = self.objects.get(&path).await.map_err(|error| self.failed("read", &path, &error))?;
-        let read = read.bytes().await.map_err(|error| self.failed("read", &path, &error))?;
-        // A key that may write and not delete is a good key for an archive.
-        let _ = self.objects.delete(&path).await;
-        if read == content { Ok(()) } else { Err(SinkError::temporary(self.strange(&path))) }
+    async fn put_new(&self, path: &Path, kind: Kind, content: PutPayload) -> Result<UpdateVersion, Error> {
+        let (objects, mode) = match self.create_only() {
+            Some(objects) => (objects, PutMode::Overwrite),
+            None => (&self.objects, PutMode::Create),
+        };
+        objects.put_opts(path, content, self.put_options(mode, kind)).await.map(UpdateVersion::from)
+    }
+
+    /// Creates the first object that was created a second time, which must fail. Whoever took a store's word for it
+    /// would write over a record that calls its images kept with one that knows nothing of them.
+    async fn find_out_whether_conditions_are_heeded(&self, path: &Path, kind: Kind, content: PutPayload) {
+        if self.bucket.is_none() || self.heeds_conditions.get().is_some() {
+            return;
+        }
+        match self.put_new(path, kind, content).await {
+            Ok(_) => self.heeds_conditions.get_or_init(|| false),
+            Err(error) if fault::of(&error) == Fault::Exists => self.heeds_conditions.get_or_init(|| true),
+            // The next object that is created will tell.
+            Err(_) => return,
+        };
+    }
+
+    /// As good as a store without conditions can do it: two who look at the same moment both write. Both then tell of
+    /// the same event, so that nothing is lost but the time to fetch an image twice.
+    async fn create_after_a_look(
+        &self,
+        path: &Path,
+        kind: Kind,
+        content: PutPayload,
+    ) -> Result<Created, SinkError> {
+        match self.objects.head(path).await {
+            Ok(_) => Ok(Created::Before),
+            Err(error) if fault::of(&error) == Fault::NoObject => {
+                self.overwrite(path, kind, content).await.map(Created::New)
+            }
+            Err(error) => Err(self.failed("look for", path, &error)),
+        }
+    }
+
+    async fn overwrite(
+        &self,
+        path: &Path,
+        kind: Kind,
+        content: PutPayload,
+    ) -> Result<UpdateVersion, SinkError> {
+        let options = self.put_options(PutMode::Overwrite, kind);
+        let written = self.objects.put_opts(path, content, options).await;
+        written.map(UpdateVersion::from).map_err(|error| self.failed("write", path, &error))
+    }
+
+    fn lacks_conditions(&self) -> bool {
+        self.heeds_conditions.get() == Some(&false)
+    }
+
+    fn create_only(&self) -> Option<&Arc<dyn ObjectStore>> {
+        self.bucket.as_ref().and_then(|bucket| bucket.create_only.as_ref())
+    }
+
+    fn put_options(&self, mode: PutMode, kind: Kind) -> PutOptions {
+        PutOptions { mode, attributes: self.attributes(kind), ..PutOptions::default() }
+    }
+
+    /// What a bucket keeps beside an object. A folder has no place for it.
+    fn attributes(&self, kind: Kind) -> Attributes {
+        let Some(bucket) = &self.bucket else { return Attributes::default() };
+        let (media_type, class) = match kind {
+            Kind::Record => ("application/json", &bucket.record_class),
+            Kind::Image(media_type) => (media_type, &bucket.image_class),
+        };
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::ContentType, media_type.into());
+        if let Some(class) = class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        attributes
     }
 
     fn path(&self, key: &str) -> Path {
         Path::from_iter(self.prefix.parts().chain(Path::from(key).parts()))
     }
 
-    fn strange(&self, path: &Path) -> String {
-        format!("{} gave back other bytes for {path} than were written a moment ago", self.name)
+    /// What the dispatcher and people are told of a failure. Where it is about the keys, they are named, and whoever
+    /// keeps them fresh is told.
+    fn failed(&self, what: &str, path: &Path, error: &Error) -> SinkError {
+        let fault = fault::of(error);
+        let key = if fault.is_of_keys() { self.refused_key(fault) } else { None };
+        let mend = fault.mend(key.as_deref());
+        let semicolon = if mend.is_empty() { "" } else { "; " };
+        let message = format!("cannot {what} {path} in {}{semicolon}{mend}: {}", self.name, cause(error));
+        SinkError { status: fault::status_of(error), ..SinkError::temporary(message) }
     }
 
-    /// Nothing a store says is for ever: keys, buckets and rights get mended, and the record fits then.
-    fn failed(&self, what: &str, path: &Path, error: &Error) -> SinkError {
-        let mend = match error {
-            Error::PermissionDenied { .. } => "; the key lacks the right to do so",
-            Error::Unauthenticated { .. } => "; the store does not accept the key",
-            Error::NotFound { .. } => "; does the bucket exist?",
-            _ => "",
-        };
-        let cause: String = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        let cause: String = cause.chars().take(EXCERPT).collect();
-        SinkError::temporary(format!("cannot {what} {path} in {}{mend}: {cause}", self.name))
+    /// The access key of a request that was refused a moment ago. It is at hand, so nobody waits for it.
+    fn refused_key(&self, fault: Fault) -> Option<String> {
+        let bucket = self.bucket.as_ref()?;
+        if let (Some(provider), true) = (&bucket.refused, fault != Fault::Denied)
+            && let Some(Ok(current)) = provider.credentials().now_or_never()
+        {
+            provider.invalidate(&current);
+        }
+        let keys = bucket.keys.get_credential().now_or_never()?.ok()?;
+        Some(keys.key_id.clone())
     }
 }

@@ -11,9 +11,8 @@ use vodrelay_core::testing::{delivery_of, event_body, sink_contract};
 use vodrelay_core::{Delivery, Name};
 
 use crate::build;
-use crate::script::{Script, answer};
 
-fn delivery(body: impl Into<Bytes>) -> Delivery {
+pub(crate) fn delivery(body: impl Into<Bytes>) -> Delivery {
     let received_at: Timestamp = "2024-03-06T00:00:01.5Z".parse().unwrap();
     delivery_of(body.into(), &Name::new("test").unwrap(), received_at)
 }
@@ -23,7 +22,7 @@ fn beside(folder: &Path) -> Surroundings {
 }
 
 /// Every file below the folder, with its content.
-fn files(folder: &Path) -> Vec<(String, String)> {
+pub(crate) fn files(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(at) = folders.pop() {
@@ -158,44 +157,4 @@ async fn a_folder_that_cannot_be_written_is_named() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let error = build("archive", json!({"url": "file:file/archive"}), beside(folder.path())).unwrap_err();
     assert!(error.starts_with("url: cannot create the folder ") && error.contains("file/archive"), "{error}");
-}
-
-fn s3(server: &Script) -> Value {
-    json!({"url": "s3://events/some/prefix", "endpoint": server.url(""), "path_style": true, "region": "eu-1",
-           "access_key_id": "id", "secret_access_key": "very-secret"})
-}
-
-#[tokio::test]
-async fn s3_gets_one_signed_conditional_put_below_the_prefix() {
-    let server = Script::start(|_| answer("200 OK", &["etag: \"1\""], "")).await;
-    let sink = build("archive", s3(&server), Surroundings::default()).unwrap();
-    sink.deliver(&delivery(event_body(1))).await.unwrap();
-    let requests = server.requests();
-    assert_eq!(requests.len(), 1);
-    let start = "PUT /events/some/prefix/events/date%3D2024-03-05/evt_1";
-    assert!(requests[0].head.starts_with(start), "{}", requests[0].head);
-    assert_eq!(requests[0].header("if-none-match"), Some("*"));
-    assert!(requests[0].header("authorization").unwrap().contains("/eu-1/s3/aws4_request"));
-}
-
-#[tokio::test]
-async fn an_object_that_stands_there_already_is_kept_and_counts_as_delivered() {
-    let server = Script::start(|_| answer("412 Precondition Failed", &[], "<Error/>")).await;
-    let sink = build("archive", s3(&server), Surroundings::default()).unwrap();
-    sink.deliver(&delivery(event_body(1))).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_store_that_refuses_says_why_and_is_tried_again() {
-    let server =
-        Script::start(|_| answer("403 Forbidden", &[], "<Error><Code>InvalidAccessKeyId</Code></Error>"))
-            .await;
-    let sink = build("archive", s3(&server), Surroundings::default()).unwrap();
-    let error = sink.deliver(&delivery(event_body(1))).await.unwrap_err();
-    assert!(matches!(error.retry, vodrelay_core::sink::Retry::Temporary { .. }));
-    assert!(error.message.starts_with("cannot write some/prefix/events/date=2024-03-05/evt_1"), "{error}");
-    assert!(error.message.contains("in s3://events; the key lacks the right to do so"), "{error}");
-    assert!(error.message.contains("InvalidAccessKeyId"), "{error}");
-    let printed = format!("{error:?} {sink:?}");
-    assert!(!printed.contains("very-secret"), "{printed}");
 }

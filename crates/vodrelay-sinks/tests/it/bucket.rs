@@ -50,6 +50,16 @@ impl Bucket {
         self.contents.lock().unwrap()
     }
 
+    /// The requests, without the one by which the archive finds out, once, whether conditions are heeded.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        let mut requests = self.server.requests();
+        requests.dedup_by(|second, first| {
+            first.header("if-none-match").is_some()
+                && (first.path(), &first.body) == (second.path(), &second.body)
+        });
+        requests
+    }
+
     /// Method, key and query of each request, in short: `PUT images/….gif?partNumber=1`.
     pub(crate) fn log(&self) -> Vec<String> {
         let short = |request: &Request| {
@@ -58,7 +68,7 @@ impl Bucket {
             let query = if query.is_empty() { String::new() } else { format!("?{}", words.join("&")) };
             format!("{} {}{query}", request.method(), path.split('/').next().unwrap())
         };
-        self.server.requests().iter().map(short).collect()
+        self.requests().iter().map(short).collect()
     }
 }
 

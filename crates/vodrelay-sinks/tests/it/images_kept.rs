@@ -461,7 +461,7 @@ async fn a_small_image_is_one_put_between_two_of_the_record() {
     sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap();
     assert_eq!(bucket.log(), ["PUT events", "PUT images", "PUT events"]);
     assert_eq!(states(&bucket), ["kept"]);
-    let requests = bucket.server.requests();
+    let requests = bucket.requests();
     assert_eq!(requests[1].header("if-none-match"), Some("*"));
     assert!(requests[2].header("if-match").is_some());
 }
@@ -485,7 +485,7 @@ async fn a_large_image_goes_in_parts_of_one_size() {
             "PUT events"
         ]
     );
-    let sizes: Vec<usize> = bucket.server.requests()[2..4].iter().map(|part| part.body.len()).collect();
+    let sizes: Vec<usize> = bucket.requests()[2..4].iter().map(|part| part.body.len()).collect();
     assert_eq!(sizes, [5 << 20, 5 << 20]);
     assert_eq!(states(&bucket), ["kept"]);
     let contents = bucket.contents();

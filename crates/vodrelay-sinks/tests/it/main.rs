@@ -11,7 +11,12 @@ mod images;
 mod images_kept;
 mod images_refused;
 mod options;
+mod protocol;
+mod reader;
+mod s3;
 mod script;
+mod seaweedfs;
+mod server;
 mod webhook;
 
 use std::sync::Arc;
@@ -26,7 +31,15 @@ fn build(
     options: serde_json::Value,
     surroundings: Surroundings,
 ) -> Result<Arc<dyn Sink>, String> {
-    let clock = Arc::new(ManualClock::default());
+    build_at(Arc::new(ManualClock::default()), kind, options, surroundings)
+}
+
+fn build_at(
+    clock: Arc<ManualClock>,
+    kind: &str,
+    options: serde_json::Value,
+    surroundings: Surroundings,
+) -> Result<Arc<dyn Sink>, String> {
     let factories = vodrelay_sinks::factories(clock);
     let factory = factories.iter().find(|factory| factory.kind() == kind).unwrap();
     let built = factory.build(Name::new("test").unwrap(), Options::new(options, surroundings));

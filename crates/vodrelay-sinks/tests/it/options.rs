@@ -293,21 +293,14 @@ fn archive() {
         "archive",
         json!({"url": "archive"}),
         &expect![[
-            r#"url: "archive" has no scheme; expected s3://bucket/prefix, file:///path, or file:path beside the configuration"#
+            r#"url: "archive" has no scheme; expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration"#
         ]],
     );
     check(
         "archive",
         json!({"url": "gs://bucket"}),
         &expect![[
-            r#"url: "gs" is no scheme of a store; expected s3://bucket/prefix, file:///path, or file:path beside the configuration"#
-        ]],
-    );
-    check(
-        "archive",
-        json!({"url": "oss://bucket/prefix"}),
-        &expect![[
-            r#"url: oss:// is not supported yet; OSS takes s3://bucket/prefix with its S3-compatible endpoint, for example endpoint = "https://s3.oss-cn-shanghai.aliyuncs.com""#
+            r#"url: "gs" is no scheme of a store; expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration"#
         ]],
     );
     check(
@@ -319,7 +312,7 @@ fn archive() {
     check(
         "archive",
         json!({"url": "file:a", "region": "eu-1"}),
-        &expect!["region: belongs to s3://; a folder has no use for it"],
+        &expect!["region: belongs to s3:// and oss://; a folder has no use for it"],
     );
     check("archive", json!({"url": "s3://"}), &expect!["url: expected a bucket after s3://"]);
     check(
@@ -336,5 +329,91 @@ fn archive() {
         "archive",
         json!({"url": "s3://b", "path_style": "yes"}),
         &expect![[r#"path_style: "yes" is neither true nor false"#]],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "session_token": "t"}),
+        &expect!["access_key_id: is missing beside session_token"],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "credentials": {"kind": "environment"}}),
+        &expect![
+            "credentials: belongs to oss://; the keys of s3:// stand in access_key_id and secret_access_key"
+        ],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "sse": "none"}),
+        &expect![[r#"sse: "none" is no encryption; expected "AES256", "aws:kms" or { kms_key = "…" }"#]],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "sse": {"key": "k"}}),
+        &expect![[r#"sse: expected "AES256", "aws:kms" or { kms_key = "…" }"#]],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "sse": 5}),
+        &expect![[r#"sse: invalid type: integer `5`, expected "AES256", "aws:kms" or { kms_key = "…" }"#]],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "record_storage_class": "GLACIER"}),
+        &expect![
+            "record_storage_class: a record is read again when its event comes again, and an archive class lets nobody read at once; use STANDARD or STANDARD_IA"
+        ],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://b", "ca_file": "/nowhere/ca.pem"}),
+        &expect!["ca_file: /nowhere/ca.pem cannot be used: No such file or directory (os error 2)"],
+    );
+}
+
+#[test]
+fn archive_in_oss() {
+    check("archive", json!({"url": "oss://"}), &expect!["url: expected a bucket after oss://"]);
+    check(
+        "archive",
+        json!({"url": "oss://b"}),
+        &expect!["region: is missing; it is that of the bucket, for example cn-shanghai"],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://b", "endpoint": "https://oss.example.com"}),
+        &expect![
+            "region: is missing, and cannot be told from endpoint; requests are signed for a region, for example cn-shanghai"
+        ],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://b", "endpoint": "https://s3.oss-cn-shanghai.aliyuncs.com", "internal": true}),
+        &expect!["internal: belongs to region; endpoint says where to go by itself"],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://b", "region": "cn-shanghai", "path_style": true}),
+        &expect!["path_style: belongs to s3://; OSS takes the bucket in the host only"],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://b", "region": "cn-shanghai", "access_key_id": "a"}),
+        &expect!["access_key_id: belongs to s3://; keys of Alibaba Cloud stand in credentials"],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://b", "region": "cn-shanghai", "credentials": {"kind": "sts"}}),
+        &expect![[
+            r#"credentials: there are no credentials of kind "sts"; expected static, environment, file, sts_file or ecs_ram_role"#
+        ]],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://b", "region": "cn-shanghai",
+               "credentials": {"kind": "static", "access_key_id": "a", "access_key_secret": {"env": "MISSING"}}}),
+        &expect![
+            "credentials.access_key_secret: the environment variable MISSING is not set; it holds the secret"
+        ],
     );
 }

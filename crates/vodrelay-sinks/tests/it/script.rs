@@ -23,6 +23,11 @@ impl Request {
         self.head.lines().find(named).and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
     }
 
+    /// The path with its query.
+    pub(crate) fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
     pub(crate) fn method(&self) -> &str {
         self.head.split(' ').next().unwrap_or_default()
     }

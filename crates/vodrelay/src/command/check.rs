@@ -93,7 +93,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
         if offline {
             findings.push(finding(what, Verdict::Ok, "built; not asked (--offline)"));
         } else {
-            findings.push(ask(what, sink.as_ref()).await);
+            findings.extend(ask(&what, sink.as_ref()).await);
         }
         if loaded.config.sinks.get(name).is_some_and(|sink| {
             sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))
@@ -105,11 +105,14 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings
 }
 
-async fn ask(what: String, sink: &dyn Sink) -> Finding {
+async fn ask(what: &str, sink: &dyn Sink) -> Vec<Finding> {
     match tokio::time::timeout(PATIENCE, sink.check()).await {
-        Ok(Ok(())) => finding(what, Verdict::Ok, "answers"),
-        Ok(Err(error)) => finding(what, Verdict::Unreachable, error.to_string()),
-        Err(_) => finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}")),
+        Ok(Ok(remarks)) => {
+            let remarks = remarks.into_iter().map(|remark| finding(what, Verdict::Warning, remark));
+            std::iter::once(finding(what, Verdict::Ok, "answers")).chain(remarks).collect()
+        }
+        Ok(Err(error)) => vec![finding(what, Verdict::Unreachable, error.to_string())],
+        Err(_) => vec![finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}"))],
     }
 }
 

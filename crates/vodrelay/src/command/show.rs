@@ -69,7 +69,7 @@ fn put(table: &mut Value, key: &str, value: Value) {
 }
 
 /// Keys of options whose texts are never secrets.
-const HARMLESS: [&str; 19] = [
+const HARMLESS: [&str; 27] = [
     "format",
     "source",
     "success",
@@ -89,6 +89,14 @@ const HARMLESS: [&str; 19] = [
     "idle_timeout",
     "min_speed",
     "bucket",
+    "ca_file",
+    "sse",
+    "kms_key",
+    "record_storage_class",
+    "image_storage_class",
+    "path",
+    "profile",
+    "role_name",
 ];
 
 fn without_secrets(key: &str, value: &Value) -> Value {

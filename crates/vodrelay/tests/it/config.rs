@@ -74,3 +74,26 @@ fn without_a_file_and_without_a_data_directory_it_says_what_to_do() {
     let state = HashMap::from([("STATE_DIRECTORY".to_owned(), "/var/lib/vodrelay".to_owned())]);
     assert_eq!(from_text("", None, state).unwrap().data_dir, Path::new("/var/lib/vodrelay"));
 }
+
+/// The examples of the document, each with the files that it names.
+#[test]
+fn the_examples_of_stores_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let beside = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(beside("minio"), "secret").unwrap();
+    let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls/ca.pem").display().to_string();
+    let document = include_str!("../../../../docs/STORES.md")
+        .replace("/etc/vodrelay/minio-ca.pem", &ca)
+        .replace("/run/secrets/minio", &beside("minio"))
+        .replace("/var/lib/vodrelay/archive", &beside("archive"));
+    let secrets = ["MINIO_ACCESS_KEY", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"];
+    let environment = || secrets.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+    let examples: Vec<&str> =
+        document.split("```toml").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        let loaded = from_text(example, Some("vodrelay.toml".into()), environment()).unwrap();
+        build_sinks(&loaded.config, &loaded.surroundings, &factories(Vec::new()))
+            .unwrap_or_else(|error| panic!("{error}\n{example}"));
+    }
+}

@@ -1,13 +1,18 @@
 //! Objects that are there already: read, changed only where nobody else has changed them meanwhile.
 
+use std::fmt;
+
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 use vodrelay_core::SinkError;
 
-use super::Store;
+use super::fault::{self, Fault};
+use super::{Kind, Store};
+
+/// No object that is read at once is larger, in bytes: a record is a few times a body.
+const WHOLE: u64 = 64 << 20;
 
 /// What became of an object that was to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,56 +23,84 @@ pub(in crate::archive) enum Updated {
     Changed,
 }
 
+/// An object as it is read: never more of it in memory than a chunk.
+pub(in crate::archive) struct Reading<'s> {
+    /// In bytes.
+    pub(in crate::archive) size: u64,
+    pub(in crate::archive) chunks: BoxStream<'s, Result<Bytes, SinkError>>,
+    version: UpdateVersion,
+}
+
+impl fmt::Debug for Reading<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
 impl Store {
+    /// Begins to read the object, or nothing where there is none.
+    pub(in crate::archive) async fn open(&self, key: &str) -> Result<Option<Reading<'_>>, SinkError> {
+        self.open_unless(key, |error| fault::of(error) == Fault::NoObject).await
+    }
+
+    /// Begins to read an object that may be there, or nothing where there is none that may be read.
+    pub(in crate::archive) async fn open_if_any(&self, key: &str) -> Result<Option<Reading<'_>>, SinkError> {
+        self.open_unless(key, is_absent_or_hidden).await
+    }
+
+    async fn open_unless(
+        &self,
+        key: &str,
+        is_absent: fn(&Error) -> bool,
+    ) -> Result<Option<Reading<'_>>, SinkError> {
+        let path = self.path(key);
+        let found = match self.objects.get(&path).await {
+            Ok(found) => found,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(self.failed("read", &path, &error)),
+        };
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        let size = found.meta.size;
+        let chunks = found.into_stream().map_err(move |error| self.failed("read", &path, &error)).boxed();
+        Ok(Some(Reading { size, chunks, version }))
+    }
+
     /// The object and its version, or nothing where there is none.
     pub(in crate::archive) async fn read(
         &self,
         key: &str,
     ) -> Result<Option<(Bytes, UpdateVersion)>, SinkError> {
-        let path = self.path(key);
-        let failed = |error| self.failed("read", &path, &error);
-        let found = match self.objects.get(&path).await {
-            Ok(found) => found,
-            Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        Ok(Some((found.bytes().await.map_err(failed)?, version)))
-    }
-
-    /// The object chunk by chunk, or nothing where there is none that can be read: of an object that is not there, S3
-    /// tells those who may not list the bucket no more than that they lack a right.
-    pub(in crate::archive) async fn stream(
-        &self,
-        key: &str,
-    ) -> Result<Option<BoxStream<'_, Result<Bytes, SinkError>>>, SinkError> {
-        let path = self.path(key);
-        match self.objects.get_opts(&path, GetOptions::default()).await {
-            Ok(found) => {
-                let chunks = found.into_stream();
-                Ok(Some(
-                    chunks
-                        .map(move |chunk| chunk.map_err(|error| self.failed("read", &path, &error)))
-                        .boxed(),
-                ))
-            }
-            Err(Error::NotFound { .. } | Error::PermissionDenied { .. }) => Ok(None),
-            Err(error) => Err(self.failed("read", &path, &error)),
+        let Some(Reading { size, mut chunks, version }) = self.open(key).await? else { return Ok(None) };
+        if size > WHOLE {
+            let path = self.path(key);
+            let message = format!("{path} in {} has {size} bytes, more than any record", self.name);
+            return Err(SinkError::temporary(message));
         }
+        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        while let Some(chunk) = chunks.next().await {
+            whole.extend_from_slice(&chunk?);
+        }
+        Ok(Some((whole.into(), version)))
     }
 
-    /// Whether there is such an object, as far as that can be told: see [`stream`](Self::stream).
+    /// Whether there is such an object, as far as the key may know.
     pub(super) async fn has(&self, path: &Path) -> Result<bool, SinkError> {
         match self.objects.head(path).await {
             Ok(_) => Ok(true),
-            Err(Error::NotFound { .. } | Error::PermissionDenied { .. }) => Ok(false),
+            Err(error) if is_absent_or_hidden(&error) => Ok(false),
             Err(error) => Err(self.failed("look for", path, &error)),
         }
     }
 
-    /// Gives the object new content if it still is the one that was read.
+    /// Writes the object, over the one that may stand there.
+    pub(super) async fn replace(&self, key: &str, kind: Kind, content: Bytes) -> Result<(), SinkError> {
+        self.overwrite(&self.path(key), kind, content.into()).await.map(drop)
+    }
+
+    /// Gives a record new content if it still is the one that was read.
     ///
-    /// A folder cannot do that in one step, so there it is read again just before.
+    /// A folder cannot do that in one step, and neither can a store that does not heed conditions or, as OSS, has none
+    /// for this; so there it is looked at again just before.
     pub(in crate::archive) async fn update(
         &self,
         key: &str,
@@ -75,13 +108,14 @@ impl Store {
         read: &UpdateVersion,
     ) -> Result<Updated, SinkError> {
         let path = self.path(key);
-        let payload = Bytes::from(content);
-        if read.e_tag.is_some() {
-            let update = PutOptions::from(PutMode::Update(read.clone()));
-            match self.objects.put_opts(&path, payload.clone().into(), update).await {
+        let content = Bytes::from(content);
+        if read.e_tag.is_some() && self.create_only().is_none() && !self.lacks_conditions() {
+            let options = self.put_options(PutMode::Update(read.clone()), Kind::Record);
+            match self.objects.put_opts(&path, content.clone().into(), options).await {
                 Ok(_) => return Ok(Updated::Done),
                 Err(Error::Precondition { .. } | Error::NotFound { .. }) => return Ok(Updated::Changed),
                 Err(Error::NotImplemented { .. }) => {}
+                Err(error) if fault::of(&error) == Fault::NotImplemented => {}
                 Err(error) => return Err(self.failed("write", &path, &error)),
             }
         }
@@ -89,7 +123,11 @@ impl Store {
         if now.e_tag != read.e_tag {
             return Ok(Updated::Changed);
         }
-        let written = self.objects.put(&path, payload.into()).await;
-        written.map(|_| Updated::Done).map_err(|error| self.failed("write", &path, &error))
+        self.overwrite(&path, Kind::Record, content.into()).await.map(|_| Updated::Done)
     }
+}
+
+/// Of an object that is not there, S3 tells those who may not list the bucket no more than that they lack a right.
+fn is_absent_or_hidden(error: &Error) -> bool {
+    matches!(fault::of(error), Fault::NoObject | Fault::Denied)
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use vodrelay_core::SinkError;
 
-use super::Store;
+use super::{Kind, Store};
 
 /// A multipart upload. Dropped before it is completed, it is given up, and the store told so.
 pub(in crate::archive) struct Upload<'s> {
@@ -22,9 +22,11 @@ pub(in crate::archive) struct Upload<'s> {
 
 impl Store {
     /// Begins an object of several parts.
-    pub(in crate::archive) async fn upload(&self, key: &str) -> Result<Upload<'_>, SinkError> {
+    pub(in crate::archive) async fn upload(&self, key: &str, kind: Kind) -> Result<Upload<'_>, SinkError> {
         let path = self.path(key);
-        let parts = self.objects.put_multipart(&path).await;
+        let options =
+            PutMultipartOptions { attributes: self.attributes(kind), ..PutMultipartOptions::default() };
+        let parts = self.objects.put_multipart_opts(&path, options).await;
         let parts = parts.map_err(|error| self.failed("begin to write", &path, &error))?;
         Ok(Upload { store: self, path, parts: Some(parts), under_way: None })
     }
@@ -44,17 +46,23 @@ impl Upload<'_> {
     /// there now.
     ///
     /// Completing an upload has no form that spares what is there, so that is looked for as late as can be.
-    pub(in crate::archive) async fn complete(mut self) -> Result<bool, SinkError> {
+    pub(in crate::archive) async fn complete_new(mut self) -> Result<bool, SinkError> {
         self.arrived().await?;
         if self.store.has(&self.path).await? {
             return Ok(false);
         }
+        self.complete().await.map(|()| true)
+    }
+
+    /// Has the object stand in the store, in the place of the one that may.
+    pub(in crate::archive) async fn complete(mut self) -> Result<(), SinkError> {
+        self.arrived().await?;
         if let Some(parts) = &mut self.parts {
             let completed = parts.complete().await;
             completed.map_err(|error| self.store.failed("complete", &self.path, &error))?;
         }
         self.parts = None;
-        Ok(true)
+        Ok(())
     }
 
     async fn arrived(&mut self) -> Result<(), SinkError> {

@@ -1,0 +1,214 @@
+//! `s3://`: a bucket of AWS, or of whoever else speaks its protocol.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
+use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
+use url::Url;
+use vodrelay_core::config::{ConfigError, Surroundings};
+
+use super::bucket_and_prefix;
+use super::written::{Encryption, Written};
+use crate::archive::credentials::OfChain;
+use crate::archive::store::{Bucket, Store};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long the store may take for an answer, the sending of the request included, and for each piece of it. A part of
+/// an image has 8 MiB, which this leaves to a line of 1.2 Mbit/s.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// The variables of the ordinary chain, in the order in which they are asked: keys, a web identity, the metadata
+/// services of ECS and EKS. Where none of those is set, the instance metadata service is asked.
+const CHAIN: [(&str, AmazonS3ConfigKey); 11] = [
+    ("AWS_ACCESS_KEY_ID", AmazonS3ConfigKey::AccessKeyId),
+    ("AWS_SECRET_ACCESS_KEY", AmazonS3ConfigKey::SecretAccessKey),
+    ("AWS_SESSION_TOKEN", AmazonS3ConfigKey::Token),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
+    ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),
+    ("AWS_ROLE_SESSION_NAME", AmazonS3ConfigKey::RoleSessionName),
+    ("AWS_ENDPOINT_URL_STS", AmazonS3ConfigKey::StsEndpoint),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", AmazonS3ConfigKey::ContainerCredentialsRelativeUri),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", AmazonS3ConfigKey::ContainerAuthorizationTokenFile),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", AmazonS3ConfigKey::MetadataEndpoint),
+];
+
+/// Opens the bucket.
+pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Store, ConfigError> {
+    let (bucket, prefix) = bucket_and_prefix(&written.url)?;
+    let is_path_style = written.path_style.unwrap_or(false);
+    let variable = |names: &[&str]| names.iter().find_map(|name| set(surroundings, name));
+
+    let mut builder = with_keys(AmazonS3Builder::new(), written, surroundings)?
+        .with_bucket_name(&bucket)
+        .with_virtual_hosted_style_request(!is_path_style);
+    if let Some(region) =
+        written.region.as_deref().or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
+    {
+        builder = builder.with_region(region);
+    }
+    let endpoint =
+        written.endpoint.as_deref().or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
+    let endpoint = endpoint.map(|endpoint| endpoint_url(endpoint, &bucket, is_path_style)).transpose()?;
+    if let Some(endpoint) = &endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let options = ClientOptions::new().with_allow_http(is_plain(endpoint.as_deref()));
+    let builder = with_client(builder, options, written, surroundings)?;
+    let keys = Arc::clone(build(builder.clone())?.credentials());
+    let keys: AwsCredentialProvider = Arc::new(OfChain { keys, whence: whence(surroundings) });
+    let objects = build(builder.with_credentials(Arc::clone(&keys)))?;
+    let beside = Bucket {
+        keys,
+        refused: None,
+        create_only: None,
+        record_class: record_class(written)?,
+        image_class: written.image_storage_class.clone(),
+    };
+    Ok(Store::new(Arc::new(objects), prefix, format!("s3://{bucket}"), Some(beside)))
+}
+
+/// The keys of the options, or else those of the ordinary chain: never some of these and some of those.
+fn with_keys(
+    mut builder: AmazonS3Builder,
+    written: &Written,
+    surroundings: &Surroundings,
+) -> Result<AmazonS3Builder, ConfigError> {
+    match (&written.access_key_id, &written.secret_access_key, &written.session_token) {
+        (None, None, None) => {
+            let set = CHAIN.iter().filter_map(|(name, key)| Some((key, set(surroundings, name)?)));
+            return Ok(set.fold(builder, |builder, (key, value)| builder.with_config(*key, value)));
+        }
+        (Some(_), None, _) => {
+            return Err(ConfigError::new("secret_access_key", "is missing beside access_key_id"));
+        }
+        (None, Some(_), _) => {
+            return Err(ConfigError::new("access_key_id", "is missing beside secret_access_key"));
+        }
+        (None, None, Some(_)) => {
+            return Err(ConfigError::new("access_key_id", "is missing beside session_token"));
+        }
+        (Some(_), Some(_), _) => {}
+    }
+    let secrets = [
+        ("access_key_id", &written.access_key_id, AmazonS3ConfigKey::AccessKeyId),
+        ("secret_access_key", &written.secret_access_key, AmazonS3ConfigKey::SecretAccessKey),
+        ("session_token", &written.session_token, AmazonS3ConfigKey::Token),
+    ];
+    for (name, source, key) in secrets {
+        let Some(source) = source else { continue };
+        let secret = source.resolve(surroundings).map_err(|error| error.within(name))?;
+        builder = builder.with_config(key, secret.expose());
+    }
+    Ok(builder)
+}
+
+/// Who is asked for keys where neither the options nor the environment have any.
+fn whence(surroundings: &Surroundings) -> &'static str {
+    let is_set = |name: &str| set(surroundings, name).is_some();
+    if is_set("AWS_WEB_IDENTITY_TOKEN_FILE") && is_set("AWS_ROLE_ARN") {
+        "the security token service, asked with the web identity of AWS_WEB_IDENTITY_TOKEN_FILE,"
+    } else if is_set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || is_set("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    {
+        "the container's own service (AWS_CONTAINER_CREDENTIALS_…)"
+    } else {
+        "the instance metadata service, asked since neither access_key_id nor AWS_ACCESS_KEY_ID is set,"
+    }
+}
+
+/// A variable that is set to something.
+fn set<'s>(surroundings: &'s Surroundings, name: &str) -> Option<&'s str> {
+    surroundings.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// How the client behaves towards any bucket.
+pub(super) fn with_client(
+    builder: AmazonS3Builder,
+    options: ClientOptions,
+    written: &Written,
+    surroundings: &Surroundings,
+) -> Result<AmazonS3Builder, ConfigError> {
+    crate::tls::choose_provider();
+    let mut client = options.with_connect_timeout(CONNECT).with_timeout_disabled().with_read_timeout(ANSWER);
+    if let Some(file) = &written.ca_file {
+        let file = surroundings.resolve(file);
+        let wrong = |error: String| {
+            ConfigError::new("ca_file", format!("{} cannot be used: {error}", file.display()))
+        };
+        let pem = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong("it has no certificate in PEM".to_owned()));
+        }
+        client = certificates.into_iter().fold(client, ClientOptions::with_root_certificate);
+    }
+    // The one object that is ever taken away, by the check, is asked for by itself: fewer stores know the other way.
+    let builder = builder
+        .with_retry(few_and_short_retries())
+        .with_client_options(client)
+        .with_disable_bulk_delete(true);
+    with_encryption(builder, written.sse.as_ref())
+}
+
+fn with_encryption(
+    builder: AmazonS3Builder,
+    sse: Option<&Encryption>,
+) -> Result<AmazonS3Builder, ConfigError> {
+    let kind = match sse {
+        None => return Ok(builder),
+        Some(Encryption::Kms { key: Some(key) }) => return Ok(builder.with_sse_kms_encryption(key)),
+        Some(Encryption::Kms { key: None }) => "aws:kms",
+        Some(Encryption::Aes256) => "AES256",
+    };
+    // The client has no other way to name this setting.
+    let setting: AmazonS3ConfigKey = "aws_server_side_encryption"
+        .parse()
+        .map_err(|error| ConfigError::new("sse", format!("cannot be used: {error}")))?;
+    Ok(builder.with_config(setting, kind))
+}
+
+/// The dispatcher tries again for days; the store's client only bridges a hiccup.
+fn few_and_short_retries() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(1), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 2, retry_timeout: Duration::from_secs(10) }
+}
+
+/// The storage class of records, which repeats and queries read again at any time.
+pub(super) fn record_class(written: &Written) -> Result<Option<String>, ConfigError> {
+    let class = written.record_storage_class.clone();
+    if class.as_ref().is_some_and(|class| ["GLACIER", "DEEP_ARCHIVE"].contains(&class.as_str())) {
+        let message = "a record is read again when its event comes again, and an archive class lets nobody read at \
+                       once; use STANDARD or STANDARD_IA";
+        return Err(ConfigError::new("record_storage_class", message));
+    }
+    Ok(class)
+}
+
+/// The client, ready to send.
+pub(super) fn build(builder: AmazonS3Builder) -> Result<AmazonS3, ConfigError> {
+    builder.build().map_err(|error| ConfigError::new("url", format!("the store cannot be used: {error}")))
+}
+
+/// Plain HTTP is spoken only where the endpoint says so.
+pub(super) fn is_plain(endpoint: Option<&str>) -> bool {
+    endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+}
+
+/// The endpoint as the store's client wants it: with the bucket in the host, unless it stands in the path.
+pub(super) fn endpoint_url(text: &str, bucket: &str, is_path_style: bool) -> Result<String, ConfigError> {
+    let wrong = |cause: String| {
+        ConfigError::new("endpoint", format!("expected a URL like https://s3.example.com: {cause}"))
+    };
+    let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+    let host = url.host_str().ok_or_else(|| wrong("it has no host".to_owned()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(format!("{:?} is neither http nor https", url.scheme())));
+    }
+    if is_path_style || host.starts_with(&format!("{bucket}.")) {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(format!("{}://{bucket}.{host}{port}", url.scheme()))
+}

@@ -1,0 +1,186 @@
+//! `vodrelay archive`: what the archives hold, and whether it is whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::{Args as ClapArgs, Subcommand};
+use jiff::civil::Date;
+use serde_json::{Value, json};
+use vodrelay_core::{Clock, Name, SystemClock};
+use vodrelay_sinks::archive::{Found, FoundRecord, ReadError, Reader};
+
+use crate::cli::ConfigFile;
+use crate::exit::{Code, Failure};
+use crate::output;
+
+/// Subcommands of `archive`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  \
+    vodrelay archive list --date 2026-11-24\n  \
+    vodrelay archive verify")]
+pub(crate) enum Args {
+    /// List the records: each event with its images and what became of them
+    #[command(after_help = "Examples:\n  \
+        vodrelay archive list\n  \
+        vodrelay archive list --date 2026-11-24 --sink archive\n  \
+        vodrelay archive list --json | jq 'select(.images[].state == \"failed\")'\n\n\
+        With --json each record is a line. The relay need not run. Exits with 69 when a store does not answer.")]
+    List(Selection),
+    /// Hash every object that is kept, and compare it with its record
+    #[command(after_help = "Examples:\n  \
+        vodrelay archive verify\n  \
+        vodrelay archive verify --date 2026-11-24 --json\n\n\
+        With --json each mismatch is a line, and the last line has the totals. Reads every image, and writes nothing.\n\
+        Exits with 0 when everything matches, with 65 when something does not, with 69 when a store does not answer.")]
+    Verify(Selection),
+}
+
+/// Which records are meant.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Selection {
+    /// The archive's name in the configuration [default: every archive there]
+    #[arg(long, value_name = "NAME")]
+    sink: Option<Name>,
+    /// The UTC day of the records: that of the event, or of its acceptance where it has no time [default: every day]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<Date>,
+    /// Print JSON, a line for each
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    match args {
+        Args::List(selection) => {
+            for (sink, reader) in selection.archives()? {
+                let listed = list(&sink, &reader, &selection).await;
+                listed.map_err(|error| unreadable(&sink, &error))?;
+            }
+            Ok(())
+        }
+        Args::Verify(selection) => {
+            let mut totals = Totals::default();
+            for (sink, reader) in selection.archives()? {
+                let verified = verify(&sink, &reader, &selection, &mut totals).await;
+                verified.map_err(|error| unreadable(&sink, &error))?;
+            }
+            totals.print(selection.json);
+            if totals.mismatches == 0 { Ok(()) } else { Err(Failure::new(Code::Unreadable, String::new())) }
+        }
+    }
+}
+
+impl Selection {
+    /// The archives that are meant, by name.
+    fn archives(&self) -> Result<Vec<(Name, Reader)>, Failure> {
+        let loaded = self.config.load()?;
+        let wrong = |message: String| Failure::new(Code::Configuration, message);
+        let is_meant = |name: &Name| self.sink.as_ref().is_none_or(|sink| sink == name);
+        let archives = loaded.config.sinks.iter().filter(|(_, sink)| sink.kind == "archive");
+        let meant: Vec<_> = archives.filter(|(name, _)| is_meant(name)).collect();
+        if meant.is_empty() {
+            let which = self.sink.as_ref().map_or_else(String::new, |name| format!(" with the name {name}"));
+            return Err(wrong(format!("no sink of kind \"archive\"{which} is configured")));
+        }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let open = |(name, sink): (&Name, &crate::config::SinkConfig)| {
+            let reader = Reader::open(&sink.options(&loaded.surroundings), &clock)
+                .map_err(|error| error.within(&format!("sinks.{name}.options")));
+            Ok((
+                name.clone(),
+                reader.map_err(|error| wrong(format!("the configuration is wrong\n  {error}")))?,
+            ))
+        };
+        meant.into_iter().map(open).collect()
+    }
+}
+
+fn unreadable(sink: &Name, error: &ReadError) -> Failure {
+    Failure::new(Code::Unreachable, format!("sink {sink}: {error}"))
+}
+
+async fn list(sink: &Name, reader: &Reader, selection: &Selection) -> Result<(), ReadError> {
+    let mut records = reader.records(selection.date);
+    while let Some(found) = records.next().await? {
+        output::line(if selection.json { as_json(sink, &found).to_string() } else { as_text(&found) });
+    }
+    Ok(())
+}
+
+fn as_json(sink: &Name, found: &Found) -> Value {
+    let mut line = match &found.record {
+        Ok(record) => json!(record),
+        Err(what) => json!({"unreadable": what}),
+    };
+    if let Value::Object(members) = &mut line {
+        members.insert("sink".to_owned(), json!(sink));
+        members.insert("key".to_owned(), json!(found.key));
+    }
+    line
+}
+
+fn as_text(found: &Found) -> String {
+    match &found.record {
+        Ok(FoundRecord { id, event_type, time, images, .. }) => {
+            let images = images.iter().map(|image| match image.key.as_ref().or(image.reason.as_ref()) {
+                Some(more) => format!("\n    {} {more}", image.state),
+                None => format!("\n    {}", image.state),
+            });
+            format!("{time} {id} {event_type}{}", images.collect::<String>())
+        }
+        Err(what) => format!("{} {what}", found.key),
+    }
+}
+
+/// What a verification has come to.
+#[derive(Default)]
+struct Totals {
+    records: u64,
+    kept: u64,
+    mismatches: u64,
+    /// Images by their state.
+    states: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    fn print(&self, json: bool) {
+        let Self { records, kept, mismatches, states } = self;
+        if json {
+            let totals =
+                json!({"records": records, "kept": kept, "mismatches": mismatches, "images": states});
+            return output::line(totals.to_string());
+        }
+        let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let images =
+            if states.is_empty() { "no images".to_owned() } else { format!("images: {}", states.join(", ")) };
+        output::line(format!("{records} records, {images}; {mismatches} mismatches"));
+    }
+}
+
+async fn verify(
+    sink: &Name,
+    reader: &Reader,
+    selection: &Selection,
+    totals: &mut Totals,
+) -> Result<(), ReadError> {
+    let mut verdicts = reader.verdicts(selection.date);
+    while let Some(verdict) = verdicts.next().await? {
+        totals.records += 1;
+        totals.kept += verdict.kept;
+        totals.mismatches += verdict.mismatches.len() as u64;
+        for image in verdict.found.record.iter().flat_map(|record| &record.images) {
+            *totals.states.entry(image.state.clone()).or_default() += 1;
+        }
+        for mismatch in verdict.mismatches {
+            let (record, key, what) = (&verdict.found.key, mismatch.key, mismatch.what);
+            output::line(if selection.json {
+                json!({"sink": sink, "record": record, "key": key, "mismatch": what}).to_string()
+            } else {
+                format!("MISMATCH {sink}: {key} {what}")
+            });
+        }
+    }
+    Ok(())
+}
