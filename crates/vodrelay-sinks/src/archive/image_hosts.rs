@@ -159,15 +159,16 @@ impl Written {
         }
         let auth =
             self.auth.as_ref().map(|auth| auth.resolve(surroundings).map_err(|error| error.within("auth")));
+        let (auth, limits) = (auth.unwrap_or(Ok(Auth::None))?, self.limits()?);
         let is_https = self.scheme == Some(Scheme::Https);
         let client = client(&guard, self.connect_timeout()?, is_https)
             .map_err(|error| ConfigError::new("name", format!("no HTTP client could be made: {error}")))?;
         Ok(ImageHost {
             name: self.name.clone(),
-            auth: auth.unwrap_or(Ok(Auth::None))?,
+            auth,
             guard,
             redirects: self.redirects.clone(),
-            limits: self.limits()?,
+            limits,
             client,
             health: Health::default(),
             is_https,

@@ -94,7 +94,7 @@ impl Item<'_> {
                 if parts.len() > 0 {
                     upload.part(parts.rest()).await?;
                 }
-                upload.complete().await?
+                upload.complete_new().await?
             }
         };
         if is_new { Ok(Kept::new(key, &facts, doubts)) } else { self.adopt(store, key).await }
@@ -133,7 +133,7 @@ impl Item<'_> {
 
 /// What stands at a key, read to its end.
 async fn standing(store: &Store, key: &str) -> Result<Option<Result<Facts, Flaw>>, SinkError> {
-    let Some(Reading { mut chunks, .. }) = store.look_for(key).await? else { return Ok(None) };
+    let Some(Reading { mut chunks, .. }) = store.open_if_any(key).await? else { return Ok(None) };
     let mut inspector = Inspector::new();
     while let Some(chunk) = chunks.next().await {
         if let Err(flaw) = inspector.take(&chunk?) {

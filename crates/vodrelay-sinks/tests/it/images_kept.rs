@@ -304,6 +304,9 @@ async fn what_is_kept_is_not_fetched_again() {
     assert_eq!(archive.host.requests().len(), 2);
     assert_eq!(archive.record(), before);
     assert_eq!([&before["images"][0]["state"], &before["images"][1]["state"]], ["kept", "kept"]);
+    std::fs::remove_dir_all(archive.folder().join("images")).unwrap();
+    archive.sink.deliver(&delivery).await.unwrap();
+    assert_eq!(archive.host.requests().len(), 2, "the record's word counts, and nothing is read for it");
 }
 
 #[tokio::test]
@@ -589,6 +592,24 @@ async fn what_another_relay_has_kept_is_not_overwritten_by_our_failure() {
     assert_eq!(bucket.log(), ["PUT events", "PUT events", "GET events"]);
     assert_eq!(states(&bucket), ["kept"]);
     assert!(String::from_utf8_lossy(bucket.contents().objects.values().next().unwrap()).contains("theirs"));
+}
+
+#[tokio::test]
+async fn in_a_folder_as_well_what_another_relay_has_kept_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("archive/events/date=2024-03-05");
+    let host = Script::start(move |_| {
+        let path = std::fs::read_dir(&events).unwrap().next().unwrap().unwrap().path();
+        let record = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, record.replace("\"pending\"", "\"kept\",\"key\":\"theirs\"")).unwrap();
+        answer("404 Not Found", &[], "")
+    })
+    .await;
+    let sink = sink(folder.path(), json!({"url": "file:archive"}), &host, &json!({}));
+    let delivery = event(1, &[host.url("/b.gif")], &json!({}));
+    sink.deliver(&delivery).await.unwrap();
+    let record = folder.path().join(format!("archive/events/date=2024-03-05/{}.json", delivery.envelope.id));
+    assert!(std::fs::read_to_string(record).unwrap().contains("theirs"));
 }
 
 #[tokio::test]

@@ -38,145 +38,146 @@ fn every_key_is_in_the_document() {
 }
 
 /// What is told of one entry of `image_hosts`, beside a folder for the archive.
-fn check_host(entry: Value, expect: &Expect) {
-    let entries = vec![json!({"name": "first.example.com"}), entry];
-    check("archive", json!({"url": "file:a", "image_hosts": entries}), expect);
+fn check_host(entry: &Value, expect: &Expect) {
+    check("archive", json!({"url": "file:a", "image_hosts": [entry]}), expect);
 }
 
 #[test]
 fn image_hosts() {
-    check_host(json!({}), &expect!["image_hosts[1]: missing field `name`"]);
+    let second = json!({"url": "file:a", "image_hosts": [{"name": "h"}, {}]});
+    check("archive", second, &expect!["image_hosts[1]: missing field `name`"]);
+    check_host(&json!({}), &expect!["image_hosts[0]: missing field `name`"]);
     check_host(
-        json!({"name": "vod.example.com", "schema": "https"}),
+        &json!({"name": "vod.example.com", "schema": "https"}),
         &expect![
-            "image_hosts[1].schema: unknown field `schema`, expected one of `name`, `scheme`, `auth`, `allow_addresses`, `redirects`, `max_size`, `connect_timeout`, `idle_timeout`, `min_speed`"
+            "image_hosts[0].schema: unknown field `schema`, expected one of `name`, `scheme`, `auth`, `allow_addresses`, `redirects`, `max_size`, `connect_timeout`, `idle_timeout`, `min_speed`"
         ],
     );
     check_host(
-        json!({"name": "http://vod.example.com"}),
+        &json!({"name": "http://vod.example.com"}),
         &expect![[
-            r#"image_hosts[1].name: "http://vod.example.com" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
+            r#"image_hosts[0].name: "http://vod.example.com" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
         ]],
     );
     check_host(
-        json!({"name": "*.*.example.com"}),
+        &json!({"name": "*.*.example.com"}),
         &expect![[
-            r#"image_hosts[1].name: "*.*.example.com" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
+            r#"image_hosts[0].name: "*.*.example.com" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
         ]],
     );
     check_host(
-        json!({"name": "10.0.0.5"}),
+        &json!({"name": "10.0.0.5"}),
         &expect![
-            "image_hosts[1].name: 10.0.0.5 is private, so nothing would be fetched; open it in allow_addresses if it is meant"
+            "image_hosts[0].name: 10.0.0.5 is private, so nothing would be fetched; open it in allow_addresses if it is meant"
         ],
     );
     check_host(
-        json!({"name": "0x7f.1:8080", "allow_addresses": ["10.0.0.0/8"]}),
+        &json!({"name": "0x7f.1:8080", "allow_addresses": ["10.0.0.0/8"]}),
         &expect![
-            "image_hosts[1].name: 127.0.0.1 is loopback, so nothing would be fetched; open it in allow_addresses if it is meant"
+            "image_hosts[0].name: 127.0.0.1 is loopback, so nothing would be fetched; open it in allow_addresses if it is meant"
         ],
     );
     check_host(
-        json!({"name": "h", "scheme": "http"}),
-        &expect!["image_hosts[1].scheme: unknown variant `http`, expected `https`"],
+        &json!({"name": "h", "scheme": "http"}),
+        &expect!["image_hosts[0].scheme: unknown variant `http`, expected `https`"],
     );
     check_host(
-        json!({"name": "h", "allow_addresses": ["localhost"]}),
+        &json!({"name": "h", "allow_addresses": ["localhost"]}),
         &expect![[
-            r#"image_hosts[1].allow_addresses[0]: "localhost" is not an address or a network: write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32"#
+            r#"image_hosts[0].allow_addresses[0]: "localhost" is not an address or a network: write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32"#
         ]],
     );
     check_host(
-        json!({"name": "h", "redirects": ["*"]}),
+        &json!({"name": "h", "redirects": ["*"]}),
         &expect![[
-            r#"image_hosts[1].redirects[0]: "*" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
+            r#"image_hosts[0].redirects[0]: "*" is no host: write vod.example.com, *.example.com, or either with a port behind it"#
         ]],
     );
     check_host(
-        json!({"name": "h", "max_size": "1GB"}),
+        &json!({"name": "h", "max_size": "1GB"}),
         &expect![[
-            r#"image_hosts[1].max_size: "1GB" is not a size: write a whole number and a unit, like 64KiB, 1MiB or 1GiB"#
+            r#"image_hosts[0].max_size: "1GB" is not a size: write a whole number and a unit, like 64KiB, 1MiB or 1GiB"#
         ]],
     );
     check_host(
-        json!({"name": "h", "max_size": 0}),
-        &expect!["image_hosts[1].max_size: expected 1 byte to 32GiB, not 0B"],
+        &json!({"name": "h", "max_size": 0}),
+        &expect!["image_hosts[0].max_size: expected 1 byte to 32GiB, not 0B"],
     );
     check_host(
-        json!({"name": "h", "max_size": "1TiB"}),
-        &expect!["image_hosts[1].max_size: expected 1 byte to 32GiB, not 1TiB"],
+        &json!({"name": "h", "max_size": "1TiB"}),
+        &expect!["image_hosts[0].max_size: expected 1 byte to 32GiB, not 1TiB"],
     );
     check_host(
-        json!({"name": "h", "idle_timeout": "0s"}),
-        &expect!["image_hosts[1].idle_timeout: expected more than nothing"],
+        &json!({"name": "h", "idle_timeout": "0s"}),
+        &expect!["image_hosts[0].idle_timeout: expected more than nothing"],
     );
     check_host(
-        json!({"name": "h", "connect_timeout": 5}),
+        &json!({"name": "h", "connect_timeout": 5}),
         &expect![[
-            r#"image_hosts[1].connect_timeout: "5" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#
+            r#"image_hosts[0].connect_timeout: "5" is not a duration: write a whole number and a unit, like 500ms, 15s, 5m, 1h or 7d"#
         ]],
     );
 }
 
 #[test]
 fn image_host_auth() {
-    let check = |auth: Value, expect: &Expect| check_host(json!({"name": "h", "auth": auth}), expect);
+    let check = |auth: Value, expect: &Expect| check_host(&json!({"name": "h", "auth": auth}), expect);
     check(
         json!("A"),
         &expect![[
-            r#"image_hosts[1].auth: invalid type: string "A", expected expected a table like { type = "A", key = … }"#
+            r#"image_hosts[0].auth: invalid type: string "A", expected expected a table like { type = "A", key = … }"#
         ]],
     );
-    check(json!({"key": "k"}), &expect!["image_hosts[1].auth: missing field `type`"]);
+    check(json!({"key": "k"}), &expect!["image_hosts[0].auth: missing field `type`"]);
     check(
         json!({"type": "D", "key": "k"}),
         &expect![[
-            r#"image_hosts[1].auth.type: "D" is no type of signing: expected A, B, C (or C1), C2 or oss"#
+            r#"image_hosts[0].auth.type: "D" is no type of signing: expected A, B, C (or C1), C2 or oss"#
         ]],
     );
     check(
         json!({"type": "A"}),
-        &expect!["image_hosts[1].auth.key: is missing: the key of the domain's URL signing"],
+        &expect!["image_hosts[0].auth.key: is missing: the key of the domain's URL signing"],
     );
     check(
         json!({"type": "A", "key": "k", "keys": ["k", "l"]}),
-        &expect!["image_hosts[1].auth.keys: stands beside key; write one of them"],
+        &expect!["image_hosts[0].auth.keys: stands beside key; write one of them"],
     );
     check(
         json!({"type": "A", "keys": []}),
-        &expect!["image_hosts[1].auth.keys: expected the primary and the secondary key, not 0 of them"],
+        &expect!["image_hosts[0].auth.keys: expected the primary and the secondary key, not 0 of them"],
     );
     check(
         json!({"type": "A", "keys": ["a", "b", "c"]}),
-        &expect!["image_hosts[1].auth.keys: expected the primary and the secondary key, not 3 of them"],
+        &expect!["image_hosts[0].auth.keys: expected the primary and the secondary key, not 3 of them"],
     );
     check(
         json!({"type": "A", "key": {"env": "MISSING"}}),
-        &expect!["image_hosts[1].auth.key: the environment variable MISSING is not set; it holds the secret"],
+        &expect!["image_hosts[0].auth.key: the environment variable MISSING is not set; it holds the secret"],
     );
     check(
         json!({"type": "A", "key": "k", "bucket": "b"}),
         &expect![[
-            r#"image_hosts[1].auth.bucket: belongs to type = "oss"; types of the CDN take key or keys"#
+            r#"image_hosts[0].auth.bucket: belongs to type = "oss"; types of the CDN take key or keys"#
         ]],
     );
     check(
         json!({"type": "oss", "key": "k"}),
         &expect![[
-            r#"image_hosts[1].auth.key: belongs to the types of the CDN; type = "oss" takes access_key_id and access_key_secret"#
+            r#"image_hosts[0].auth.key: belongs to the types of the CDN; type = "oss" takes access_key_id and access_key_secret"#
         ]],
     );
     check(
         json!({"type": "oss", "access_key_id": "i"}),
-        &expect![[r#"image_hosts[1].auth.access_key_secret: is missing: type = "oss" needs it"#]],
+        &expect![[r#"image_hosts[0].auth.access_key_secret: is missing: type = "oss" needs it"#]],
     );
     let keys = |key: &str, value: &str| json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s", key: value});
-    check(keys("bucket", "b"), &expect!["image_hosts[1].auth.region: is missing beside bucket"]);
-    check(keys("region", "cn-shanghai"), &expect!["image_hosts[1].auth.bucket: is missing beside region"]);
+    check(keys("bucket", "b"), &expect!["image_hosts[0].auth.region: is missing beside bucket"]);
+    check(keys("region", "cn-shanghai"), &expect!["image_hosts[0].auth.bucket: is missing beside region"]);
     check(
         keys("endpoint", "e"),
         &expect![
-            "image_hosts[1].auth.endpoint: unknown field `endpoint`, expected one of `type`, `key`, `keys`, `access_key_id`, `access_key_secret`, `security_token`, `bucket`, `region`"
+            "image_hosts[0].auth.endpoint: unknown field `endpoint`, expected one of `type`, `key`, `keys`, `access_key_id`, `access_key_secret`, `security_token`, `bucket`, `region`"
         ],
     );
 }

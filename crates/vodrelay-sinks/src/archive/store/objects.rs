@@ -40,20 +40,23 @@ impl fmt::Debug for Reading<'_> {
 impl Store {
     /// Begins to read the object, or nothing where there is none.
     pub(in crate::archive) async fn open(&self, key: &str) -> Result<Option<Reading<'_>>, SinkError> {
-        self.open_unless(key, &[Fault::NoObject]).await
+        self.open_unless(key, |error| fault::of(error) == Fault::NoObject).await
     }
 
-    /// The same, and nothing where it cannot be told: of an object that is not there, S3 tells those who may not list
-    /// the bucket no more than that they lack a right.
-    pub(in crate::archive) async fn look_for(&self, key: &str) -> Result<Option<Reading<'_>>, SinkError> {
-        self.open_unless(key, &[Fault::NoObject, Fault::Denied]).await
+    /// Begins to read an object that may be there, or nothing where there is none that may be read.
+    pub(in crate::archive) async fn open_if_any(&self, key: &str) -> Result<Option<Reading<'_>>, SinkError> {
+        self.open_unless(key, is_absent_or_hidden).await
     }
 
-    async fn open_unless(&self, key: &str, absent: &[Fault]) -> Result<Option<Reading<'_>>, SinkError> {
+    async fn open_unless(
+        &self,
+        key: &str,
+        is_absent: fn(&Error) -> bool,
+    ) -> Result<Option<Reading<'_>>, SinkError> {
         let path = self.path(key);
         let found = match self.objects.get(&path).await {
             Ok(found) => found,
-            Err(error) if absent.contains(&fault::of(&error)) => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(self.failed("read", &path, &error)),
         };
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
@@ -80,11 +83,11 @@ impl Store {
         Ok(Some((whole.into(), version)))
     }
 
-    /// Whether there is such an object, as far as that can be told: see [`look_for`](Self::look_for).
+    /// Whether there is such an object, as far as the key may know.
     pub(super) async fn has(&self, path: &Path) -> Result<bool, SinkError> {
         match self.objects.head(path).await {
             Ok(_) => Ok(true),
-            Err(error) if [Fault::NoObject, Fault::Denied].contains(&fault::of(&error)) => Ok(false),
+            Err(error) if is_absent_or_hidden(&error) => Ok(false),
             Err(error) => Err(self.failed("look for", path, &error)),
         }
     }
@@ -122,4 +125,9 @@ impl Store {
         }
         self.overwrite(&path, Kind::Record, content.into()).await.map(|_| Updated::Done)
     }
+}
+
+/// Of an object that is not there, S3 tells those who may not list the bucket no more than that they lack a right.
+fn is_absent_or_hidden(error: &Error) -> bool {
+    matches!(fault::of(error), Fault::NoObject | Fault::Denied)
 }

@@ -46,17 +46,23 @@ impl Upload<'_> {
     /// there now.
     ///
     /// Completing an upload has no form that spares what is there, so that is looked for as late as can be.
-    pub(in crate::archive) async fn complete(mut self) -> Result<bool, SinkError> {
+    pub(in crate::archive) async fn complete_new(mut self) -> Result<bool, SinkError> {
         self.arrived().await?;
         if self.store.has(&self.path).await? {
             return Ok(false);
         }
+        self.complete().await.map(|()| true)
+    }
+
+    /// Has the object stand in the store, in the place of the one that may.
+    pub(in crate::archive) async fn complete(mut self) -> Result<(), SinkError> {
+        self.arrived().await?;
         if let Some(parts) = &mut self.parts {
             let completed = parts.complete().await;
             completed.map_err(|error| self.store.failed("complete", &self.path, &error))?;
         }
         self.parts = None;
-        Ok(true)
+        Ok(())
     }
 
     async fn arrived(&mut self) -> Result<(), SinkError> {
