@@ -106,14 +106,14 @@ impl QueueConfig {
             let message = "is plain http: keys stay secret, but events can be read and changed on the way";
             warnings.push(format!("{}: {message}; write https", at("endpoint")));
         }
-        let queue = QueueName::new(&self.queue)
-            .map_err(|error| ConfigError::new(at("queue"), error.to_string()))?;
+        let queue =
+            QueueName::new(&self.queue).map_err(|error| ConfigError::new(at("queue"), error.to_string()))?;
         if !(1..=MOST_POLLERS).contains(&self.max_pollers) {
             let message = format!("must be between 1 and {MOST_POLLERS}, not {}", self.max_pollers);
             return Err(ConfigError::new(at("max_pollers"), message));
         }
-        let credentials = provider(self.credentials.clone(), around)
-            .map_err(|error| error.within(&at("credentials")))?;
+        let credentials =
+            provider(self.credentials.clone(), around).map_err(|error| error.within(&at("credentials")))?;
         let client = Client::new(ClientConfig::new(endpoint), credentials)
             .map_err(|error| ConfigError::new(at("endpoint"), error.to_string()))?;
         Ok(QueueSettings {

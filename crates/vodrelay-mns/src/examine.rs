@@ -52,7 +52,9 @@ pub fn mend(kind: ErrorKind) -> &'static str {
         ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout => {
             "see whether this machine reaches the endpoint, and whether the account allows access from here"
         }
-        ErrorKind::Unavailable => "nothing, if it passes; messages wait in the queue as long as it keeps them",
+        ErrorKind::Unavailable => {
+            "nothing, if it passes; messages wait in the queue as long as it keeps them"
+        }
         ErrorKind::Unreadable => {
             "see whether the endpoint is one of MNS, and whether a proxy answers in its place"
         }

@@ -246,10 +246,7 @@ impl Poller {
     }
 
     /// The handle, if its message is there still and another try can do something about it.
-    fn undeleted(
-        &self,
-        (handle, result): (ReceiptHandle, Result<(), EntryError>),
-    ) -> Option<ReceiptHandle> {
+    fn undeleted(&self, (handle, result): (ReceiptHandle, Result<(), EntryError>)) -> Option<ReceiptHandle> {
         let Err(error) = result else {
             self.meter.deleted("deleted", 1);
             return None;

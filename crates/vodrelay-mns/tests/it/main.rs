@@ -1,1 +1,10 @@
-//! x
+//! The source against the emulator: what is in the journal, what is still in the queue, what it cost.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod back_pressure;
+mod configuration;
+mod draining;
+mod idle;
+mod shutdown;
+mod stage;
+mod trouble;

@@ -1,0 +1,63 @@
+//! A journal that is slow, full or gone.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mns_emulator::Operation;
+use vodrelay_core::JournalError;
+
+use crate::stage::Stage;
+
+const STEP: Duration = Duration::from_millis(500);
+
+#[tokio::test(start_paused = true)]
+async fn while_the_journal_is_full_no_poll_begins_and_then_it_goes_on_by_itself() {
+    let stage = Stage::new().await;
+    stage.journal.inner.fail_with(Some(JournalError::Full("64 MiB free".to_owned())));
+    stage.send(0..40);
+    let _running = stage.start();
+    stage.pass(Duration::from_secs(5), STEP).await;
+    let before = stage.polls();
+    stage.pass(Duration::from_secs(1_800), 4 * STEP).await;
+    assert_eq!(stage.polls(), before, "no poll in half an hour");
+    assert_eq!((stage.in_queue(), stage.in_journal()), (40, 0));
+    let received = stage.emulator.messages("vod-events").iter().map(|message| message.dequeue_count).max();
+    assert_eq!(received, Some(1), "what is in hand does not circle");
+    let renewals = stage.emulator.ledger().of(Operation::ChangeMessageVisibility).requests;
+    assert!((16..=16 * 33).contains(&renewals), "{renewals}");
+
+    stage.journal.inner.fail_with(None);
+    stage.pass_until("the drain", |stage| stage.in_queue() == 0).await;
+    assert_eq!(stage.in_journal(), 40);
+    stage.check_nothing_was_deleted_too_early();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_stays_ours_while_its_append_takes_its_time() {
+    let stage = Stage::new().await;
+    stage.journal.open(false);
+    stage.send(0..3);
+    let _running = stage.start();
+    stage.until("the appends", |stage| stage.journal.waiting.load(Ordering::SeqCst) == 3).await;
+    stage.pass(Duration::from_secs(300), STEP).await;
+    let messages = stage.emulator.messages("vod-events");
+    assert!(messages.iter().all(|message| message.dequeue_count == 1), "{messages:?}");
+    stage.journal.open(true);
+    stage.until("the deletions", |stage| stage.in_queue() == 0).await;
+    assert_eq!(stage.emulator.ledger().of(Operation::BatchDeleteMessage).requests, 1);
+    stage.check_nothing_was_deleted_too_early();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_is_poisoned_or_closed_ends_the_source() {
+    for error in [JournalError::Poisoned("fsync".to_owned()), JournalError::Closed] {
+        let stage = Stage::new().await;
+        stage.journal.inner.fail_with(Some(error.clone()));
+        stage.send(0..20);
+        let running = stage.start();
+        let ended = running.task.await.unwrap().unwrap_err();
+        assert_eq!(ended.to_string(), format!("queue main is not polled any more: {error}"));
+        assert_eq!(stage.in_queue(), 20);
+        stage.check_nothing_was_deleted_too_early();
+    }
+}
