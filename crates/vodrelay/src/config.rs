@@ -10,7 +10,7 @@ use vodrelay_core::config::{ConfigError, Options, Span, Surroundings};
 use vodrelay_core::dispatcher::Settings;
 use vodrelay_core::retry::RetryPolicy;
 use vodrelay_core::routing::{Condition, Filter, OneOrMany};
-use vodrelay_core::{Name, Routes, SinkName};
+use vodrelay_core::{Labels, Name, Routes, SinkName, SourceName};
 
 pub use self::load::{Loaded, from_text, load};
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The callback receiver.
     pub http: vodrelay_http::Config,
+    /// The queues.
+    pub mns: vodrelay_mns::Config,
     /// The journal.
     pub journal: vodrelay_journal::Config,
     /// The sinks by name.
@@ -48,7 +50,7 @@ pub struct SinkConfig {
     pub events: Option<OneOrMany>,
     /// `success`, `fail`; all where absent.
     pub status: Option<OneOrMany>,
-    /// Sources like `callbacks.main`; all where absent.
+    /// Sources like `callbacks.main` or `queues.main`; all where absent.
     pub sources: Option<OneOrMany>,
     /// Labels of the source, each with the values that are wanted.
     #[serde(default)]
@@ -122,6 +124,23 @@ impl Config {
     /// The first key that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.sinks.iter().try_for_each(|(name, sink)| sink.check(name))
+    }
+
+    /// The labels of a source, where it is configured.
+    #[must_use]
+    pub fn labels_of(&self, source: &SourceName) -> Option<&Labels> {
+        let mut callbacks = self.http.callbacks.iter();
+        let mut queues = self.mns.queues.iter();
+        let callback = callbacks.find(|(name, _)| SourceName::callback(name) == *source);
+        let queue = queues.find(|(name, _)| SourceName::queue(name) == *source);
+        callback.map(|(_, callback)| &callback.labels).or(queue.map(|(_, queue)| &queue.labels))
+    }
+
+    /// The source that events come from where nobody says otherwise: the first callback, else the first queue.
+    #[must_use]
+    pub fn first_source(&self) -> Option<SourceName> {
+        let callback = self.http.callbacks.keys().next().map(SourceName::callback);
+        callback.or_else(|| self.mns.queues.keys().next().map(SourceName::queue))
     }
 
     /// The filters of all sinks.

@@ -33,8 +33,8 @@ pub(crate) struct Args {
     /// Read it as a queue message, which may be Base64
     #[arg(long)]
     queue: bool,
-    /// The source that it is taken to come from [default: its own, or the first callback of the configuration]
-    #[arg(long, value_name = "callbacks.NAME")]
+    /// The source that it is taken to come from [default: its own, or the first callback or queue of the configuration]
+    #[arg(long, value_name = "callbacks.NAME or queues.NAME")]
     source: Option<SourceName>,
     /// Print JSON
     #[arg(long)]
@@ -117,12 +117,10 @@ fn loaded(args: &Args) -> Result<Option<Loaded>, Failure> {
 }
 
 fn source_of(loaded: &Loaded, asked: Option<SourceName>) -> (SourceName, Arc<Labels>) {
-    let callbacks = &loaded.config.http.callbacks;
-    let named = |name: &Name| asked.as_ref().is_none_or(|asked| *asked == SourceName::callback(name));
-    let found = callbacks.iter().find(|(name, _)| named(name));
-    let labels = found.map(|(_, callback)| Arc::new(callback.labels.clone())).unwrap_or_default();
-    let source = asked.or_else(|| found.map(|(name, _)| SourceName::callback(name)));
-    (source.unwrap_or_else(|| SourceName::callback(&first_name())), labels)
+    let source = asked.or_else(|| loaded.config.first_source());
+    let source = source.unwrap_or_else(|| SourceName::callback(&first_name()));
+    let labels = loaded.config.labels_of(&source).cloned().unwrap_or_default();
+    (source, Arc::new(labels))
 }
 
 #[expect(clippy::expect_used, reason = "the literal keeps the rule")]
