@@ -5,6 +5,7 @@
 mod cli;
 mod config;
 mod kill;
+mod queue;
 mod receiver;
 mod relay;
 mod schema;

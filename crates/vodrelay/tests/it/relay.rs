@@ -45,7 +45,7 @@ impl Process {
         Self::start_with(folder, &config, http, admin).await
     }
 
-    async fn start_with(folder: &Path, text: &str, http: SocketAddr, admin: SocketAddr) -> Self {
+    pub(crate) async fn start_with(folder: &Path, text: &str, http: SocketAddr, admin: SocketAddr) -> Self {
         let config = folder.join("vodrelay.toml");
         std::fs::write(&config, text).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
@@ -100,7 +100,7 @@ impl Drop for Process {
     }
 }
 
-fn configuration(http: SocketAddr, admin: SocketAddr) -> String {
+pub(crate) fn configuration(http: SocketAddr, admin: SocketAddr) -> String {
     format!(
         r#"
 [http]
@@ -116,7 +116,7 @@ listen = "{admin}"
     )
 }
 
-fn webhook(sink: SocketAddr) -> String {
+pub(crate) fn webhook(sink: SocketAddr) -> String {
     format!(
         r#"
 [sinks.hook]
@@ -129,7 +129,7 @@ url = "http://{sink}/hook"
     )
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
