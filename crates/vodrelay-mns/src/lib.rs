@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod delete;
 mod examine;
 mod lease;
 mod meter;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use mns_client::{EntryError, Error, ErrorKind, MAX_BATCH, MAX_WAIT, Message, Poll, ReceiptHandle};
+use mns_client::{Error, MAX_BATCH, MAX_WAIT, Message, Poll};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use vodrelay_core::{Accepted, Arrival, Clock, Intake, JournalError, SourceError};
@@ -29,8 +29,6 @@ use crate::standing::{Asked, Standing};
 const JOURNAL_CAP: Duration = Duration::from_secs(5);
 /// After this long what is durable is deleted, though other messages of the batch are not yet.
 const STRAGGLERS: Duration = Duration::from_secs(2);
-/// How often an entry of a batch deletion is tried.
-const DELETE_TRIES: u32 = 3;
 
 /// What every poll of a queue shares.
 #[derive(Debug)]
@@ -213,58 +211,6 @@ impl Poller {
                 () = sleep(longest(tries, JOURNAL_CAP).mul_f64(rand::random())) => {}
                 () = self.stop.cancelled() => return Err(error),
             }
-        }
-    }
-
-    /// Deletes what is durable, as one request; entries that fail are tried again, and in the end left to come again.
-    async fn delete(&self, durable: Vec<Lease>) -> Result<(), Error> {
-        let QueueSettings { name, queue, .. } = &self.settings;
-        let lost = durable.iter().filter(|lease| lease.handle().is_none()).count();
-        self.meter.deleted("gone", lost as u64);
-        let mut handles: Vec<ReceiptHandle> =
-            durable.iter().filter_map(|lease| lease.handle().cloned()).collect();
-        for tries in 1..=DELETE_TRIES {
-            if handles.is_empty() {
-                return Ok(());
-            }
-            let results = match queue.delete_batch(&handles).await {
-                Ok(results) => results,
-                Err(error) => {
-                    self.standing.bad(Asked::Delete, &error, name, &self.meter);
-                    self.meter.deleted("failed", handles.len() as u64);
-                    return Err(error);
-                }
-            };
-            self.standing.good(Asked::Delete, name, &self.meter);
-            handles = handles.into_iter().zip(results).filter_map(|entry| self.undeleted(entry)).collect();
-            if tries < DELETE_TRIES && !handles.is_empty() {
-                sleep(longest(tries, MAX_WAIT).mul_f64(rand::random::<f64>() / 4.0)).await;
-            }
-        }
-        self.meter.deleted("failed", handles.len() as u64);
-        Ok(())
-    }
-
-    /// The handle, if its message is there still and another try can do something about it.
-    fn undeleted(&self, (handle, result): (ReceiptHandle, Result<(), EntryError>)) -> Option<ReceiptHandle> {
-        let Err(error) = result else {
-            self.meter.deleted("deleted", 1);
-            return None;
-        };
-        match error.kind() {
-            ErrorKind::MessageNotExist => {
-                self.meter.deleted("gone", 1);
-                None
-            }
-            ErrorKind::ReceiptHandle => {
-                self.meter.deleted("gone", 1);
-                tracing::warn!(
-                    queue.name = %self.settings.name, error = %error,
-                    "the service does not know a handle that it gave out; the message comes again as a duplicate"
-                );
-                None
-            }
-            _ => Some(handle),
         }
     }
 }

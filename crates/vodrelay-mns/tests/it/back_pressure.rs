@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mns_emulator::Operation;
 use vodrelay_core::JournalError;
+use vodrelay_core::testing::event_body;
 
 use crate::stage::Stage;
 
@@ -45,6 +46,23 @@ async fn a_message_stays_ours_while_its_append_takes_its_time() {
     stage.journal.open(true);
     stage.until("the deletions", |stage| stage.in_queue() == 0).await;
     assert_eq!(stage.emulator.ledger().of(Operation::BatchDeleteMessage).requests, 1);
+    stage.check_nothing_was_deleted_too_early();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_append_that_hangs_does_not_keep_others_from_their_deletion() {
+    let stage = Stage::new().await;
+    *stage.journal.straggler.lock().unwrap() = Some(vod_event::read(&event_body(3)).unwrap().id());
+    stage.journal.open(false);
+    stage.send(0..8);
+    let _running = stage.start();
+    stage.until("the append", |stage| stage.journal.waiting.load(Ordering::SeqCst) == 1).await;
+    stage.pass(Duration::from_secs(3), STEP).await;
+    assert_eq!((stage.in_queue(), stage.in_journal()), (1, 7));
+    stage.pass(Duration::from_secs(120), STEP).await;
+    stage.journal.open(true);
+    stage.until("the drain", |stage| stage.in_queue() == 0).await;
+    assert_eq!(stage.in_journal(), 8);
     stage.check_nothing_was_deleted_too_early();
 }
 

@@ -23,12 +23,18 @@ use vodrelay_mns::{Config, QueueSettings, QueueSource};
 pub(crate) struct Gated {
     pub(crate) inner: MemoryJournal,
     open: watch::Sender<bool>,
+    /// The only event that is held up, if there is one.
+    pub(crate) straggler: Mutex<Option<EventId>>,
     pub(crate) waiting: AtomicUsize,
 }
 
 #[async_trait]
 impl Journal for Gated {
     async fn append(&self, envelope: &Envelope, sinks: &[SinkName]) -> Result<Appended, JournalError> {
+        let straggler = *self.straggler.lock().unwrap();
+        if straggler.is_some_and(|straggler| straggler != envelope.id) {
+            return self.inner.append(envelope, sinks).await;
+        }
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
         self.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -77,6 +83,7 @@ impl Stage {
         let journal = Arc::new(Gated {
             inner: MemoryJournal::new(Arc::new(SystemClock)),
             open: watch::Sender::new(true),
+            straggler: Mutex::default(),
             waiting: AtomicUsize::new(0),
         });
         let too_early = Arc::<Mutex<Vec<String>>>::default();

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Read it as a queue message, which may be Base64
     #[arg(long)]
     queue: bool,
-    /// The source that it is taken to come from [default: its own, or the first callback or queue of the configuration]
+    /// The source that it is taken to come from [default: its own, or the first callback of the configuration, with --queue the first queue]
     #[arg(long, value_name = "callbacks.NAME or queues.NAME")]
     source: Option<SourceName>,
     /// Print JSON
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let asked = args.source.clone().or_else(|| story.as_ref().map(|story| story.source.clone()));
     let verdicts = loaded(args)?.map(|loaded| {
-        let (source, labels) = source_of(&loaded, asked);
+        let (source, labels) = source_of(&loaded, asked, args.queue);
         loaded.config.routes().explain(&reading, &source, &labels)
     });
     let event = reading.event().identified(reading.id());
@@ -116,7 +116,9 @@ fn loaded(args: &Args) -> Result<Option<Loaded>, Failure> {
     }
 }
 
-fn source_of(loaded: &Loaded, asked: Option<SourceName>) -> (SourceName, Arc<Labels>) {
+fn source_of(loaded: &Loaded, asked: Option<SourceName>, is_message: bool) -> (SourceName, Arc<Labels>) {
+    let mut queues = loaded.config.mns.queues.keys().filter(|_| is_message);
+    let asked = asked.or_else(|| queues.next().map(SourceName::queue));
     let source = asked.or_else(|| loaded.config.first_source());
     let source = source.unwrap_or_else(|| SourceName::callback(&first_name()));
     let labels = loaded.config.labels_of(&source).cloned().unwrap_or_default();
