@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mns_emulator::Operation;
-use vodrelay_core::JournalError;
+use mns_emulator::{Fault, Operation, Settings};
 use vodrelay_core::testing::event_body;
+use vodrelay_core::{JournalError, Routes};
 
 use crate::stage::Stage;
 
@@ -31,6 +31,30 @@ async fn while_the_journal_is_full_no_poll_begins_and_then_it_goes_on_by_itself(
     stage.pass_until("the drain", |stage| stage.in_queue() == 0).await;
     assert_eq!(stage.in_journal(), 40);
     stage.check_nothing_was_deleted_too_early();
+}
+
+/// One poll deletes what it made durable while the others find the journal full: then it is not followed by another.
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_ends_well_while_others_wait_for_the_journal_is_the_last() {
+    let slow = || Fault::Slow.always().on(Operation::BatchDeleteMessage).times(1);
+    let settings = Settings { faults: vec![slow()], slow_by: Duration::from_secs(4), ..Settings::default() };
+    let stage = Stage::with(settings, Routes::new(Vec::new())).await;
+    stage.send(0..48);
+    let _running = stage.start_queue(stage.queue("main", "vod-events", "max_pollers = 3"));
+    stage.until("the first batch", |stage| stage.in_journal() == 16).await;
+    stage.emulator.inject(slow());
+    stage.pass(Duration::from_secs(4), STEP).await;
+    stage.until("a slow deletion, and two polls", |stage| stage.emulator.waiting() == 2).await;
+
+    stage.journal.inner.fail_with(Some(JournalError::Full("64 MiB free".to_owned())));
+    stage.send(48..50);
+    stage.until("two messages in hand", |stage| stage.emulator.waiting() == 0).await;
+    let before = stage.polls();
+    stage.pass(Duration::from_secs(60), STEP).await;
+    assert_eq!((stage.polls(), stage.in_queue()), (before, 2));
+    stage.journal.inner.fail_with(None);
+    stage.pass_until("the drain", |stage| stage.in_queue() == 0).await;
+    assert_eq!(stage.in_journal(), 50);
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,6 +68,19 @@ async fn a_lost_answer_to_a_deletion_costs_a_request_and_no_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn entries_of_a_deletion_that_fail_are_tried_again_by_themselves() {
+    let partial = Fault::PartialBatch.always().on(Operation::BatchDeleteMessage).times(3);
+    let stage = Stage::with(Settings { faults: vec![partial], ..Settings::default() }, no_sinks()).await;
+    stage.send(0..16);
+    let _running = stage.start();
+    stage.pass(Duration::from_secs(5), Duration::from_millis(500)).await;
+    let ledger = stage.emulator.ledger();
+    assert_eq!(stage.in_queue(), 0, "long before they would come again");
+    assert_eq!(ledger.of(Operation::BatchReceiveMessage).messages, 16);
+    assert_eq!(ledger.of(Operation::BatchDeleteMessage).requests, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bodies_come_in_base64_or_raw_and_what_nobody_can_read_is_kept() {
     let stage = Stage::new().await;
     let bodies = [&text(1), &STANDARD.encode(text(1)), "no event at all", &STANDARD.encode("nor this")];
