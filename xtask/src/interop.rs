@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::run::{cargo, root};
+use crate::run::{cargo, root, target};
 
 /// Test secrets; they guard nothing.
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -217,10 +217,7 @@ fn trigger(http: &str, number: usize) -> Result<(), String> {
 }
 
 fn binary() -> PathBuf {
-    let target = std::env::vars_os()
-        .find(|(key, _)| key == "CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |(_, value)| value.into());
-    target.join("debug/vodrelay")
+    target().join("debug/vodrelay")
 }
 
 fn free_port() -> Result<String, String> {

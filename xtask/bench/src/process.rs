@@ -121,7 +121,8 @@ impl Process {
         let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
         // The name in brackets may hold blanks; the user's and the kernel's ticks are the 12th and 13th word after it.
         let after = text.rsplit_once(')').map_or("", |(_, after)| after);
-        let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
         Ok(Duration::from_secs_f64(ticks as f64 / TICKS_A_SECOND))
     }
 

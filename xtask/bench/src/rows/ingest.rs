@@ -32,6 +32,8 @@ pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
     let micros = (relay.process.cpu()? - cpu).as_secs_f64() * 1e6 / events as f64;
     let for_each_commit = events as f64 / (commits()? - before);
     let (bare, durable) = (median(bare_rates), median(durable_rates));
-    let raw = format!("{durable:.0} over {bare:.0} events/s; {for_each_commit:.0} events to a commit, {micros:.0} µs of CPU for each");
+    let raw = format!(
+        "{durable:.0} over {bare:.0} events/s; {for_each_commit:.0} events to a commit, {micros:.0} µs of CPU for each"
+    );
     Ok(Measured { figure: durable / bare, raw })
 }
