@@ -16,7 +16,9 @@ pub(crate) fn ci() -> Result<(), String> {
         ("clippy", || {
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
         }),
-        ("test", || cargo(&["test", "--workspace", "--locked"], &[("RUN_SLOW_TESTS", "1")])),
+        ("test", || {
+            cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], &[("RUN_SLOW_TESTS", "1")])
+        }),
         ("interop", interop::interop),
         ("docs", || {
             cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])

@@ -1,6 +1,9 @@
 //! `cargo xtask interop`: receivers made of other people's libraries, in other languages, take what the relay sends
-//! and refuse what was altered. Needs what `.ci/run` installs from the lock files; says loudly what is missing.
+//! and refuse what was altered; queue clients of other people find the MNS emulator to be what they know. Needs what
+//! `.ci/run` installs from the lock files; says loudly what is missing.
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a key that it does not have")]
+
+mod mns;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,7 +25,8 @@ const HANDLER_KEY: &str = "HandlerKey2026";
 const PUBLIC_URL: &str = "https://relay.example.com/vod/callback";
 const EVENTS: usize = 5;
 
-/// Runs the receivers, the relay between, and compares what each says with what was sent.
+/// Runs the queue clients against the emulator; then the receivers, the relay between, and compares what each says with
+/// what was sent.
 pub(crate) fn interop() -> Result<(), String> {
     let python = root().join("target/interop/venv/bin/python");
     let modules = root().join("xtask/interop/node/node_modules");
@@ -34,6 +38,7 @@ pub(crate) fn interop() -> Result<(), String> {
     }
     // Built as for the tests, so that `ci` finds it ready: a build of the one package would compile half of it anew.
     cargo(&["test", "--workspace", "--locked", "--no-run", "--quiet"], &[])?;
+    mns::clients(&python)?;
     let folder = root().join("target/interop/relay");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
@@ -193,7 +198,7 @@ fn start_relay(
     let file = folder.join("vodrelay.toml");
     fs::write(&file, config).map_err(|error| error.to_string())?;
     let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
-    let child = Command::new(binary())
+    let child = Command::new(binary("vodrelay"))
         .args(["serve", "--config"])
         .arg(&file)
         .stdin(Stdio::null())
@@ -213,15 +218,15 @@ fn trigger(http: &str, number: usize) -> Result<(), String> {
     let to = format!("http://{http}/vod/callback");
     let title = format!("Extend={{\"number\":{number}}}");
     let words = ["trigger", "--to", &to, "--sign-url", PUBLIC_URL, "--key", RELAY_KEY, "--set", &title];
-    let output = Command::new(binary()).args(words).output().map_err(|error| error.to_string())?;
+    let output = Command::new(binary("vodrelay")).args(words).output().map_err(|error| error.to_string())?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn binary() -> PathBuf {
+fn binary(name: &str) -> PathBuf {
     let target = std::env::vars_os()
         .find(|(key, _)| key == "CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |(_, value)| value.into());
-    target.join("debug/vodrelay")
+    target.join("debug").join(name)
 }
 
 fn free_port() -> Result<String, String> {

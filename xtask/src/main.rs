@@ -12,9 +12,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  ci       everything that a change must pass: format, clippy, tests with the slow ones, docs, tidy, alone, deny
+  ci       everything that a change must pass: format, tidy, clippy, tests with the slow ones, interop, docs, alone, deny
   tidy     layering, module headers, fixtures all used, crate list in the documents true
-  interop  receivers made of published libraries take what the relay sends
+  interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   torture  kill -9 under load, at length: nothing acknowledged may be missing
   alone    check each crate of layers 0 and 1 by itself
 ";

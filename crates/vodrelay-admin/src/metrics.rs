@@ -138,6 +138,22 @@ fn describe() {
     metrics::describe_gauge!("vodrelay_refusals_kept", "Refused requests that the journal holds.");
     metrics::describe_counter!("vodrelay_events_received_total", "Requests and messages, by how they ended.");
     metrics::describe_counter!("vodrelay_auth_failures_total", "Requests refused for their proof, by cause.");
+    metrics::describe_counter!(
+        "vodrelay_refusals_total",
+        "Refused requests, by cause and by whether they were kept."
+    );
+    metrics::describe_counter!("vodrelay_sink_attempts_total", "Attempts to deliver, by what came of them.");
+    metrics::describe_histogram!("vodrelay_sink_attempt_duration_seconds", "How long an attempt took.");
+    metrics::describe_gauge!("vodrelay_breaker_state", "1 while the sink fails and is only probed, else 0.");
+    metrics::describe_counter!("vodrelay_dead_letters_total", "Deliveries given up since the start.");
+    metrics::describe_gauge!("vodrelay_journal_bytes", "The journal's file.");
+    metrics::describe_gauge!("vodrelay_journal_wal_bytes", "The journal's write-ahead log.");
+    metrics::describe_counter!("vodrelay_journal_events_appended_total", "Events made durable.");
+    metrics::describe_counter!("vodrelay_journal_deliveries_settled_total", "Outcomes made durable.");
+    metrics::describe_histogram!(
+        "vodrelay_journal_fsync_duration_seconds",
+        "How long a commit took, its sync included."
+    );
     metrics::describe_counter!("vodrelay_duplicates_total", "Events that were there already.");
     metrics::describe_counter!(
         "vodrelay_ack_over_3s_total",

@@ -35,6 +35,23 @@ impl ConfigError {
     }
 }
 
+/// What a deserialiser says of a value of the wrong type, without the value: it may be a secret in the wrong place.
+#[must_use]
+pub fn without_value(message: &str) -> String {
+    let expected = |rest: &str| {
+        let rest = rest.strip_prefix("struct ").map_or_else(|| rest.to_owned(), |_| "a table".to_owned());
+        rest.replace("a sequence", "a list, like [\"…\"]").replace("a map", "a table")
+    };
+    match (message.strip_prefix("invalid type: "), message.split_once(", expected ")) {
+        (Some(found), Some((_, rest))) => {
+            // Only the name of the type comes before the value: `string "…"`, `integer `5``.
+            let kind = found.split([' ', ',']).next().unwrap_or("something else");
+            format!("expected {}, found {kind}", expected(rest))
+        }
+        _ => message.to_owned(),
+    }
+}
+
 /// What configuration is resolved against: the environment and the folder of the file. Passed in, so that tests can
 /// fake both.
 #[derive(Clone, Default)]
@@ -333,8 +350,9 @@ impl Options {
     /// # Errors
     /// With the path inside the table and what is expected there.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        serde_path_to_error::deserialize(self.table.clone())
-            .map_err(|error| ConfigError::new(path_of(&error), error.into_inner().to_string()))
+        serde_path_to_error::deserialize(self.table.clone()).map_err(|error| {
+            ConfigError::new(path_of(&error), without_value(&error.into_inner().to_string()))
+        })
     }
 
     /// What secrets and relative paths are resolved against.

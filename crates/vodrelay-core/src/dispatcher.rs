@@ -119,6 +119,7 @@ impl Dispatcher {
     /// # Errors
     /// If the journal is poisoned or closed: outcomes that were not settled are attempted again after a restart.
     pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> Result<(), JournalError> {
+        self.tell_metrics_that_all_is_well();
         let mut work = self.journal.watch_work();
         while !shutdown.is_cancelled() {
             // Marked seen before looking for work, so that an append in between wakes the select below.
@@ -135,6 +136,13 @@ impl Dispatcher {
             }
         }
         self.stop(grace).await
+    }
+
+    /// A figure that is not there until something goes wrong is one that no alert can be written for.
+    fn tell_metrics_that_all_is_well(&self) {
+        let sink = || ("sink", self.name.to_string());
+        metrics::gauge!("vodrelay_breaker_state", &[sink()]).set(0.0);
+        metrics::counter!("vodrelay_dead_letters_total", &[sink()]).increment(0);
     }
 
     /// Claims what there are slots for, and as much again to wait for the next free slot. Says when to look again.

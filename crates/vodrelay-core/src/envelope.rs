@@ -12,7 +12,7 @@ use vod_event::{Event, EventId};
 
 use crate::name::{SinkName, SourceName};
 
-/// Labels that the configuration gives to a source; routing, metrics and archive keys use them.
+/// Labels that the configuration gives to a source; routing uses them, and records have them.
 pub type Labels = BTreeMap<String, String>;
 
 /// A body as a source received it, proven or admitted by configuration, not yet read.

@@ -54,6 +54,10 @@ impl Intake {
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
         let (envelope, sinks) = self.read_and_route(arrival);
         let appended = self.journal.append(&envelope, &sinks).await?;
+        if let (Err(reason), Appended::New) = (envelope.event(), appended) {
+            tracing::warn!(event.id = %envelope.id, source = %envelope.source, reason,
+                "what came cannot be read as an event; it is kept, and delivered to no sink");
+        }
         let event_type = envelope.event().ok().map(|event| event.event_type.clone());
         Ok(Accepted { id: envelope.id, appended, event_type, sinks })
     }

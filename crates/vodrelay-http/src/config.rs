@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vod_event::{Endpoint, NamedKey, PrivateKey};
 use vodrelay_core::config::{ByteSize, ConfigError, SecretSource, Span, Surroundings, listen_address};
@@ -58,7 +59,7 @@ pub struct CallbackConfig {
     #[serde(default)]
     pub path: Option<String>,
     /// The keys that may have signed; several while a key is being changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more_keys")]
     pub keys: Vec<KeyConfig>,
     /// How far the timestamp of a proof may be from our clock.
     #[serde(default = "five_minutes")]
@@ -66,7 +67,7 @@ pub struct CallbackConfig {
     /// Whether requests without a proof are admitted.
     #[serde(default)]
     pub allow_unsigned: bool,
-    /// Labels for routing, metrics and archive keys.
+    /// Labels for routing and records.
     #[serde(default)]
     pub labels: Labels,
 }
@@ -249,6 +250,28 @@ impl<'de> Deserialize<'de> for KeyConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(KeyVisitor)
     }
+}
+
+/// A list of keys, or one as a text: that is how the environment gives it.
+fn one_or_more_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyConfig>, D::Error> {
+    struct KeysVisitor;
+
+    impl<'de> Visitor<'de> for KeysVisitor {
+        type Value = Vec<KeyConfig>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of keys, each {KEY_FORMS}")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Vec<KeyConfig>, E> {
+            KeyVisitor.visit_str(value).map(|key| vec![key])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<KeyConfig>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+    deserializer.deserialize_any(KeysVisitor)
 }
 
 struct KeyVisitor;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use vodrelay_core::{Appended, Envelope, JournalError, SinkName};
 
+use crate::ids::Ids;
 use crate::key::{Key, MOST_SINKS, excerpt, nanos};
 use crate::op::Row;
 use crate::writer::{Batch, Names};
@@ -59,64 +60,71 @@ impl Row {
 pub(crate) fn append(
     conn: &Connection,
     names: &mut Names,
+    ids: &mut Ids,
     batch: &mut Batch,
     row: &Row,
 ) -> rusqlite::Result<Appended> {
-    let seq = names.next_seq;
-    if insert(conn, names, row, seq)? {
-        names.next_seq += 1;
-        batch.counters.events += 1;
-        count_state(batch, row.state(), 1);
-        for sink in &row.sinks {
-            add_delivery(conn, names, batch, seq, sink)?;
-        }
-        batch.work |= !row.sinks.is_empty();
-        batch.appended += 1;
-        return Ok(Appended::New);
+    if let Some(seq) = ids.find(conn, &row.id)? {
+        merge(conn, names, batch, row, seq)?;
+        return Ok(Appended::Duplicate);
     }
-    merge(conn, names, batch, row)?;
-    Ok(Appended::Duplicate)
+    let seq = names.next_seq;
+    names.next_seq += 1;
+    insert(conn, names, row, seq)?;
+    ids.add(batch, &row.id, seq);
+    batch.counters.events += 1;
+    count_state(batch, row.state(), 1);
+    for sink in &row.sinks {
+        add_delivery(conn, names, batch, seq, sink)?;
+    }
+    batch.work |= !row.sinks.is_empty();
+    batch.appended += 1;
+    Ok(Appended::New)
 }
 
-/// Returns whether the event was new.
-fn insert(conn: &Connection, names: &mut Names, row: &Row, seq: i64) -> rusqlite::Result<bool> {
+fn insert(conn: &Connection, names: &mut Names, row: &Row, seq: i64) -> rusqlite::Result<()> {
     let source = names.words.number(conn, row.source.as_str())?;
     let labels = row.labels.as_deref().map(|labels| names.words.number(conn, labels)).transpose()?;
     let event = row.event.as_deref().ok();
     let event_type = event.map(|event| names.words.number(conn, &event.event_type)).transpose()?;
     let status = event.and_then(|event| event.status.as_ref());
     let status = status.map(|status| names.words.number(conn, status.as_str())).transpose()?;
-    let inserted = conn
-        .prepare_cached(
-            "INSERT INTO events (seq, id, source, labels, received_at, state, event_type, event_time, status,
+    conn.prepare_cached(
+        "INSERT INTO events (seq, id, source, labels, received_at, state, event_type, event_time, status,
              video_id, media_id, job_id, unreadable, sha256, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (id) DO NOTHING",
-        )?
-        .execute(params![
-            seq,
-            row.id.as_bytes(),
-            source,
-            labels,
-            row.received_at,
-            row.state(),
-            event_type,
-            event.and_then(|event| event.event_time).map(|time| nanos(time.0)),
-            status,
-            event.and_then(|event| event.video_id.as_deref()),
-            event.and_then(|event| event.media_id.as_deref()),
-            event.and_then(|event| event.job_id.as_deref()),
-            row.event.as_ref().err(),
-            row.sha256,
-            &row.body[..],
-        ])?;
-    Ok(inserted == 1)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?
+    .execute(params![
+        seq,
+        row.id.as_bytes(),
+        source,
+        labels,
+        row.received_at,
+        row.state(),
+        event_type,
+        event.and_then(|event| event.event_time).map(|time| nanos(time.0)),
+        status,
+        event.and_then(|event| event.video_id.as_deref()),
+        event.and_then(|event| event.media_id.as_deref()),
+        event.and_then(|event| event.job_id.as_deref()),
+        row.event.as_ref().err(),
+        row.sha256,
+        &row.body[..],
+    ])?;
+    Ok(())
 }
 
 /// Notes the source of a duplicate and adds the deliveries that are missing; none that is there is touched.
-fn merge(conn: &Connection, names: &mut Names, batch: &mut Batch, row: &Row) -> rusqlite::Result<()> {
-    let (seq, state): (i64, i64) = conn
-        .prepare_cached("SELECT seq, state FROM events WHERE id = ?1")?
-        .query_row([row.id.as_bytes()], |found| Ok((found.get(0)?, found.get(1)?)))?;
+fn merge(
+    conn: &Connection,
+    names: &mut Names,
+    batch: &mut Batch,
+    row: &Row,
+    seq: i64,
+) -> rusqlite::Result<()> {
+    let state: i64 = conn
+        .prepare_cached("SELECT state FROM events WHERE seq = ?1")?
+        .query_row([seq], |found| found.get(0))?;
     batch.counters.duplicates += 1;
     let source = names.words.number(conn, row.source.as_str())?;
     conn.prepare_cached(

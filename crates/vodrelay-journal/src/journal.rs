@@ -17,7 +17,7 @@ use crate::error::OpenError;
 use crate::op::{Op, Row};
 use crate::open::{self, Running};
 use crate::reader::Reader;
-use crate::space::{FreeBytes, free_bytes_of_disk};
+use crate::space::{FreeBytes, free_bytes};
 
 /// A journal in one SQLite file, owned by this process.
 ///
@@ -46,7 +46,7 @@ impl SqliteJournal {
         bounds: RefusedBounds,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        Self::open_on(folder, config, bounds, clock, Arc::new(free_bytes_of_disk))
+        Self::open_on(folder, config, bounds, clock, Arc::new(free_bytes))
     }
 
     pub(crate) fn open_on(

@@ -6,6 +6,7 @@ mod claim;
 mod config;
 mod counters;
 mod error;
+mod ids;
 mod in_hand;
 mod journal;
 mod key;
@@ -31,3 +32,4 @@ pub use reader::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
     EventState, Reader,
 };
+pub use space::free_bytes;

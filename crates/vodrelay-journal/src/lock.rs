@@ -13,7 +13,7 @@ const NAME: &str = "journal.lock";
 /// Held for as long as the value lives; the system lets go of it when the process ends, however that happens.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -36,7 +36,15 @@ impl Lock {
         let written =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
         written.map_err(|error| failed(&error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing would do, if a child process that is just being started did not hold a copy of the descriptor until it
+    /// begins its own program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -16,6 +17,7 @@ use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
 use crate::error::OpenError;
+use crate::ids::Ids;
 use crate::in_hand;
 use crate::key::nanos;
 use crate::lease::Leases;
@@ -63,7 +65,9 @@ pub(crate) fn open(
     free_bytes: FreeBytes,
 ) -> Result<Running, OpenError> {
     let now = clock.now();
-    std::fs::create_dir_all(folder).map_err(|error| OpenError::from_io(folder, &error))?;
+    // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| OpenError::from_io(folder, &error))?;
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
@@ -89,11 +93,13 @@ pub(crate) fn open(
     };
     let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
+    let ids = Ids::load(&conn).map_err(sqlite)?;
     let the_writer = Writer {
         conn,
         shared: Arc::clone(&shared),
         queue,
         names,
+        ids,
         checkpoints,
         space: Space::new(config.min_free.0, free_bytes),
         retention: Retention::new(config),

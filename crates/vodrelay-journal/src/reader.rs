@@ -37,6 +37,12 @@ const EVENT_COLUMNS: &str = "e.seq, e.id, e.received_at, e.state,
     (SELECT text FROM words WHERE id = e.source), (SELECT text FROM words WHERE id = e.event_type),
     (SELECT text FROM words WHERE id = e.status), e.event_time, e.video_id, e.media_id, e.job_id, e.unreadable";
 
+/// The event with the id that is the first parameter. Those that are not in the table yet are few thousand, and the
+/// newest.
+const SEQ_OF_ID: &str = "(SELECT seq FROM event_ids WHERE id = ?1 UNION ALL
+    SELECT seq FROM events WHERE id = ?1
+    AND seq > COALESCE((SELECT value FROM meta WHERE key = 'ids_folded_to'), 0) LIMIT 1)";
+
 impl Reader {
     /// Opens the journal in that folder for reading; it must be there.
     ///
@@ -144,7 +150,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.id = ?1");
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.seq = {SEQ_OF_ID}");
         let event =
             self.conn.query_row(&sql, [id.as_bytes()], EventRecord::from_row).optional().map_err(failed)?;
         let Some(event) = event else { return Ok(None) };
@@ -178,9 +184,8 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn body(&self, id: EventId) -> Result<Option<Bytes>, JournalError> {
-        let body = self.conn.query_row("SELECT body FROM events WHERE id = ?1", [id.as_bytes()], |row| {
-            row.get::<_, Vec<u8>>(0)
-        });
+        let sql = format!("SELECT body FROM events WHERE seq = {SEQ_OF_ID}");
+        let body = self.conn.query_row(&sql, [id.as_bytes()], |row| row.get::<_, Vec<u8>>(0));
         Ok(body.optional().map_err(failed)?.map(Bytes::from))
     }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, Keep};
 use crate::error::Fault;
+use crate::ids::Ids;
 use crate::key::{Key, nanos_of};
 use crate::writer::{Batch, Writer};
 
@@ -243,7 +244,10 @@ impl Old {
         conn.prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
             .execute([first, last])?;
         conn.prepare_cached("DELETE FROM event_sources WHERE event = ?1")?.execute([self.seq])?;
-        conn.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([self.seq])?;
+        let id = conn
+            .prepare_cached("DELETE FROM events WHERE seq = ?1 RETURNING id")?
+            .query_row([self.seq], |row| row.get(0))?;
+        Ids::remove(conn, batch, id)?;
         batch.counters.events -= 1;
         match self.state {
             1 => batch.counters.unrouted -= 1,

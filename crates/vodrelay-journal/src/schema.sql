@@ -27,7 +27,7 @@ CREATE TABLE sinks (
 
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
-    id BLOB NOT NULL UNIQUE,
+    id BLOB NOT NULL, -- unique; see event_ids
     source INTEGER NOT NULL, -- words
     labels INTEGER, -- words, as JSON; null where there are none
     received_at INTEGER NOT NULL,
@@ -43,6 +43,9 @@ CREATE TABLE events (
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX events_of_no_sink ON events (state, seq) WHERE state <> 0;
+
+-- The events by id, up to `ids_folded_to` of meta and some beyond; the writer knows the others by heart.
+CREATE TABLE event_ids (id BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 -- By which sources duplicates came; the source of the first arrival stands on the event.
 CREATE TABLE event_sources (

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::time::Instant;
+use vodrelay_core::config::ByteSize;
 
 use crate::error::Fault;
 use crate::retention::{self, Limits, STEP};
@@ -50,8 +51,11 @@ impl std::fmt::Debug for Space {
     }
 }
 
-/// The disk's own answer.
-pub(crate) fn free_bytes_of_disk(folder: &Path) -> std::io::Result<u64> {
+/// How many bytes are free to this process where the folder is, by the disk's own answer.
+///
+/// # Errors
+/// With what the system says.
+pub fn free_bytes(folder: &Path) -> std::io::Result<u64> {
     let found = rustix::fs::statvfs(folder)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
@@ -86,7 +90,11 @@ impl Space {
         }
         let full = self.low && (free < self.min_free / LAST_PART || matches!(self.stage, Stage::Nothing(_)));
         let least = self.min_free;
-        let cause = format!("{free} bytes are free where journal.min_free asks for {least}");
+        let cause = format!(
+            "{} are free where journal.min_free asks for {}",
+            ByteSize(free >> 20 << 20),
+            ByteSize(least)
+        );
         tell(shared, full.then_some(cause));
         if !self.low {
             self.start_over();

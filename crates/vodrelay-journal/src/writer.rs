@@ -12,6 +12,7 @@ use vodrelay_core::{JournalError, SinkName};
 use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
 use crate::error::Fault;
+use crate::ids::Ids;
 use crate::key::Key;
 use crate::op::{Answer, Op, Queued, Reply};
 use crate::refused::Refusals;
@@ -34,6 +35,7 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Receiver<Queued>,
     pub(crate) names: Names,
+    pub(crate) ids: Ids,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) space: Space,
     pub(crate) retention: Retention,
@@ -61,6 +63,12 @@ pub(crate) struct Batch {
     pub(crate) ended: HashSet<Key>,
     /// Fresh deliveries of events accepted before, and released ones.
     pub(crate) appeared: Vec<Key>,
+    /// Ids of events appended, …
+    pub(crate) added: Vec<[u8; 16]>,
+    /// … of events removed, …
+    pub(crate) removed: Vec<[u8; 16]>,
+    /// … and how many of earlier ones went into the table.
+    pub(crate) folded: usize,
     /// Whether a dispatcher may have something to do.
     pub(crate) work: bool,
     pub(crate) appended: u64,
@@ -154,7 +162,7 @@ impl Writer {
                         "the journal knows as many sinks as it can; start a new one in another data_dir";
                     return Ok(Reply::Refused(JournalError::Invalid(message.to_owned())));
                 }
-                Ok(Reply::Appended(append::append(&self.conn, &mut self.names, batch, row)?))
+                Ok(Reply::Appended(append::append(&self.conn, &mut self.names, &mut self.ids, batch, row)?))
             }
             (Op::Settle(outcomes, _), _) => {
                 let settle = |settled| settle::settle(&self.conn, &self.shared, batch, settled);
@@ -185,9 +193,11 @@ impl Writer {
         let mut batch = Batch { now: self.shared.now(), ..Batch::default() };
         let done = self.try_transact(&mut batch, work);
         if let Err(fault) = &done {
+            self.ids.roll_back(&batch);
             self.roll_back(fault);
             return done;
         }
+        self.ids.commit(&batch);
         let mut leases = self.shared.leases();
         batch.ended.iter().for_each(|key| leases.end_settled(*key));
         batch.appeared.iter().for_each(|key| leases.look_again_from(*key));
@@ -208,6 +218,7 @@ impl Writer {
     ) -> Result<T, Fault> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let value = work(self, batch)?;
+        self.ids.fold(&self.conn, batch)?;
         batch.counters.flush(&self.conn)?;
         in_hand::write_changed(&self.conn, &self.shared, &batch.ended)?;
         #[cfg(test)]

@@ -22,13 +22,14 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  vodrelay demo                                                      the whole product, nothing to set up
-  vodrelay init --public-url https://relay.example.com/vod/callback  a configuration and a key
-  vodrelay check                                                     what is wrong with it, if anything
-  vodrelay serve                                                     the relay";
+  vodrelay demo                      the whole product, nothing to set up
+  vodrelay init --public-url URL     a configuration and a key
+  vodrelay check                     what is wrong with it, if anything
+  vodrelay serve                     the relay
+  vodrelay trigger --callback main   a signed sample event";
 
 /// The help of a command: its examples come before its options, since most people look for those.
-const HELP_OF_COMMAND: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\n{all-args}";
+const HELP_OF_COMMAND: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -134,7 +135,9 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut command_line(), "vodrelay", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut command_line(), "vodrelay", &mut text);
+            output::line(String::from_utf8_lossy(&text).trim_end());
             Ok(())
         }
     }

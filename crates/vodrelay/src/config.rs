@@ -10,7 +10,7 @@ use vodrelay_core::config::{ConfigError, Options, Span, Surroundings};
 use vodrelay_core::dispatcher::Settings;
 use vodrelay_core::retry::RetryPolicy;
 use vodrelay_core::routing::{Condition, Filter, OneOrMany};
-use vodrelay_core::{Name, Routes, SinkName};
+use vodrelay_core::{Name, Routes, SinkName, SourceName};
 
 pub use self::load::{Loaded, from_text, load};
 
@@ -96,13 +96,34 @@ impl SinkConfig {
         Options::new(table, surroundings.clone())
     }
 
-    fn check(&self, name: &SinkName) -> Result<(), ConfigError> {
+    fn check(&self, name: &SinkName, known: &[SourceName]) -> Result<(), ConfigError> {
         let at = |key: &str| format!("sinks.{name}.{key}");
         if self.concurrency == Some(0) {
             return Err(ConfigError::new(at("concurrency"), "0 would deliver nothing; use 1 or more"));
         }
         if self.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
             return Err(ConfigError::new(at("timeout"), "0 would fail every delivery; use for example 15s"));
+        }
+        for (key, list) in [("events", &self.events), ("status", &self.status), ("sources", &self.sources)] {
+            let Some(OneOrMany(words)) = list else { continue };
+            if words.is_empty() {
+                return Err(ConfigError::new(
+                    at(key),
+                    "an empty list lets nothing through; leave it out to let all",
+                ));
+            }
+            if let Some(word) = words.iter().find(|word| word.contains(',')) {
+                let message =
+                    format!("{word:?} is one word with a comma in it; write a list: [\"…\", \"…\"]");
+                return Err(ConfigError::new(at(key), message));
+            }
+        }
+        let sources = self.sources.iter().flat_map(|sources| &sources.0);
+        let unknown = |source: &&String| known.iter().all(|known| known.as_str() != source.as_str());
+        if let Some(source) = sources.into_iter().find(unknown) {
+            let known: Vec<&str> = known.iter().map(SourceName::as_str).collect();
+            let message = format!("{source:?} is no source; there are: {}", known.join(", "));
+            return Err(ConfigError::new(at("sources"), message));
         }
         let words = self.status.iter().flat_map(|status| &status.0);
         if let Some(word) = words.into_iter().find(|word| !["success", "fail"].contains(&word.as_str())) {
@@ -121,7 +142,14 @@ impl Config {
     /// # Errors
     /// The first key that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.sinks.iter().try_for_each(|(name, sink)| sink.check(name))
+        let known = self.sources();
+        self.sinks.iter().try_for_each(|(name, sink)| sink.check(name, &known))
+    }
+
+    /// Where events come from.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceName> {
+        self.http.callbacks.keys().map(SourceName::callback).collect()
     }
 
     /// The filters of all sinks.

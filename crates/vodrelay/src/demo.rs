@@ -50,7 +50,7 @@ const CLOUD_KEY: &str = "DemoCallbackKey2026";
 const SERVICE_KEY: &str = "DemoServiceKey2026";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    logging::start("error");
+    logging::start("error")?;
     let voice = Voice { json: args.json };
     let folder = tempfile::tempdir().map_err(|error| io_failure("no temporary folder", &error))?;
     let service = Service::start()
@@ -72,10 +72,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         folder.path().display()
     ));
     voice.say(format!(
-        "  a service that wants  http://{}/vod/callback, as a handler of yours would be",
+        "  a service             http://{}/vod/callback, which wants the events, as yours does",
         service.address()
     ));
-    voice.say("  the events");
     voice.say(format!("  an archive            {}", folder.path().join("archive").display()));
     voice.say(format!(
         "  a CDN with images     http://{}, which denies URLs that are not signed\n",

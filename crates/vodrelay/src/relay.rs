@@ -150,8 +150,9 @@ impl Relay {
         Arc::new(self.journal.clone())
     }
 
-    /// Runs until the token is cancelled: then the receiver finishes what is in hand, the dispatchers get some time,
-    /// and the journal is closed last.
+    /// Runs until the token is cancelled: then the dispatchers get some time, callbacks are received until they are done,
+    /// and the journal is closed last. So a stop costs the provider no try but those that meet the moment between this
+    /// process and the next.
     ///
     /// # Errors
     /// If the journal was poisoned: nothing more is accepted, and the process is to exit at once.
@@ -159,15 +160,16 @@ impl Relay {
         let Self { journal, refusals, dispatchers, receiver, admin, http_listener, admin_listener } = self;
         let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
         let poisoned = journal.poisoned();
-        let stop_admin = CancellationToken::new();
+        let (stop_receiving, stop_admin) = (CancellationToken::new(), CancellationToken::new());
 
-        let mut parts: JoinSet<Result<(), JournalError>> = JoinSet::new();
+        let mut delivering = Parts::new();
         for dispatcher in dispatchers {
-            parts.spawn(dispatcher.run(shutdown.clone(), GRACE));
+            delivering.spawn(dispatcher.run(shutdown.clone(), GRACE));
         }
-        let stop_receiver = shutdown.clone();
-        parts.spawn(async move {
-            let served = vodrelay_http::serve(http_listener, receiver, stop_receiver).await;
+        let mut receiving = Parts::new();
+        let (served, stop) = (Arc::clone(&receiver), stop_receiving.clone());
+        receiving.spawn(async move {
+            let served = vodrelay_http::serve(http_listener, served, stop).await;
             served.map_err(|error| JournalError::Failed(format!("the callback receiver stopped: {error}")))
         });
         let keeping = tokio::spawn(refusals.run(ledger));
@@ -177,16 +179,18 @@ impl Relay {
         tokio::spawn(async move {
             stopping.cancelled().await;
             draining.store(true, Ordering::Relaxed);
+            receiver.drain();
         });
 
         let result = tokio::select! {
             reason = poisoning(poisoned) => Err(JournalError::Poisoned(reason)),
-            result = finish(&mut parts) => result,
+            result = finish(&shutdown, &mut delivering, &stop_receiving, &mut receiving) => result,
         };
         if let Err(JournalError::Poisoned(_)) = result {
             // Whoever waits for an answer gets a 503; nobody is waited for longer than that takes.
             shutdown.cancel();
-            let _ = timeout(LAST_WORDS, async { while parts.join_next().await.is_some() {} }).await;
+            stop_receiving.cancel();
+            let _ = timeout(LAST_WORDS, async { while receiving.join_next().await.is_some() {} }).await;
             return result;
         }
         // The last connection takes its intake with it; whatever still hangs then is not worth waiting for.
@@ -197,8 +201,28 @@ impl Relay {
     }
 }
 
-/// Waits for every part; the first that fails stops the wait.
-async fn finish(parts: &mut JoinSet<Result<(), JournalError>>) -> Result<(), JournalError> {
+/// Tasks of one kind.
+type Parts = JoinSet<Result<(), JournalError>>;
+
+/// Waits until the dispatchers are done, which they are only after the stop was asked for, then stops receiving. The
+/// first part that fails ends the wait.
+async fn finish(
+    shutdown: &CancellationToken,
+    delivering: &mut Parts,
+    stop_receiving: &CancellationToken,
+    receiving: &mut Parts,
+) -> Result<(), JournalError> {
+    let deliver = async {
+        all(delivering).await?;
+        // Without a sink there is no dispatcher to wait for.
+        shutdown.cancelled().await;
+        stop_receiving.cancel();
+        Ok(())
+    };
+    tokio::try_join!(deliver, all(receiving)).map(drop)
+}
+
+async fn all(parts: &mut Parts) -> Result<(), JournalError> {
     while let Some(part) = parts.join_next().await {
         part.unwrap_or_else(|panic| {
             Err(JournalError::Failed(format!("a part of the relay broke: {panic}")))

@@ -124,9 +124,10 @@ fn as_json(sink: &Name, found: &Found) -> Value {
 fn as_text(found: &Found) -> String {
     match &found.record {
         Ok(FoundRecord { id, event_type, time, images, .. }) => {
-            let images = images.iter().map(|image| match image.key.as_ref().or(image.reason.as_ref()) {
-                Some(more) => format!("\n    {} {more}", image.state),
-                None => format!("\n    {}", image.state),
+            let images = images.iter().map(|image| match (&image.key, &image.reason) {
+                (Some(key), _) => format!("\n    {} {key}", image.state),
+                (None, Some(reason)) => format!("\n    {}: {reason}", image.state),
+                (None, None) => format!("\n    {}", image.state),
             });
             format!("{time} {id} {event_type}{}", images.collect::<String>())
         }
@@ -155,7 +156,7 @@ impl Totals {
         let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let images =
             if states.is_empty() { "no images".to_owned() } else { format!("images: {}", states.join(", ")) };
-        output::line(format!("{records} records, {images}; {mismatches} mismatches"));
+        output::line(format!("{records} records; {images}; mismatches: {mismatches}"));
     }
 }
 

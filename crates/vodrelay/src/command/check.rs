@@ -1,12 +1,14 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use vodrelay_core::{Sink, SinkBacklog, SinkFactory};
-use vodrelay_journal::Reader;
+use vodrelay_core::config::ByteSize;
+use vodrelay_core::{JournalError, Sink, SinkBacklog, SinkFactory};
+use vodrelay_journal::{DeadLetter, Reader};
 
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
@@ -16,6 +18,8 @@ use crate::relay::{build_sinks, factories, orphans};
 
 /// How long a sink may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How many dead letters are shown.
+const SHOWN: usize = 3;
 
 /// Arguments of `check`.
 #[derive(Debug, ClapArgs)]
@@ -51,7 +55,10 @@ enum Verdict {
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     let findings = match args.config.load() {
         Ok(loaded) => findings(&loaded, own_factories, args.offline).await,
-        Err(failure) => vec![finding("configuration", Verdict::Wrong, failure.message)],
+        Err(failure) => {
+            let what = failure.message.trim_start_matches("the configuration is wrong").trim();
+            vec![finding("configuration", Verdict::Wrong, what)]
+        }
     };
     if args.json {
         output::json(&serde_json::json!({"findings": findings}));
@@ -62,9 +69,9 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     match (found(Verdict::Wrong), found(Verdict::Unreachable)) {
         (0, 0) => Ok(()),
         (0, unreachable) => {
-            Err(Failure::new(Code::Unreachable, format!("{unreachable} of the things asked did not answer")))
+            Err(Failure::new(Code::Unreachable, format!("sinks that did not answer: {unreachable}")))
         }
-        (wrong, _) => Err(Failure::new(Code::Configuration, format!("{wrong} things are wrong"))),
+        (wrong, _) => Err(Failure::new(Code::Configuration, format!("findings that are wrong: {wrong}"))),
     }
 }
 
@@ -77,6 +84,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.push(data_dir(loaded));
     findings.extend(journal(loaded));
     findings.extend(callbacks(loaded));
+    findings.extend(admin(loaded));
     let sinks = match build_sinks(&loaded.config, &loaded.surroundings, &factories(own_factories)) {
         Ok(sinks) => sinks,
         Err(error) => {
@@ -124,7 +132,7 @@ fn data_dir(loaded: &Loaded) -> Finding {
         tempfile::tempfile_in(folder).map(drop)
     };
     match probe() {
-        Ok(()) => finding("data_dir", Verdict::Ok, format!("{shown} can be written")),
+        Ok(()) => room(folder, loaded.config.journal.min_free),
         Err(error) => finding(
             "data_dir",
             Verdict::Wrong,
@@ -133,28 +141,69 @@ fn data_dir(loaded: &Loaded) -> Finding {
     }
 }
 
+/// Below `journal.min_free` every callback would be answered 503 sooner or later.
+fn room(folder: &Path, least: ByteSize) -> Finding {
+    let shown = folder.display();
+    let detail = match vodrelay_journal::free_bytes(folder) {
+        Ok(free) if free < least.0 => {
+            let free = ByteSize(free >> 20 << 20);
+            let detail =
+                format!("{shown} has {free} free, and journal.min_free is {least}; make room, or lower it");
+            return finding("data_dir", Verdict::Wrong, detail);
+        }
+        Ok(_) => format!("{shown} can be written"),
+        Err(error) => format!("{shown} can be written; how much room is free cannot be found out: {error}"),
+    };
+    finding("data_dir", Verdict::Ok, detail)
+}
+
 /// What the journal holds, if there is one yet. It is read beside the relay, which may be running.
 fn journal(loaded: &Loaded) -> Vec<Finding> {
     if !loaded.data_dir.join(vodrelay_journal::FILE).exists() {
         return vec![finding("journal", Verdict::Ok, "not there yet; `vodrelay serve` makes it")];
     }
-    let read = |reader: Reader| reader.totals().and_then(|totals| Ok((totals, reader.backlogs()?)));
+    let read = |reader: Reader| Ok((reader.totals()?, reader.backlogs()?, reader.dead_letters(None, SHOWN)?));
     let found = Reader::open(&loaded.data_dir).map_err(|error| error.to_string());
-    let (totals, backlogs) = match found.and_then(|reader| read(reader).map_err(|error| error.to_string())) {
+    let read = found.and_then(|reader| read(reader).map_err(|error: JournalError| error.to_string()));
+    let (totals, backlogs, letters) = match read {
         Ok(found) => found,
         Err(error) => return vec![finding("journal", Verdict::Wrong, error)],
     };
     let sum = |of: fn(&SinkBacklog) -> u64| backlogs.iter().map(of).sum::<u64>();
     let (pending, dead_letters) = (sum(|sink| sink.pending), sum(|sink| sink.dead_letters));
-    let detail =
-        format!("{} events, {pending} deliveries pending, {dead_letters} dead letters", totals.events);
+    let detail = format!("{} events, {pending} deliveries pending", totals.events);
     let mut findings = vec![finding("journal", Verdict::Ok, detail)];
+    if dead_letters > 0 {
+        let detail =
+            format!("dead letters: {dead_letters}; `vodrelay explain` tells of each why{}", some(&letters));
+        findings.push(finding("journal", Verdict::Warning, detail));
+    }
     for SinkBacklog { sink, pending, .. } in orphans(&loaded.config, backlogs) {
         let detail =
-            format!("{pending} deliveries are orphaned: configure [sinks.{sink}] again, and they go on");
+            format!("orphaned deliveries: {pending}; configure [sinks.{sink}] again, and they go on");
         findings.push(finding(format!("sink {sink}"), Verdict::Warning, detail));
     }
     findings
+}
+
+/// The first dead letters, for the next command to be typed.
+fn some(letters: &[DeadLetter]) -> String {
+    let shown =
+        |letter: &DeadLetter| format!("\n           {} {}: {}", letter.event.id, letter.sink, letter.reason);
+    letters.iter().map(shown).collect()
+}
+
+fn admin(loaded: &Loaded) -> Option<Finding> {
+    let config = &loaded.config;
+    if let Err(error) = config.admin.resolve(&loaded.surroundings) {
+        return Some(finding("admin", Verdict::Wrong, error.to_string()));
+    }
+    let same = config.admin.listen == config.http.listen && config.http.listen.port() != 0;
+    same.then(|| {
+        let detail =
+            format!("admin.listen and http.listen are both {}; give each a port", config.http.listen);
+        finding("admin", Verdict::Wrong, detail)
+    })
 }
 
 fn callbacks(loaded: &Loaded) -> Vec<Finding> {
@@ -164,12 +213,15 @@ fn callbacks(loaded: &Loaded) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = Vec::new();
     for callback in &settings.callbacks {
-        let detail = format!(
-            "type {} into VOD's console, with the key named {}",
-            callback.endpoint.url,
-            callback.endpoint.keys.last().map_or("(none)", |key| key.name.as_str())
-        );
-        findings.push(finding(format!("callback {}", callback.name), Verdict::Ok, detail));
+        let keys: Vec<&str> = callback.endpoint.keys.iter().map(|key| key.name.as_str()).collect();
+        let keys = if keys.is_empty() { "no key".to_owned() } else { format!("key {}", keys.join(" or ")) };
+        let detail = format!("VOD's console has to have the URL {} and {keys}", callback.endpoint.url);
+        let what = format!("callback {}", callback.name);
+        if callback.endpoint.url.contains("//relay.example.com/") {
+            let detail = "public_url is still the example; write the URL under which VOD reaches this relay";
+            findings.push(finding(what.clone(), Verdict::Warning, detail));
+        }
+        findings.push(finding(what, Verdict::Ok, detail));
     }
     if settings.callbacks.is_empty() {
         findings.push(finding("callbacks", Verdict::Warning, "there is none; add [http.callbacks.NAME]"));

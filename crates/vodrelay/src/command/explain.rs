@@ -64,10 +64,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     let asked = args.source.clone().or_else(|| story.as_ref().map(|story| story.source.clone()));
-    let verdicts = loaded(args)?.map(|loaded| {
-        let (source, labels) = source_of(&loaded, asked);
-        loaded.config.routes().explain(&reading, &source, &labels)
-    });
+    let verdicts = match loaded(args)? {
+        Some(loaded) => {
+            let (source, labels) = source_of(&loaded, args.source.as_ref(), asked)?;
+            Some(loaded.config.routes().explain(&reading, &source, &labels))
+        }
+        None => None,
+    };
     let event = reading.event().identified(reading.id());
     if args.json {
         output::json(&Explained { event, sinks: verdicts, journal: story });
@@ -116,13 +119,24 @@ fn loaded(args: &Args) -> Result<Option<Loaded>, Failure> {
     }
 }
 
-fn source_of(loaded: &Loaded, asked: Option<SourceName>) -> (SourceName, Arc<Labels>) {
+fn source_of(
+    loaded: &Loaded,
+    named: Option<&SourceName>,
+    asked: Option<SourceName>,
+) -> Result<(SourceName, Arc<Labels>), Failure> {
+    let known = loaded.config.sources();
+    if let Some(named) = named.filter(|named| !known.contains(named)) {
+        let known: Vec<&str> = known.iter().map(SourceName::as_str).collect();
+        let message =
+            format!("--source {named}: the configuration has no such source; it has: {}", known.join(", "));
+        return Err(Failure::new(Code::Usage, message));
+    }
     let callbacks = &loaded.config.http.callbacks;
     let named = |name: &Name| asked.as_ref().is_none_or(|asked| *asked == SourceName::callback(name));
     let found = callbacks.iter().find(|(name, _)| named(name));
     let labels = found.map(|(_, callback)| Arc::new(callback.labels.clone())).unwrap_or_default();
     let source = asked.or_else(|| found.map(|(name, _)| SourceName::callback(name)));
-    (source.unwrap_or_else(|| SourceName::callback(&first_name())), labels)
+    Ok((source.unwrap_or_else(|| SourceName::callback(&first_name())), labels))
 }
 
 #[expect(clippy::expect_used, reason = "the literal keeps the rule")]

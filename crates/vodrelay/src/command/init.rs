@@ -74,7 +74,10 @@ fn create(path: &PathBuf, text: &str) -> Result<(), Failure> {
     let mut file = opened.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Failure::new(
             Code::CannotCreate,
-            format!("{} is there already; move it away, or use --output FILE", path.display()),
+            format!(
+                "{} is there already, and may be in use; move it away, or use --output in another folder",
+                path.display()
+            ),
         ),
         _ => io_failure(&format!("cannot create {}", path.display()), &error),
     })?;

@@ -68,6 +68,8 @@ fn put(table: &mut Value, key: &str, value: Value) {
     }
 }
 
+/// Keys of options that are URLs; the file of another key may hold a secret that only looks like one.
+const URLS: [&str; 3] = ["url", "endpoint", "vod_url"];
 /// Keys of options whose texts are never secrets.
 const HARMLESS: [&str; 27] = [
     "format",
@@ -107,9 +109,10 @@ fn without_secrets(key: &str, value: &Value) -> Value {
             Value::Object(shown.collect())
         }
         Value::Array(elements) => elements.iter().map(|element| without_secrets(key, element)).collect(),
-        Value::String(text) if !HARMLESS.contains(&key) => {
+        Value::String(text) if URLS.contains(&key) => {
             shown_url(text).unwrap_or_else(|| "***".to_owned()).into()
         }
+        Value::String(_) if !HARMLESS.contains(&key) => "***".into(),
         _ => value.clone(),
     }
 }
@@ -156,6 +159,8 @@ mod tests {
         check(json!({"url": "https://u:p@h/x?token=t"}), json!({"url": "https://***@h/x?***"}));
         check(json!({"url": "file:archive"}), json!({"url": "file:archive"}));
         check(json!({"vod_key": "Abc"}), json!({"vod_key": "***"}));
+        check(json!({"vod_key": "apikey:Abc"}), json!({"vod_key": "***"}));
+        check(json!({"headers": {"x-hook": "https://h/s3cret"}}), json!({"headers": {"x-hook": "***"}}));
         check(json!({"secret": ["whsec_x", {"env": "S"}]}), json!({"secret": ["***", {"env": "S"}]}));
         check(
             json!({"headers": {"Authorization": "Bearer x"}}),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use vod_event::{CallbackProof, PrivateKey};
+use vod_event::{CallbackProof, EventId, PrivateKey};
 use vodrelay_core::Name;
 
 use super::key::KeyArgs;
@@ -19,7 +19,8 @@ use crate::output;
 #[command(after_help = "Examples:\n  \
     vodrelay trigger --callback main\n  \
     vodrelay trigger --callback main --set Status=fail --set ErrorCode=InternalError\n  \
-    vodrelay trigger FileUploadComplete --to http://127.0.0.1:8080/vod/callback --key-env VOD_CALLBACK_KEY\n  \
+    vodrelay trigger FileUploadComplete --to http://127.0.0.1:8080/vod/callback \\\n    \
+    --sign-url https://relay.example.com/vod/callback --key-env VOD_CALLBACK_KEY\n  \
     vodrelay trigger --file event.json --callback main\n\n\
     The signature is made for the URL that the callback is known by at VOD; with --to, for that URL, or for --sign-url.")]
 pub(crate) struct Args {
@@ -72,20 +73,24 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     let target = target(&args)?;
+    let id = vod_event::read(&body).map_or_else(|_| EventId::of_raw(&body), |reading| reading.id());
     let status = send(&client(Duration::from_secs(5))?, &target, body).await?;
     let verdict = match status {
-        200 => "200: accepted, it is on the relay's disk",
-        401 => {
-            "401: refused; the key, the signed URL or the clock is not the relay's (see its log for which)"
-        }
-        404 => "404: nothing listens at that path",
-        503 => "503: the relay could not make it durable in time",
-        _ => "not the 200 that VOD counts as success",
+        200 => "accepted, it is on the relay's disk",
+        400 => "it is not an event, and came without a proof",
+        401 => "refused; the key, the signed URL or the clock is not the relay's (see its log for which)",
+        404 => "nothing listens at that path",
+        503 => "the relay could not make it durable, or not in time (see its log)",
+        _ => "VOD counts nothing but 200 as success",
     };
     if args.json {
-        output::json(&json!({"url": target.url, "status": status, "accepted": status == 200}));
+        let accepted = status == 200;
+        output::json(&json!({"url": target.url, "status": status, "accepted": accepted, "id": id}));
     } else {
-        output::line(format!("{} answered {verdict}", target.url));
+        output::line(format!("{} answered {status}: {verdict}", target.url));
+        if status == 200 {
+            output::line(format!("what becomes of it: vodrelay explain {id}"));
+        }
     }
     if status == 200 {
         Ok(())

@@ -10,7 +10,7 @@ use crate::output;
 /// Arguments of `verify`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
-    vodrelay verify --url https://relay.example.com/vod/callback --timestamp 1700000000 \\\n    \
+    vodrelay verify --url https://hooks.example.com/vod --timestamp 1700000000 \\\n    \
     --signature ad8020183abed515d47b1ae0f92e453f --key Abcdef0123456789")]
 pub(crate) struct Args {
     /// The callback URL exactly as it is configured at VOD

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Environment, File, FileFormat};
-use vodrelay_core::config::{ConfigError, Surroundings};
+use vodrelay_core::config::{ConfigError, Surroundings, without_value};
 
 use super::Config;
 
@@ -30,7 +30,8 @@ const PLACES: [&str; 2] = ["vodrelay.toml", "/etc/vodrelay/vodrelay.toml"];
 /// # Errors
 /// With the full path of the key and what is expected there.
 pub fn load(named: Option<&Path>, environment: HashMap<String, String>) -> Result<Loaded, ConfigError> {
-    let from_environment = environment.get("VODRELAY_CONFIG").map(PathBuf::from);
+    let from_environment = environment.get("VODRELAY_CONFIG").filter(|name| !name.is_empty());
+    let from_environment = from_environment.map(PathBuf::from);
     let found = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
     let Some(file) = named.map(Path::to_path_buf).or(from_environment).or_else(found) else {
         return from_text("", None, environment);
@@ -56,7 +57,7 @@ pub fn from_text(
         .add_source(File::from_str(text, FileFormat::Toml))
         .add_source(overlay.source(Some(environment.clone())))
         .build()
-        .map_err(|error| ConfigError::new(&shown, error.to_string().trim().to_owned()))?;
+        .map_err(|error| ConfigError::new(&shown, syntax_error(&error.to_string())))?;
     let config: Config =
         serde_path_to_error::deserialize(merged).map_err(|error| typed_error(&shown, &error))?;
     config.check()?;
@@ -93,5 +94,11 @@ fn typed_error(shown: &str, error: &serde_path_to_error::Error<config::ConfigErr
     if let Some(end) = message.find(" for key `") {
         message.truncate(end);
     }
-    ConfigError::new(path, message)
+    ConfigError::new(path, without_value(&message))
+}
+
+/// Where TOML stopped making sense, and why; not the line itself, which may hold a secret.
+fn syntax_error(error: &str) -> String {
+    let lines = error.trim().lines().filter(|line| !line.contains('|'));
+    lines.collect::<Vec<_>>().join(": ")
 }

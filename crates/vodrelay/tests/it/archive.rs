@@ -41,7 +41,8 @@ fn archives(folder: &Path) {
 fn records_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     archives(folder.path());
-    let line = format!("2024-03-05T09:12:58Z {ID} DynamicImageComplete\n    linked\n");
+    let reason = "no entry of image_hosts matches vod.example.com";
+    let line = format!("2024-03-05T09:12:58Z {ID} DynamicImageComplete\n    linked: {reason}\n");
     check_in(folder.path(), &["archive", "list"], "", 0, &line);
     check_in(folder.path(), &["archive", "list", "--sink", "near", "--date", "2024-03-05"], "", 0, &line);
     for words in [["--sink", "far"], ["--date", "2024-03-06"]] {
@@ -58,7 +59,7 @@ fn records_are_listed() {
 fn a_mismatch_is_65_and_named() {
     let folder = tempfile::tempdir().unwrap();
     archives(folder.path());
-    let whole = "1 records, images: 1 linked; 0 mismatches";
+    let whole = "1 records; images: 1 linked; mismatches: 0";
     check_in(folder.path(), &["archive", "verify"], "", 0, whole);
     let totals = r#"{"images":{"linked":1},"kept":0,"mismatches":0,"records":1}"#;
     check_in(folder.path(), &["archive", "verify", "--json"], "", 0, totals);
@@ -73,7 +74,7 @@ fn a_mismatch_is_65_and_named() {
         &["archive", "verify", "--sink", "far"],
         "",
         0,
-        "0 records, no images; 0 mismatches",
+        "0 records; no images; mismatches: 0",
     );
 }
 
@@ -99,6 +100,6 @@ access_key_id = "i"
 secret_access_key = "s"
 "#;
     std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
-    check(&["list"], 69, "sink a: cannot list events in s3://b: Connection refused");
-    check(&["verify"], 69, "sink a: cannot list events in s3://b: Connection refused");
+    check(&["list"], 69, "sink a: cannot list events in s3://b at http://127.0.0.1:1: Connection refused");
+    check(&["verify"], 69, "sink a: cannot list events in s3://b at http://127.0.0.1:1: Connection refused");
 }

@@ -247,7 +247,7 @@ fn an_event_in_the_journal_is_explained_by_its_id() {
     let folder = folder_with_config();
     check_in(folder.path(), &["check"], "", 0, "`vodrelay serve` makes it");
     let id = append_for_a_sink_that_is_gone(&folder.path().join("data")).to_string();
-    check_in(folder.path(), &["explain", &id], "", 0, "deliver old: waiting after 0 attempts");
+    check_in(folder.path(), &["explain", &id], "", 0, "deliver old: waiting, attempts so far: 0");
     check_in(folder.path(), &["explain", &id, "--json"], "", 0, "\"source\": \"callbacks.main\"");
     check_in(
         folder.path(),
@@ -269,7 +269,7 @@ fn an_event_in_the_journal_is_explained_by_its_id() {
 fn orphaned_deliveries_are_a_warning_of_check() {
     let folder = folder_with_config();
     append_for_a_sink_that_is_gone(&folder.path().join("data"));
-    check_in(folder.path(), &["check"], "", 0, "warning    sink old: 1 deliveries are orphaned");
+    check_in(folder.path(), &["check"], "", 0, "warning    sink old: orphaned deliveries: 1");
 }
 
 #[test]

@@ -82,9 +82,13 @@ impl Process {
 
     /// SIGTERM, then waits for the end; answers the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.ask_to_stop();
+        self.wait()
+    }
+
+    pub(crate) fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        self.wait()
     }
 
     /// Waits until it ends by itself; answers the exit code.
@@ -204,6 +208,38 @@ async fn a_callback_reaches_the_sink_byte_for_byte_and_a_stop_is_clean() {
     }
     assert_eq!(relay.terminate(), Some(0));
     assert_eq!(receiver.deliveries(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callbacks_are_received_until_the_deliveries_under_way_are_done() {
+    let folder = tempfile::tempdir().unwrap();
+    // A sink that takes the connection and says nothing for a while.
+    let slow = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut relay = Process::start(folder.path(), slow.local_addr().unwrap()).await;
+    let client = client();
+    assert_eq!(attempt(&client, relay.http, event_body(1), KEY).await, Some(200));
+    let (mut delivery, _) = slow.accept().await.unwrap();
+
+    relay.ask_to_stop();
+    let health = format!("http://{}/healthz", relay.http);
+    let status = async || client.get(&health).send().await.ok().map(|answer| answer.status().as_u16());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while status().await != Some(503) {
+        assert!(Instant::now() < deadline, "the health path does not tell that the relay stops");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(attempt(&client, relay.http, event_body(2), KEY).await, Some(200), "while it stops");
+    let mut request = [0; 4096];
+    tokio::io::AsyncReadExt::read(&mut delivery, &mut request).await.unwrap();
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut delivery, answer).await.unwrap();
+    assert_eq!(relay.wait(), Some(0));
+
+    drop(slow);
+    let receiver = Receiver::start().await;
+    let _relay = Process::start(folder.path(), receiver.address).await;
+    until("the event that came during the stop", Duration::from_secs(30), || receiver.count() == 1).await;
+    assert!(receiver.has(&event_body(2)), "and the first is not delivered again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use object_store::{ClientOptions, HeaderMap, HeaderValue};
 use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, SecretSource, Surroundings};
 
+use super::s3::Endpoint;
 use super::written::Written;
 use super::{bucket_and_prefix, s3};
 use crate::archive::credentials::OfAlibabaCloud;
@@ -24,16 +25,15 @@ pub(super) fn open(
 ) -> Result<Store, ConfigError> {
     let (bucket, prefix) = bucket_and_prefix(&written.url)?;
     let (endpoint, region) = endpoint_and_region(written)?;
-    let endpoint = s3::endpoint_url(&endpoint, &bucket, false)?;
+    let endpoint = Endpoint::read(&endpoint, &bucket, false)?;
     let provider = provider(written, surroundings, Arc::clone(clock))?;
     let client = |headers: HeaderMap| {
-        let options =
-            ClientOptions::new().with_allow_http(s3::is_plain(Some(&endpoint))).with_default_headers(headers);
+        let options = ClientOptions::new().with_allow_http(endpoint.is_plain).with_default_headers(headers);
         let builder = AmazonS3Builder::new()
             .with_bucket_name(&bucket)
             .with_virtual_hosted_style_request(true)
             .with_region(&region)
-            .with_endpoint(&endpoint)
+            .with_endpoint(&endpoint.url)
             .with_credentials(Arc::new(OfAlibabaCloud(provider.clone())));
         s3::build(s3::with_client(builder, options, written, surroundings)?)
     };
@@ -48,7 +48,8 @@ pub(super) fn open(
         record_class: s3::record_class(written)?,
         image_class: written.image_storage_class.clone(),
     };
-    Ok(Store::new(Arc::new(objects), prefix, format!("oss://{bucket}"), Some(beside)))
+    let name = format!("oss://{bucket} at {}", endpoint.origin);
+    Ok(Store::new(Arc::new(objects), prefix, name, Some(beside)))
 }
 
 /// Where the bucket is asked for, and the region that requests are signed for.

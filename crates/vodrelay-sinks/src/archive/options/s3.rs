@@ -51,11 +51,14 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
     }
     let endpoint =
         written.endpoint.as_deref().or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
-    let endpoint = endpoint.map(|endpoint| endpoint_url(endpoint, &bucket, is_path_style)).transpose()?;
+    let endpoint = endpoint.map(|endpoint| Endpoint::read(endpoint, &bucket, is_path_style)).transpose()?;
+    let mut name = format!("s3://{bucket}");
+    let mut options = ClientOptions::new();
     if let Some(endpoint) = &endpoint {
-        builder = builder.with_endpoint(endpoint);
+        builder = builder.with_endpoint(&endpoint.url);
+        options = options.with_allow_http(endpoint.is_plain);
+        name = format!("{name} at {}", endpoint.origin);
     }
-    let options = ClientOptions::new().with_allow_http(is_plain(endpoint.as_deref()));
     let builder = with_client(builder, options, written, surroundings)?;
     let keys = Arc::clone(build(builder.clone())?.credentials());
     let keys: AwsCredentialProvider = Arc::new(OfChain { keys, whence: whence(surroundings) });
@@ -67,7 +70,7 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
         record_class: record_class(written)?,
         image_class: written.image_storage_class.clone(),
     };
-    Ok(Store::new(Arc::new(objects), prefix, format!("s3://{bucket}"), Some(beside)))
+    Ok(Store::new(Arc::new(objects), prefix, name, Some(beside)))
 }
 
 /// The keys of the options, or else those of the ordinary chain: never some of these and some of those.
@@ -191,24 +194,61 @@ pub(super) fn build(builder: AmazonS3Builder) -> Result<AmazonS3, ConfigError> {
     builder.build().map_err(|error| ConfigError::new("url", format!("the store cannot be used: {error}")))
 }
 
-/// Plain HTTP is spoken only where the endpoint says so.
-pub(super) fn is_plain(endpoint: Option<&str>) -> bool {
-    endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+/// Where a store is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// As the store's client wants it: with the bucket in the host, unless it stands in the path.
+    pub(super) url: String,
+    /// As messages show it.
+    pub(super) origin: String,
+    /// Whether plain HTTP is spoken: only where the endpoint says so.
+    pub(super) is_plain: bool,
 }
 
-/// The endpoint as the store's client wants it: with the bucket in the host, unless it stands in the path.
-pub(super) fn endpoint_url(text: &str, bucket: &str, is_path_style: bool) -> Result<String, ConfigError> {
-    let wrong = |cause: String| {
-        ConfigError::new("endpoint", format!("expected a URL like https://s3.example.com: {cause}"))
-    };
-    let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
-    let host = url.host_str().ok_or_else(|| wrong("it has no host".to_owned()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong(format!("{:?} is neither http nor https", url.scheme())));
+impl Endpoint {
+    pub(super) fn read(text: &str, bucket: &str, is_path_style: bool) -> Result<Self, ConfigError> {
+        let wrong = |cause: String| {
+            ConfigError::new("endpoint", format!("expected a URL like https://s3.example.com: {cause}"))
+        };
+        let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+        let host = url.host_str().ok_or_else(|| wrong("it has no host".to_owned()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong(format!("{:?} is neither http nor https", url.scheme())));
+        }
+        let origin = url.origin().ascii_serialization();
+        if url.as_str().trim_end_matches('/') != origin {
+            return Err(wrong("it has more than scheme, host and port".to_owned()));
+        }
+        let is_plain = url.scheme() == "http";
+        if is_path_style || host.starts_with(&format!("{bucket}.")) {
+            return Ok(Self { url: origin.clone(), origin, is_plain });
+        }
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Ok(Self { url: format!("{}://{bucket}.{host}{port}", url.scheme()), origin, is_plain })
     }
-    if is_path_style || host.starts_with(&format!("{bucket}.")) {
-        return Ok(text.trim_end_matches('/').to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bucket_stands_in_the_host_unless_the_path_is_wanted() {
+        let check = |text: &str, is_path_style: bool, expect: &str| {
+            assert_eq!(Endpoint::read(text, "media", is_path_style).unwrap().url, expect);
+        };
+        check("https://s3.example.com", false, "https://media.s3.example.com");
+        check("https://s3.example.com:9000/", false, "https://media.s3.example.com:9000");
+        check("https://media.s3.example.com", false, "https://media.s3.example.com");
+        check("http://10.0.0.1:9000/", true, "http://10.0.0.1:9000");
+        check("https://[::1]:9000", true, "https://[::1]:9000");
     }
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    Ok(format!("{}://{bucket}.{host}{port}", url.scheme()))
+
+    #[test]
+    fn an_endpoint_is_scheme_host_and_port() {
+        for text in ["https://h/path", "https://user:secret@h", "https://h?x", "ftp://h", "h:9000", "h"] {
+            let error = Endpoint::read(text, "media", true).unwrap_err();
+            assert!(!error.message.contains("secret"), "{error}");
+        }
+    }
 }

@@ -59,6 +59,10 @@ struct Attempt {
 /// If there is no journal, it cannot be read, or the event is not in it.
 pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story), Failure> {
     let shown = loaded.data_dir.display();
+    if !loaded.data_dir.join(vodrelay_journal::FILE).exists() {
+        let message = format!("there is no journal in {shown} yet; `vodrelay serve` makes it");
+        return Err(Failure::new(Code::Unreadable, message));
+    }
     let reader = Reader::open(&loaded.data_dir)
         .map_err(|error| Failure::new(code_of_journal(&error), error.to_string()))?;
     let found = reader.event(id).and_then(|detail| Ok(detail.zip(reader.body(id)?)));
@@ -91,7 +95,7 @@ impl Story {
     pub(super) fn print(&self) {
         output::line(format!("journal received {} from {}", self.received_at, self.source));
         for Repeats { source, count } in &self.repeats {
-            output::line(format!("journal merged {count} repeats from {source}"));
+            output::line(format!("journal merged repeats from {source}: {count}"));
         }
         if self.deliveries.is_empty() {
             output::line("journal no delivery: it matched no sink when it was accepted");
@@ -111,7 +115,7 @@ impl Delivery {
             (None, None, Some(settled)) => format!(" at {settled}"),
             (None, None, None) => String::new(),
         };
-        output::line(format!("deliver {sink}: {state} after {attempts} attempts{more}"));
+        output::line(format!("deliver {sink}: {state}, attempts so far: {attempts}{more}"));
         for Attempt { number, started_at, status, note, .. } in &self.failed_attempts {
             let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
             output::line(format!("        attempt {number} at {started_at}{status}: {note}"));
