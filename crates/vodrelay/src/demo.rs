@@ -1,11 +1,13 @@
-//! `vodrelay demo`: the whole product on this machine. A stand-in for VOD sends signed callbacks, a service receives
-//! them, an archive keeps them and the images that a stand-in for the CDN serves, the relay stands between, and each
-//! step is told.
+//! `vodrelay demo`: the whole product on this machine. A stand-in for VOD sends signed callbacks and writes to a queue, a
+//! service receives the events, an archive keeps them and the images that a stand-in for the CDN serves, the relay
+//! stands between, and each step is told.
 
 mod cdn;
 mod cloud;
 mod images;
 mod outcome;
+mod play;
+mod queue;
 mod service;
 
 use std::collections::HashMap;
@@ -20,6 +22,8 @@ use vodrelay_core::{Ledger, Totals};
 use self::cdn::Cdn;
 use self::cloud::Cloud;
 use self::outcome::Outcome;
+use self::play::play;
+use self::queue::Queue;
 use self::service::Service;
 use crate::command::serve::{failure_of_start, metrics};
 use crate::config::Loaded;
@@ -48,6 +52,9 @@ const SERVICE_URL: &str = "https://api.example.com/vod/callback";
 /// Keys by VOD's rules; the demo's traffic never leaves this machine.
 const CLOUD_KEY: &str = "DemoCallbackKey2026";
 const SERVICE_KEY: &str = "DemoServiceKey2026";
+/// Who may read the demo's queue.
+const QUEUE_ID: &str = "DemoQueueId";
+const QUEUE_SECRET: &str = "DemoQueueSecret";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     logging::start("error")?;
@@ -56,8 +63,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let service = Service::start()
         .await
         .map_err(|error| io_failure("the receiving service could not listen", &error))?;
+    let queue = Queue::start().await?;
     let cdn = Cdn::start().await.map_err(|error| io_failure("the CDN could not listen", &error))?;
-    let loaded = load(folder.path(), &service, &cdn)?;
+    let loaded = load(folder.path(), &service, &queue, &cdn)?;
     let relay =
         Relay::start(&loaded, Vec::new(), metrics()?).await.map_err(|error| failure_of_start(&error))?;
     let (Some(http), Some(admin)) = relay.addresses() else {
@@ -66,11 +74,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (ledger, shutdown) = (relay.ledger(), CancellationToken::new());
     let running = tokio::spawn(relay.run(shutdown.clone()));
 
-    voice.say("Four things run on this machine now:");
+    voice.say("Five things run on this machine now:");
     voice.say(format!(
         "  the relay             http://{http}/vod/callback, its journal in {}",
         folder.path().display()
     ));
+    voice.say(format!("  a queue               {}, a stand-in for MNS", queue.endpoint()));
     voice.say(format!(
         "  a service             http://{}/vod/callback, which wants the events, as yours does",
         service.address()
@@ -82,8 +91,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     ));
 
     let cloud = Cloud::new(format!("http://{http}/vod/callback"))?;
-    let sent = play(&cloud, &cdn, voice).await?;
-    let totals = wait_until_delivered(&service, ledger.as_ref(), sent.len()).await?;
+    let sent = play(&cloud, &queue, &cdn, voice).await?;
+    let totals = wait_until_delivered(&service, &queue, ledger.as_ref(), sent.len()).await?;
     let outcome = Outcome::gather(totals, &service, &cdn, &loaded).await?;
     outcome.tell(voice);
     let verdict = outcome.verify(&sent, &cdn);
@@ -111,9 +120,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The demo's configuration is a file like yours, so that it shows nothing that a user could not have.
-fn load(folder: &Path, service: &Service, cdn: &Cdn) -> Result<Loaded, Failure> {
+fn load(folder: &Path, service: &Service, queue: &Queue, cdn: &Cdn) -> Result<Loaded, Failure> {
     let text = include_str!("demo/vodrelay.toml")
         .replace("{SERVICE}", &service.address().to_string())
+        .replace("{QUEUE}", &queue.endpoint())
         .replace("{CDN}", &cdn.address().to_string());
     let file = folder.join("vodrelay.toml");
     std::fs::write(&file, &text)
@@ -122,76 +132,21 @@ fn load(folder: &Path, service: &Service, cdn: &Cdn) -> Result<Loaded, Failure> 
         .map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
 
-/// Sends each callback, tells what it is and what came back; returns the bodies that must arrive.
-async fn play(cloud: &Cloud, cdn: &Cdn, voice: Voice) -> Result<Vec<Vec<u8>>, Failure> {
-    let (string, object) = (cloud::info_as_string(&cdn.gif()), cloud::info_as_object(&cdn.webp()));
-    let (failed, forged) = (cloud::failed(), cloud::forged());
-    let steps: [(&str, &[u8], &str, u16, &str); 5] = [
-        (
-            "VOD reports an animated image, a GIF; its details are JSON inside a string, as older pages document it",
-            &string,
-            CLOUD_KEY,
-            200,
-            "200 only after the event was synced to disk",
-        ),
-        (
-            "another image, a WebP; its details are a plain object, as newer pages document it",
-            &object,
-            CLOUD_KEY,
-            200,
-            "200, both forms read the same",
-        ),
-        (
-            "a job that failed, so without an image",
-            &failed,
-            CLOUD_KEY,
-            200,
-            "200, a failure is an event like any other",
-        ),
-        (
-            "the first one once more, as VOD sends it when it missed our answer",
-            &string,
-            CLOUD_KEY,
-            200,
-            "200, and merged: the service will not see it twice",
-        ),
-        (
-            "a forged callback, signed with a key that is not ours",
-            &forged,
-            "SomebodyElse2026",
-            401,
-            "401, kept apart for you to look at, delivered to nobody",
-        ),
-    ];
-    for (number, (what, body, key, expected, told)) in steps.into_iter().enumerate() {
-        voice.say(format!("{}. {what}", number + 1));
-        let status = cloud.send(body, key).await?;
-        if status != expected {
-            return Err(Failure::new(
-                Code::Internal,
-                format!("the relay answered {status}, and {expected} was expected"),
-            ));
-        }
-        voice.say(format!("   -> {told}"));
-    }
-    voice.say("6. what a handler would get that asks for the first image by the URL of its event");
-    let status = cloud.ask_unsigned(&cdn.gif()).await?;
-    voice.say(format!("   -> {status}, since the CDN wants signed URLs; the archive signs"));
-    Ok(vec![string, object, failed])
-}
-
 async fn wait_until_delivered(
     service: &Service,
+    queue: &Queue,
     ledger: &dyn Ledger,
     events: usize,
 ) -> Result<Totals, Failure> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
+        // Before the totals, so that what was deleted is counted in them.
+        let drained = queue.is_empty();
         let failed = |error: vodrelay_core::JournalError| Failure::new(Code::Internal, error.to_string());
         let backlogs = ledger.backlogs().await.map_err(failed)?;
         let totals = ledger.totals().await.map_err(failed)?;
         let settled = backlogs.len() == 2 && backlogs.iter().all(|backlog| backlog.pending == 0);
-        if settled && service.received().len() >= events && totals.refusals > 0 {
+        if drained && settled && service.received().len() >= events && totals.refusals > 0 {
             return Ok(totals);
         }
         if Instant::now() > deadline {

@@ -62,11 +62,11 @@ fn the_demo_checks_out_and_goes_through_no_proxy() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     expect_test::expect![[r#"
         {
-          "accepted": 3,
-          "archived": 3,
-          "delivered": 3,
-          "images": 2,
-          "merged": 1,
+          "accepted": 4,
+          "archived": 4,
+          "delivered": 4,
+          "images": 3,
+          "merged": 2,
           "refused": 1,
           "whole": true
         }
@@ -196,7 +196,7 @@ fn init_writes_what_serve_and_check_accept_and_never_overwrites() {
 fn trigger_prints_a_sample() {
     check(&["trigger", "--print"], "", 0, "DynamicImageJobInfo");
     check(&["trigger", "--print", "--set", "Status=fail"], "", 0, "\"Status\":\"fail\"");
-    check(&["trigger"], "", 64, "--to URL or --callback NAME");
+    check(&["trigger"], "", 64, "--to URL, --callback NAME or --queue NAME");
 }
 
 #[test]
