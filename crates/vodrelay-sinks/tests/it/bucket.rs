@@ -73,6 +73,13 @@ impl Bucket {
 }
 
 impl Contents {
+    /// Takes the object, whatever stands there.
+    pub(crate) fn put(&mut self, request: &Request) -> Vec<u8> {
+        let etag = format!("etag: {}", etag(&request.body));
+        self.objects.insert(target(request).0, request.body.clone());
+        answer("200 OK", &[&etag], "")
+    }
+
     fn serve(&mut self, request: &Request) -> Vec<u8> {
         let (key, query) = target(request);
         let value = |name: &str| {
@@ -116,9 +123,7 @@ impl Contents {
                 if is_refused {
                     return answer("412 Precondition Failed", &[], "");
                 }
-                let etag = format!("etag: {}", self::etag(&request.body));
-                self.objects.insert(key, request.body.clone());
-                answer("200 OK", &[&etag], "")
+                self.put(request)
             }
             ("GET" | "HEAD", _, None) => answer("404 Not Found", &[], ""),
             (method, _, Some(content)) => {
@@ -145,7 +150,7 @@ fn etag(content: &[u8]) -> String {
 }
 
 /// The key below the bucket, and the query.
-fn target(request: &Request) -> (String, String) {
+pub(crate) fn target(request: &Request) -> (String, String) {
     let target = request.head.split(' ').nth(1).unwrap();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     (path.trim_start_matches("/bucket/").replace("%3D", "="), query.to_owned())

@@ -1,6 +1,7 @@
 //! What the archive says to a store and how it takes the answers, against a server that plays a script.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -10,7 +11,10 @@ use vodrelay_core::testing::event_body;
 use vodrelay_core::{Sink, SinkError};
 
 use crate::archive::delivery;
+use crate::bucket::{Bucket, target};
 use crate::build;
+use crate::images::gif;
+use crate::images_kept::{event, image, sink};
 use crate::script::{Request, Script, answer};
 
 fn s3(server: &Script) -> Value {
@@ -174,6 +178,50 @@ async fn a_store_that_does_not_know_conditions_is_looked_at_first() {
         .into_iter()
         .filter(|request| request.method() == "PUT" && request.header("if-none-match").is_none());
     assert_eq!(kept.count(), 1);
+}
+
+/// Has an archive with these options keep an image and deliver its event again; the image is fetched once and kept.
+async fn keep_an_image(bucket: &Bucket, options: Value) {
+    let host = Script::start(|_| image(&gif(200, 100, 3))).await;
+    let sink = sink(Path::new("."), options, &host, &json!({}));
+    let event = event(1, &[host.url("/b.gif")], &json!({}));
+    sink.deliver(&event).await.unwrap();
+    sink.deliver(&event).await.unwrap();
+    assert_eq!(host.requests().len(), 1);
+    let contents = bucket.contents();
+    let (_, record) = contents.objects.iter().find(|(key, _)| key.contains("events/date=")).unwrap();
+    let record: Value = serde_json::from_slice(record).unwrap();
+    assert_eq!(record["images"][0]["state"], "kept");
+}
+
+fn has_condition(request: &Request) -> bool {
+    request.header("if-none-match").is_some() || request.header("if-match").is_some()
+}
+
+#[tokio::test]
+async fn oss_sees_no_condition_that_it_does_not_know() {
+    let bucket = Bucket::start_with(|request, contents| {
+        assert!(!has_condition(request), "OSS answers 501 to that");
+        let forbids = request.header("x-oss-forbid-overwrite").is_some();
+        let exists = contents.objects.contains_key(&target(request).0);
+        (forbids && exists).then(|| error("409 Conflict", "FileAlreadyExists"))
+    })
+    .await;
+    // The server takes the first part of the path for the bucket.
+    let options = with(oss(&bucket.server), &json!({"url": "oss://127/bucket/vod"}));
+    keep_an_image(&bucket, options).await;
+}
+
+#[tokio::test]
+async fn images_are_kept_where_conditions_are_unknown_or_ignored() {
+    let unknown = Bucket::start_with(|request, _| {
+        has_condition(request).then(|| error("501 Not Implemented", "NotImplemented"))
+    });
+    let ignored =
+        Bucket::start_with(|request, contents| has_condition(request).then(|| contents.put(request)));
+    for bucket in [unknown.await, ignored.await] {
+        keep_an_image(&bucket, bucket.options()).await;
+    }
 }
 
 /// What the dispatcher is told of this answer.

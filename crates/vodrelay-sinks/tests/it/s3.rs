@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -107,14 +107,16 @@ async fn keys_of_alibaba_cloud_that_the_store_refuses_are_fetched_anew() {
         let sts = json!({"AccessKeyId": id, "AccessKeySecret": secret, "SecurityToken": "token",
                          "Expiration": "2999-01-01T00:00:00Z"});
         std::fs::write(&keys, sts.to_string()).unwrap();
+        // The file looks the same after the keys in it are others, so that nothing but the refusal has it read again.
+        std::fs::File::options().write(true).open(&keys).unwrap().set_modified(UNIX_EPOCH).unwrap();
     };
-    write("revoked", "x");
+    write("revoked-key", "another-key");
     let mut options = oss(&server);
     options["credentials"] = json!({"kind": "sts_file", "path": keys});
     let clock = Arc::new(ManualClock::default());
     let sink = build_at(Arc::clone(&clock), "archive", options, Surroundings::default()).unwrap();
     let error = sink.deliver(&delivery(event_body(1))).await.unwrap_err();
-    assert!(error.message.contains("; the store does not know the access key revoked"), "{error}");
+    assert!(error.message.contains("; the store does not know the access key revoked-key"), "{error}");
     write(KEY, SECRET);
     clock.advance(Duration::from_secs(10));
     sink.deliver(&delivery(event_body(1))).await.unwrap();

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use vod_event::{CallbackProof, PrivateKey};
 
 use super::PUBLIC_URL;
+use super::cdn::Image;
+use super::images::{HEIGHT, WIDTH};
 use crate::command::trigger::{client, sample};
 use crate::exit::{Code, Failure};
 
@@ -18,6 +20,14 @@ pub(super) struct Cloud {
 impl Cloud {
     pub(super) fn new(relay: String) -> Result<Self, Failure> {
         Ok(Self { client: client(Duration::from_secs(5))?, relay })
+    }
+
+    /// Asks for an image by the URL that the event names, unsigned; returns the status.
+    pub(super) async fn ask_unsigned(&self, image: &Image) -> Result<u16, Failure> {
+        let answer = self.client.get(&image.url).send().await;
+        let answer = answer
+            .map_err(|error| Failure::new(Code::Internal, format!("the CDN does not answer: {error}")))?;
+        Ok(answer.status().as_u16())
     }
 
     /// Sends the body, signed with that key for the public URL; returns the status.
@@ -35,14 +45,23 @@ impl Cloud {
     }
 }
 
-pub(super) fn info_as_string() -> Vec<u8> {
-    made(&[])
+pub(super) fn info_as_string(image: &Image) -> Vec<u8> {
+    telling_of(image)
 }
 
-pub(super) fn info_as_object() -> Vec<u8> {
-    let text =
-        String::from_utf8_lossy(&made(&[])).replace("\"{", "{").replace("}\"", "}").replace("\\\"", "\"");
-    text.into_bytes()
+pub(super) fn info_as_object(image: &Image) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&telling_of(image)).into_owned();
+    text.replace("\"{", "{").replace("}\"", "}").replace("\\\"", "\"").into_bytes()
+}
+
+fn telling_of(image: &Image) -> Vec<u8> {
+    let info = |field: &str, value: String| format!("DynamicImageJobInfo.{field}={value}");
+    made(&[
+        &info("FileURL", image.url.clone()),
+        &info("FileSize", image.bytes.len().to_string()),
+        &info("Width", WIDTH.to_string()),
+        &info("Height", HEIGHT.to_string()),
+    ])
 }
 
 pub(super) fn failed() -> Vec<u8> {

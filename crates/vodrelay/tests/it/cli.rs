@@ -50,6 +50,32 @@ fn help_and_usage() {
 }
 
 #[test]
+fn the_demo_checks_out_and_goes_through_no_proxy() {
+    let dead = "http://127.0.0.1:1";
+    let output = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
+        .args(["demo", "--once", "--json"])
+        .env_clear()
+        .envs(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, dead)))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    expect_test::expect![[r#"
+        {
+          "accepted": 4,
+          "archived": 4,
+          "delivered": 4,
+          "images": 3,
+          "merged": 2,
+          "refused": 1,
+          "whole": true
+        }
+    "#]]
+    .assert_eq(&String::from_utf8_lossy(&output.stdout));
+    assert!(told.contains("SHA-256"), "{told}");
+}
+
+#[test]
 fn explain() {
     check(&["explain"], EVENT, 0, "\"id\": \"evt_1");
     check(&["explain", "--json"], EVENT, 0, "\"event\"");
