@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::sleep;
 use vod_event::EventId;
 
 use crate::envelope::{Arrival, Envelope, PARSER_PANICKED};
@@ -13,15 +14,22 @@ use crate::ledger::{Ledger, Refusal};
 use crate::name::SinkName;
 use crate::routing::Routes;
 
-/// Refusals that may wait to be written down; under a flood of forgeries the rest is only counted.
+/// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
+/// rest is only counted.
 const REFUSALS_WAITING: usize = 1024;
+const REFUSED_BYTES_WAITING: usize = 8 << 20;
+/// What is written down at once, and in a second: refusals share the journal's syncs with events, and must not fill
+/// them.
+const REFUSED_BYTES_AT_ONCE: usize = 1 << 20;
+const REFUSED_BYTES_A_SECOND: usize = 4 << 20;
 
 /// The one door into the relay. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Intake {
     journal: Arc<dyn Journal>,
     routes: Arc<Routes>,
-    refusals: mpsc::Sender<Refusal>,
+    refusals: mpsc::Sender<(Refusal, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
 }
 
 /// What became of an arrival that was accepted. Either way it is durable.
@@ -42,7 +50,8 @@ impl Intake {
     #[must_use]
     pub fn new(journal: Arc<dyn Journal>, routes: Arc<Routes>) -> (Self, RefusalKeeper) {
         let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
-        (Self { journal, routes, refusals }, RefusalKeeper { waiting })
+        let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
+        (Self { journal, routes, refusals, room }, RefusalKeeper { waiting })
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -72,7 +81,10 @@ impl Intake {
     /// when too many wait, it is only counted.
     pub fn refuse(&self, refusal: Refusal) {
         let cause = refusal.cause.as_str();
-        let kept = if self.refusals.try_send(refusal).is_ok() { "yes" } else { "no" };
+        let bytes = u32::try_from(refusal.body.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let is_kept = room.is_ok_and(|room| self.refusals.try_send((refusal, room)).is_ok());
+        let kept = if is_kept { "yes" } else { "no" };
         metrics::counter!("vodrelay_refusals_total", "cause" => cause, "kept" => kept).increment(1);
     }
 
@@ -94,17 +106,30 @@ impl Intake {
 /// Writes refusals down, in batches, away from the path of an event.
 #[derive(Debug)]
 pub struct RefusalKeeper {
-    waiting: mpsc::Receiver<Refusal>,
+    waiting: mpsc::Receiver<(Refusal, OwnedSemaphorePermit)>,
 }
 
 impl RefusalKeeper {
     /// Runs until the last [`Intake`] is gone and everything handed in is written.
     pub async fn run(mut self, ledger: Arc<dyn Ledger>) {
-        let mut batch = Vec::new();
-        while self.waiting.recv_many(&mut batch, 64).await > 0 {
-            if let Err(error) = ledger.refuse(std::mem::take(&mut batch)).await {
+        while let Some((first, room)) = self.waiting.recv().await {
+            let mut bytes = first.body.len();
+            let (mut batch, mut rooms) = (vec![first], vec![room]);
+            while bytes < REFUSED_BYTES_AT_ONCE
+                && let Ok((next, room)) = self.waiting.try_recv()
+            {
+                bytes += next.body.len();
+                batch.push(next);
+                rooms.push(room);
+            }
+            if let Err(error) = ledger.refuse(batch).await {
                 tracing::warn!(error = %error, "refused requests could not be kept");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_secs(1)).await;
+            }
+            drop(rooms);
+            // The last ones are written without a pause, so that a stop does not wait.
+            if !self.waiting.is_closed() {
+                sleep(Duration::from_secs_f64(bytes as f64 / REFUSED_BYTES_A_SECOND as f64)).await;
             }
         }
     }

@@ -12,6 +12,8 @@ use crate::writer::{Batch, Names};
 const LARGEST_BODY: usize = 64 << 20;
 const LARGEST_LABELS: usize = 64 << 10;
 const LONGEST_REASON: usize = 1_024;
+/// Words stay in the file for good and in memory while they are in use, so that nobody may make long ones up.
+const LONGEST_WORD: usize = 128;
 
 const ROUTED: i64 = 0;
 const UNROUTED: i64 = 1;
@@ -86,9 +88,10 @@ fn insert(conn: &Connection, names: &mut Names, row: &Row, seq: i64) -> rusqlite
     let source = names.words.number(conn, row.source.as_str())?;
     let labels = row.labels.as_deref().map(|labels| names.words.number(conn, labels)).transpose()?;
     let event = row.event.as_deref().ok();
-    let event_type = event.map(|event| names.words.number(conn, &event.event_type)).transpose()?;
+    let word = |text| excerpt(text, LONGEST_WORD);
+    let event_type = event.map(|event| names.words.number(conn, word(&event.event_type))).transpose()?;
     let status = event.and_then(|event| event.status.as_ref());
-    let status = status.map(|status| names.words.number(conn, status.as_str())).transpose()?;
+    let status = status.map(|status| names.words.number(conn, word(status.as_str()))).transpose()?;
     conn.prepare_cached(
         "INSERT INTO events (seq, id, source, labels, received_at, state, event_type, event_time, status,
              video_id, media_id, job_id, unreadable, sha256, body)

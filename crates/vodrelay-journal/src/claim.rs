@@ -101,10 +101,10 @@ impl Claimant {
         let found = self.read(sink, number, limit, now, &view).map_err(|fault| self.shared.judge(&fault))?;
         let until = now.saturating_add(key::nanos_of(lease));
         let claims = self.grant(number, &found, now, until, &view);
+        self.bury(&found.corrupt);
         if careful.is_some() && !claims.is_empty() {
             self.note_in_hand(&claims)?;
         }
-        self.bury(&found.corrupt);
         let granted = (!claims.is_empty()).then_some(until);
         let moments = [found.next_due, view.first_lease_end, granted, careful.filter(|_| !claims.is_empty())];
         let look_again_at = moments.into_iter().flatten().min().map(key::moment);
@@ -190,10 +190,18 @@ impl Claimant {
                 found.retry_is_next = !found.retry_is_next;
             }
             let Some(key) = (if take_due { due.next() } else { fresh.next() }) else { break };
-            let Some(delivery) = self.load(key, sink)? else { continue };
             if !take_due {
                 found.read_to = key.0;
             }
+            let delivery = match self.load(key, sink) {
+                Ok(Some(delivery)) => delivery,
+                // One row that does not read, or whose event is gone, must not hold up those behind it.
+                Ok(None) | Err(Fault::Failed(_)) => {
+                    found.corrupt.push(key);
+                    continue;
+                }
+                Err(fault) => return Err(fault),
+            };
             bytes += delivery.envelope.body.len();
             if delivery.envelope.is_intact() {
                 found.intact.push((key, delivery));

@@ -6,6 +6,7 @@ mod claim;
 mod config;
 mod counters;
 mod error;
+mod files;
 mod ids;
 mod in_hand;
 mod journal;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::error::OpenError;
 
-const NAME: &str = "journal.lock";
+pub(crate) const NAME: &str = "journal.lock";
 
 /// Held for as long as the value lives; the system lets go of it when the process ends, however that happens.
 #[derive(Debug)]

@@ -13,10 +13,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use vodrelay_core::Clock;
 
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{self, Checkpoints};
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
 use crate::error::OpenError;
+use crate::files::Files;
 use crate::ids::Ids;
 use crate::in_hand;
 use crate::key::nanos;
@@ -73,6 +74,9 @@ pub(crate) fn open(
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     let mut conn = Connection::open(&file).map_err(sqlite)?;
     let opened = prepare(folder, &mut conn, nanos(now))?;
+    if opened.unclean {
+        recover_log(&file, &conn)?;
+    }
     sync_folder(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
     let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
@@ -102,6 +106,7 @@ pub(crate) fn open(
         ids,
         checkpoints,
         space: Space::new(config.min_free.0, free_bytes),
+        files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
         retention: Retention::new(config),
         refusals: Refusals::new(bounds),
         #[cfg(test)]
@@ -168,6 +173,17 @@ fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, Ope
     }
     set_up(conn, found == Found::Empty).map_err(sqlite)?;
     take_over(conn, found == Found::Empty, now).map_err(sqlite)
+}
+
+fn recover_log(file: &Path, conn: &Connection) -> Result<(), OpenError> {
+    let failed = |cause: String| OpenError::Io { path: file.to_owned(), cause };
+    match checkpoint::recover(conn) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(failed(
+            "another program reads it, so its log cannot be written anew after an unclean stop".to_owned(),
+        )),
+        Err(fault) => Err(failed(fault.to_error().to_string())),
+    }
 }
 
 /// Settings that live in the file are made before the first table is.

@@ -66,11 +66,11 @@ impl Space {
         Self { min_free, free_bytes, looked_at: None, low: false, stage, walked: (0, 0), shed: 0 }
     }
 
-    /// Looks at the disk, about once a second, and says whether appends are accepted.
-    pub(crate) fn look(&mut self, shared: &Shared, conn: &Connection) {
+    /// Looks at the disk, about once a second, and decides whether appends are accepted. Says whether it was time.
+    pub(crate) fn look(&mut self, shared: &Shared, conn: &Connection) -> bool {
         let now = Instant::now();
         if self.looked_at.is_some_and(|then| now.duration_since(then) < LOOK_EVERY) {
-            return;
+            return false;
         }
         self.looked_at = Some(now);
         report_size(shared, conn);
@@ -78,7 +78,7 @@ impl Space {
             Ok(free) => free,
             Err(error) => {
                 tracing::warn!(journal.error = %error, "cannot find out how much room the journal's disk has");
-                return;
+                return true;
             }
         };
         self.low = free < self.min_free;
@@ -99,6 +99,7 @@ impl Space {
         if !self.low {
             self.start_over();
         }
+        true
     }
 
     /// A write found no room, whatever the disk said before.

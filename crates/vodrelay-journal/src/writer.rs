@@ -12,6 +12,7 @@ use vodrelay_core::{JournalError, SinkName};
 use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
 use crate::error::Fault;
+use crate::files::Files;
 use crate::ids::Ids;
 use crate::key::Key;
 use crate::op::{Answer, Op, Queued, Reply};
@@ -38,6 +39,7 @@ pub(crate) struct Writer {
     pub(crate) ids: Ids,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) space: Space,
+    pub(crate) files: Files,
     pub(crate) retention: Retention,
     pub(crate) refusals: Refusals,
     #[cfg(test)]
@@ -132,7 +134,11 @@ impl Writer {
             ops.into_iter().for_each(|op| op.answer(Err(error.clone())));
             return;
         }
-        self.space.look(&self.shared, &self.conn);
+        self.look_around();
+        if let Err(error) = self.shared.check_poison() {
+            ops.into_iter().for_each(|op| op.answer(Err(error.clone())));
+            return;
+        }
         match self.transact(|writer, batch| writer.apply_all(&ops, batch)) {
             Ok(replies) => ops.into_iter().zip(replies).for_each(|(op, reply)| op.answer(Ok(reply))),
             Err(fault) => {
@@ -142,6 +148,19 @@ impl Writer {
         }
         if let Err(fault) = self.checkpoints.run_when_due(&self.conn) {
             self.shared.judge(&fault);
+        }
+    }
+
+    /// About once a second: how much room there is, and whether the files are still there.
+    fn look_around(&mut self) {
+        if !self.space.look(&self.shared, &self.conn) {
+            return;
+        }
+        if let Some(path) = self.files.missing() {
+            let path = path.display();
+            self.shared.poison_with(&format!(
+                "{path} was removed or replaced while it was in use; put the journal's folder back, then start again"
+            ));
         }
     }
 
@@ -254,7 +273,7 @@ impl Writer {
         if self.shared.check_poison().is_err() {
             return;
         }
-        self.space.look(&self.shared, &self.conn);
+        self.look_around();
         let step = if self.space.is_shedding() { self.shed_step() } else { self.retention_step() };
         let step = step.and_then(|()| self.checkpoints.run_when_due(&self.conn));
         if let Err(fault) = step {

@@ -1,11 +1,13 @@
 //! `DynamicImageJobInfo`: an object, an array of them, or the JSON text of either.
 
-use super::members::Members;
+use super::members::{MOST_DOUBTS, Members};
 use super::{Embedded, Unreadable};
 use crate::event::{Doubt, Image};
 use crate::json::{ErrorKind, Member, Object, OddityKind, Value};
 
 const INFO: &str = "DynamicImageJobInfo";
+/// A job makes one image; a list that never ends would only fill memory and disks.
+const MOST_IMAGES: usize = 100;
 
 /// What the info says.
 #[derive(Default)]
@@ -14,6 +16,7 @@ pub(super) struct Images {
     pub(super) doubts: Vec<Doubt>,
     /// Whether the info says more than the images do, so that it has to be kept whole.
     pub(super) says_more: bool,
+    has_too_many: bool,
 }
 
 pub(super) fn images(info: Option<&Member<'_>>) -> Result<Images, Unreadable> {
@@ -67,6 +70,17 @@ impl Images {
     }
 
     fn take_image(&mut self, object: &Object<'_>) {
+        if self.images.len() >= MOST_IMAGES {
+            self.says_more = true;
+            if self.images.len() == MOST_IMAGES && !self.has_too_many {
+                self.has_too_many = true;
+                self.doubts.push(Doubt {
+                    field: INFO.to_owned(),
+                    what: format!("more than {MOST_IMAGES} images; the others stand in the field alone"),
+                });
+            }
+            return;
+        }
         let mut members = Members::inside(INFO);
         let [mut job_id, mut status, mut url, mut size, mut fps, mut width, mut height] = [None; 7];
         for member in object.members() {
@@ -98,7 +112,8 @@ impl Images {
             members.doubt("FileURL", "neither http nor https, so it is never fetched");
         }
         self.says_more |= !members.kept.is_empty();
-        self.doubts.append(&mut members.doubts);
+        let room = MOST_DOUBTS.saturating_sub(self.doubts.len());
+        self.doubts.extend(members.doubts.into_iter().take(room));
         self.images.push(image);
     }
 
@@ -108,6 +123,9 @@ impl Images {
     }
 
     fn doubt(&mut self, path: &str, what: impl Into<String>) {
+        if self.doubts.len() >= MOST_DOUBTS {
+            return;
+        }
         let dot = if path.is_empty() { "" } else { "." };
         self.doubts.push(Doubt { field: format!("{INFO}{dot}{path}"), what: what.into() });
     }

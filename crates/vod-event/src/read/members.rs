@@ -3,6 +3,9 @@
 use crate::event::{Decimal, Doubt, EventTime, Status};
 use crate::json::{Member, Oddity, Value};
 
+/// The first doubts tell what kind of body it is; a million of them would tell no more.
+pub(super) const MOST_DOUBTS: usize = 64;
+
 /// Reads members and gathers what was odd about them.
 pub(super) struct Members<'v> {
     /// What was odd.
@@ -24,8 +27,10 @@ impl<'v> Members<'v> {
     }
 
     pub(super) fn doubt(&mut self, field: &str, what: impl Into<String>) {
-        let field = joined(self.inside, field);
-        self.doubts.push(Doubt { field, what: what.into() });
+        if self.doubts.len() < MOST_DOUBTS {
+            let field = joined(self.inside, field);
+            self.doubts.push(Doubt { field, what: what.into() });
+        }
     }
 
     /// What was odd in the text of this member; of the whole body where it is empty.

@@ -40,6 +40,33 @@ fn many_names() {
 }
 
 #[test]
+fn many_names_in_an_envelope_and_in_its_content() {
+    let members = |prefix: &str| -> String {
+        (0..40_000).map(|number| format!(",\"{prefix}{number}\":{number}")).collect()
+    };
+    let (outer, inner) = (members("o"), members("i"));
+    let body = format!("{{\"UserId\":1{outer},\"MessageBody\":{{\"EventType\":\"X\"{inner}}}}}");
+    assert_eq!(kind(&body), None);
+}
+
+#[test]
+fn images_and_doubts_without_end_are_cut() {
+    let read = |info: String| {
+        let body = format!(
+            "{{\"EventType\":\"DynamicImageComplete\",\"VideoId\":\"v\",\"DynamicImageJobInfo\":{info}}}"
+        );
+        let reading = vod_event::read(body.as_bytes()).unwrap();
+        let event = reading.into_event();
+        assert!(event.fields.contains_key("DynamicImageJobInfo"), "nothing of it is lost");
+        (event.images.len(), event.doubts.len())
+    };
+    let (images, doubts) = read(format!("[{}{{}}]", "{},".repeat(300_000)));
+    assert!(images == 100 && doubts < 140, "{images} images, {doubts} doubts");
+    let (images, doubts) = read(format!("[{}1]", "1,".repeat(300_000)));
+    assert!(images == 0 && doubts < 140, "{images} images, {doubts} doubts");
+}
+
+#[test]
 fn the_same_name_many_times() {
     let body = format!("{{\"EventType\":\"X\"{}}}", ",\"\":{}".repeat(MEBIBYTE / 6));
     assert_eq!(kind(&body), None);

@@ -34,7 +34,9 @@ pub(super) async fn make_attempt(
 ) -> Attempted {
     let Claim { delivery, token } = claim;
     let (started_at, started) = (clock.now(), Instant::now());
-    let result = match timeout(limit, AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind()).await {
+    // The call stands inside the block, since a sink may panic before there is a future to poll.
+    let delivering = AssertUnwindSafe(async { sink.deliver(&delivery).await }).catch_unwind();
+    let result = match timeout(limit, delivering).await {
         Ok(Ok(result)) => result,
         Ok(Err(_panic)) => Err(SinkError::temporary("the sink panicked; this is a bug in it")),
         Err(_elapsed) => Err(SinkError::temporary(format!("no answer within {limit:?}"))),

@@ -55,6 +55,71 @@ impl std::fmt::Debug for ScriptedSink {
     }
 }
 
+/// Panics before there is a future, then when its future is dropped at the time limit, then takes everything.
+#[derive(Debug, Default)]
+struct Ruthless(AtomicUsize);
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("a bug in what cleans up");
+    }
+}
+
+impl Sink for Ruthless {
+    fn deliver<'a, 'b, 'r>(
+        &'a self,
+        _delivery: &'b Delivery,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Receipt, SinkError>> + Send + 'r>>
+    where
+        'a: 'r,
+        'b: 'r,
+    {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("a bug before the first await"),
+            1 => {
+                let bomb = PanicsWhenDropped;
+                Box::pin(async move {
+                    let _bomb = bomb;
+                    std::future::pending().await
+                })
+            }
+            _ => Box::pin(async { Ok(Receipt::default()) }),
+        }
+    }
+
+    fn check<'a, 'r>(
+        &'a self,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<String>, SinkError>> + Send + 'r>>
+    where
+        'a: 'r,
+    {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_where_nothing_is_awaited_costs_attempts_and_no_delivery() {
+    let clock = Arc::new(RuntimeClock { started: Instant::now(), at: ManualClock::default().now() });
+    let journal = Arc::new(MemoryJournal::new(clock.clone()));
+    let sink = Arc::new(Ruthless::default());
+    let dispatcher = Dispatcher::new(sink_name(), sink.clone(), journal.clone(), clock.clone(), settings(1));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(dispatcher.run(shutdown.clone(), Duration::from_secs(1)));
+    journal.append(&envelope_of(event_body(1), clock.now()), &[sink_name()]).await.unwrap();
+    let delivered = async {
+        while journal.backlogs().await.unwrap().iter().all(|backlog| backlog.delivered == 0) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    // Long before the lease of a lost attempt would have run out.
+    timeout(settings(1).timeout.0 + Duration::from_secs(90), delivered).await.expect("it is tried again");
+    assert_eq!(sink.0.load(Ordering::SeqCst), 3);
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
 #[async_trait]
 impl Sink for ScriptedSink {
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {

@@ -4,6 +4,7 @@
 mod bench;
 mod contract;
 mod crashes;
+mod files;
 mod fixture;
 mod log;
 mod opening;

@@ -22,7 +22,8 @@ pub(super) async fn judge(
     let after = retry_after(response.headers(), now);
     let retry = match verdicts.of(status.as_u16()) {
         Verdict::Success => {
-            excerpt(response).await;
+            // The status has said all there is to say; the body is read so that the connection can serve again.
+            tokio::spawn(excerpt(response));
             return Ok(Receipt { status: Some(status.as_u16()) });
         }
         Verdict::Permanent => Retry::Permanent,
