@@ -172,7 +172,12 @@ fn image_host_auth() {
     let keys = |key: &str, value: &str| json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s", key: value});
     check(keys("bucket", "b"), &expect!["image_hosts[0].auth.region: is missing beside bucket"]);
     check(keys("region", "cn-shanghai"), &expect!["image_hosts[0].auth.bucket: is missing beside region"]);
-    check(json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s"}), &expect!["image_hosts[0].auth: cannot sign for h: the host is not like BUCKET.oss-REGION.aliyuncs.com, so bucket and region have to be given"]);
+    check(
+        json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s"}),
+        &expect![
+            "image_hosts[0].auth: cannot sign for h: the host is not like BUCKET.oss-REGION.aliyuncs.com, so bucket and region have to be given"
+        ],
+    );
     check(
         keys("endpoint", "e"),
         &expect![
