@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::run::{cargo, root};
+use crate::run::{cargo, root, target};
 
 /// Test secrets; they guard nothing.
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -223,10 +223,7 @@ fn trigger(http: &str, number: usize) -> Result<(), String> {
 }
 
 fn binary(name: &str) -> PathBuf {
-    let target = std::env::vars_os()
-        .find(|(key, _)| key == "CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |(_, value)| value.into());
-    target.join("debug").join(name)
+    target().join("debug").join(name)
 }
 
 fn free_port() -> Result<String, String> {

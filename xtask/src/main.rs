@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to the person who called it")]
 
 mod alone;
+mod bench;
 mod ci;
 mod interop;
 mod run;
@@ -15,6 +16,7 @@ usage: cargo xtask COMMAND
   ci       everything that a change must pass: format, tidy, clippy, tests with the slow ones, interop, docs, alone, deny
   tidy     layering, module headers, fixtures all used, crate list in the documents true
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
+  bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
   torture  kill -9 under load, at length: nothing acknowledged may be missing
   alone    check each crate of layers 0 and 1 by itself
 ";
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::tidy(),
         "alone" => alone::alone(),
         "interop" => interop::interop(),
+        "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "torture" => torture(),
         _ => {
             eprint!("{USAGE}");

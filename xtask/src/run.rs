@@ -8,6 +8,13 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::vars_os()
+        .find(|(key, _)| key == "CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |(_, folder)| folder.into())
+}
+
 /// Runs cargo with these words, and these variables besides its environment.
 pub(crate) fn cargo(words: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO"));

@@ -45,7 +45,7 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self) -> Result<Value<'a>, Error> {
         match self.peek() {
-            Some(b'"') => self.string().map(Value::String),
+            Some(b'"') => Ok(Value::String(self.string()?)),
             Some(b'{') => self.object().map(Value::Object),
             Some(b'[') => self.array().map(Value::Array),
             Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),

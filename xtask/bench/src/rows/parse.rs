@@ -18,13 +18,15 @@ pub(super) fn measure(_: &mut Bench) -> Result<Measured, String> {
     let body = body.with(1);
     vod_event::read(body).map_err(|error| error.to_string())?;
     borrowed(body).map_err(|error| error.to_string())?;
-    let (mut ours, mut least) = (Vec::new(), Vec::new());
+    let (mut ours, mut least, mut with_id) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         least.push(nanoseconds(|| borrowed(black_box(body)).is_ok()));
         ours.push(nanoseconds(|| vod_event::read(black_box(body)).is_ok()));
+        with_id.push(nanoseconds(|| vod_event::read(black_box(body)).map(|reading| reading.id()).is_ok()));
     }
-    let (ours, least) = (median(ours), median(least));
-    Ok(Measured { figure: ours / least, raw: format!("{ours:.0} over {least:.0} ns") })
+    let (ours, least, with_id) = (median(ours), median(least), median(with_id));
+    let raw = format!("{ours:.0} over {least:.0} ns; {with_id:.0} ns with the event's id");
+    Ok(Measured { figure: ours / least, raw })
 }
 
 fn nanoseconds(read: impl Fn() -> bool) -> f64 {
