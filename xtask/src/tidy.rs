@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use crate::run::root;
 
 /// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
-const LAYERS: [(&str, u8); 10] = [
+const LAYERS: [(&str, u8); 11] = [
     ("vod-event", 0),
     ("aliyun-credentials", 0),
     ("mns-emulator", 0),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, u8); 10] = [
     ("vodrelay-journal", 2),
     ("vodrelay-sinks", 2),
     ("vodrelay-admin", 2),
+    ("vodrelay-mns", 2),
     ("vodrelay", 3),
 ];
 

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod dispatcher;
 pub mod envelope;
+pub mod event_types;
 pub mod intake;
 pub mod journal;
 pub mod ledger;

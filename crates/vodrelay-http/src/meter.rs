@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 use vodrelay_core::RefusalCause;
+use vodrelay_core::event_types::{EVENT_TYPES, place};
 
 use crate::answer::Answer;
 
@@ -14,36 +15,6 @@ const CAUSES: [RefusalCause; 5] = [
     RefusalCause::Mismatch,
     RefusalCause::Stale,
     RefusalCause::Unreadable,
-];
-
-/// The types with a figure of their own, sorted; whatever the provider adds counts as the last. Labels must be few,
-/// and these come from strangers where `allow_unsigned` is set.
-const EVENT_TYPES: [&str; 25] = [
-    "AIMediaAuditComplete",
-    "AIMediaDNAComplete",
-    "AIVideoCensorComplete",
-    "AIVideoTagComplete",
-    "AddLiveRecordVideoComplete",
-    "AttachedMediaUploadComplete",
-    "BatchProduceMediaComplete",
-    "CreateAuditComplete",
-    "DeleteMediaComplete",
-    "DynamicImageComplete",
-    "FileUploadComplete",
-    "ImageUploadComplete",
-    "MediaAiAnalysisComplete",
-    "MediaBaseChangeComplete",
-    "ProduceMediaComplete",
-    "RegisterMediaComplete",
-    "RestoreMediaComplete",
-    "SnapshotComplete",
-    "StreamTranscodeComplete",
-    "TranscodeComplete",
-    "UpdateMediaStorageClassComplete",
-    "UploadByURLComplete",
-    "VideoAnalysisComplete",
-    "WorkflowTaskComplete",
-    "other",
 ];
 
 /// After this long the provider's patience, five seconds, wears thin.
@@ -108,7 +79,7 @@ impl Meter {
             _ => return self.received.get(answer as usize),
         };
         let Some(event_type) = event_type else { return self.received.get(answer as usize) };
-        let place = EVENT_TYPES.binary_search(&event_type).unwrap_or(EVENT_TYPES.len() - 1);
+        let place = place(event_type);
         let (cell, word) = (table.get(place)?, EVENT_TYPES.get(place)?);
         Some(cell.get_or_init(|| received(word, answer)))
     }
@@ -125,15 +96,4 @@ impl Meter {
 fn received(event_type: &'static str, answer: Answer) -> Counter {
     let labels = [("transport", "http"), ("event_type", event_type), ("outcome", answer.as_str())];
     counter!("vodrelay_events_received_total", &labels)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_sorted_and_strangers_share_the_last() {
-        assert!(EVENT_TYPES.is_sorted());
-        assert_eq!(EVENT_TYPES.last(), Some(&"other"));
-    }
 }

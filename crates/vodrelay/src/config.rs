@@ -10,7 +10,7 @@ use vodrelay_core::config::{ConfigError, Options, Span, Surroundings};
 use vodrelay_core::dispatcher::Settings;
 use vodrelay_core::retry::RetryPolicy;
 use vodrelay_core::routing::{Condition, Filter, OneOrMany};
-use vodrelay_core::{Name, Routes, SinkName, SourceName};
+use vodrelay_core::{Labels, Name, Routes, SinkName, SourceName};
 
 pub use self::load::{Loaded, from_text, load};
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The callback receiver.
     pub http: vodrelay_http::Config,
+    /// The queues.
+    pub mns: vodrelay_mns::Config,
     /// The journal.
     pub journal: vodrelay_journal::Config,
     /// The sinks by name.
@@ -48,7 +50,7 @@ pub struct SinkConfig {
     pub events: Option<OneOrMany>,
     /// `success`, `fail`; all where absent.
     pub status: Option<OneOrMany>,
-    /// Sources like `callbacks.main`; all where absent.
+    /// Sources like `callbacks.main` or `queues.main`; all where absent.
     pub sources: Option<OneOrMany>,
     /// Labels of the source, each with the values that are wanted.
     #[serde(default)]
@@ -149,7 +151,24 @@ impl Config {
     /// Where events come from.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceName> {
-        self.http.callbacks.keys().map(SourceName::callback).collect()
+        let callbacks = self.http.callbacks.keys().map(SourceName::callback);
+        callbacks.chain(self.mns.queues.keys().map(SourceName::queue)).collect()
+    }
+
+    /// The labels of a source, where it is configured.
+    #[must_use]
+    pub fn labels_of(&self, source: &SourceName) -> Option<&Labels> {
+        let mut callbacks = self.http.callbacks.iter();
+        let mut queues = self.mns.queues.iter();
+        let callback = callbacks.find(|(name, _)| SourceName::callback(name) == *source);
+        let queue = queues.find(|(name, _)| SourceName::queue(name) == *source);
+        callback.map(|(_, callback)| &callback.labels).or(queue.map(|(_, queue)| &queue.labels))
+    }
+
+    /// The source that events come from where nobody says otherwise: the first callback, else the first queue.
+    #[must_use]
+    pub fn first_source(&self) -> Option<SourceName> {
+        self.sources().into_iter().next()
     }
 
     /// The filters of all sinks.

@@ -1,7 +1,9 @@
-//! `vodrelay demo`: the whole product on this machine. A stand-in for VOD sends signed callbacks, a service receives
-//! them, an archive keeps them, the relay stands between, and each step is told.
+//! `vodrelay demo`: the whole product on this machine. A stand-in for VOD sends signed callbacks and
+//! writes to a queue, a service receives the events, an archive keeps them, the relay stands between, and each step is
+//! told.
 
 mod cloud;
+mod queue;
 mod service;
 
 use std::collections::HashMap;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_core::{Ledger, Totals};
 
 use self::cloud::Cloud;
+use self::queue::Queue;
 use self::service::Service;
 use crate::command::serve::{failure_of_start, metrics};
 use crate::exit::{Code, Failure, io_failure};
@@ -42,6 +45,9 @@ const SERVICE_URL: &str = "https://api.example.com/vod/callback";
 /// Keys by VOD's rules; the demo's traffic never leaves this machine.
 const CLOUD_KEY: &str = "DemoCallbackKey2026";
 const SERVICE_KEY: &str = "DemoServiceKey2026";
+/// Who may read the demo's queue.
+const QUEUE_ID: &str = "DemoQueueId";
+const QUEUE_SECRET: &str = "DemoQueueSecret";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     logging::start("error")?;
@@ -50,18 +56,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let service = Service::start()
         .await
         .map_err(|error| io_failure("the receiving service could not listen", &error))?;
-    let relay = start_relay(folder.path(), service.address()).await?;
+    let queue = Queue::start().await?;
+    let relay = start_relay(folder.path(), service.address(), &queue).await?;
     let (Some(http), Some(admin)) = relay.addresses() else {
         return Err(Failure::new(Code::Internal, "the relay has no address"));
     };
     let (ledger, shutdown) = (relay.ledger(), CancellationToken::new());
     let running = tokio::spawn(relay.run(shutdown.clone()));
 
-    voice.say("Three things run on this machine now:");
+    voice.say("Four things run on this machine now:");
     voice.say(format!(
         "  the relay             http://{http}/vod/callback, its journal in {}",
         folder.path().display()
     ));
+    voice.say(format!("  a queue               {}, a stand-in for MNS", queue.endpoint()));
     voice.say(format!(
         "  a service             http://{}/vod/callback, which wants the events, as yours does",
         service.address()
@@ -69,8 +77,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     voice.say(format!("  an archive            {}\n", folder.path().join("archive").display()));
 
     let cloud = Cloud::new(format!("http://{http}/vod/callback"))?;
-    let expected = play(&cloud, voice).await?;
-    let totals = wait_until_delivered(&service, ledger.as_ref(), expected.len()).await?;
+    let mut expected = play(&cloud, voice).await?;
+    expected.push(play_over_queue(&queue, &expected, voice)?);
+    let totals = wait_until_delivered(&service, &queue, ledger.as_ref(), expected.len()).await?;
     let archived = archived(&folder.path().join("archive"));
     report(voice, &totals, &service, archived);
     let verdict = verify(&totals, &service, archived, &expected);
@@ -99,8 +108,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The demo's configuration is a file like yours, so that it shows nothing that a user could not have.
-async fn start_relay(folder: &Path, service: std::net::SocketAddr) -> Result<Relay, Failure> {
+async fn start_relay(folder: &Path, service: std::net::SocketAddr, queue: &Queue) -> Result<Relay, Failure> {
     let text = include_str!("demo/vodrelay.toml").replace("{SERVICE}", &service.to_string());
+    let text = text.replace("{QUEUE}", &queue.endpoint());
     let file = folder.join("vodrelay.toml");
     std::fs::write(&file, &text)
         .map_err(|error| io_failure("the demo's configuration could not be written", &error))?;
@@ -164,18 +174,33 @@ async fn play(cloud: &Cloud, voice: Voice) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(vec![string, object, failed])
 }
 
+/// Writes to the queue what came over HTTP already, and an event of its own, which is returned.
+fn play_over_queue(queue: &Queue, sent: &[Vec<u8>], voice: Voice) -> Result<Vec<u8>, Failure> {
+    voice.say("6. the second one once more, over the queue, as it happens when VOD is switched from HTTP to a queue");
+    sent.get(1).map_or(Ok(()), |body| queue.write(body))?;
+    voice.say("   -> merged: an event is the same whichever way it comes, and the message is deleted");
+    voice.say("7. another image, over the queue alone");
+    let body = cloud::info_as_string();
+    queue.write(&body)?;
+    voice.say("   -> the message is deleted only after the event was synced to disk");
+    Ok(body)
+}
+
 async fn wait_until_delivered(
     service: &Service,
+    queue: &Queue,
     ledger: &dyn Ledger,
     events: usize,
 ) -> Result<Totals, Failure> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
+        // Before the totals, so that what was deleted is counted in them.
+        let drained = queue.is_empty();
         let failed = |error: vodrelay_core::JournalError| Failure::new(Code::Internal, error.to_string());
         let backlogs = ledger.backlogs().await.map_err(failed)?;
         let totals = ledger.totals().await.map_err(failed)?;
         let settled = backlogs.len() == 2 && backlogs.iter().all(|backlog| backlog.pending == 0);
-        if settled && service.received().len() >= events && totals.refusals > 0 {
+        if drained && settled && service.received().len() >= events && totals.refusals > 0 {
             return Ok(totals);
         }
         if Instant::now() > deadline {
@@ -190,8 +215,11 @@ async fn wait_until_delivered(
 
 fn report(voice: Voice, totals: &Totals, service: &Service, archived: usize) {
     voice.say("\nWhat came of it:");
-    voice.say(format!("  accepted   {} events, each on disk before VOD was told 200", totals.events));
-    voice.say(format!("  merged     {} repeat", totals.duplicates));
+    voice.say(format!(
+        "  accepted   {} events, each on disk before VOD was told 200 or the message deleted",
+        totals.events
+    ));
+    voice.say(format!("  merged     {} repeats, one of them over the other way", totals.duplicates));
     voice.say(format!("  refused    {} forgery", totals.refusals));
     voice.say(format!(
         "  delivered  {} to the service, byte for byte, signed anew for its own URL and key",
@@ -210,7 +238,7 @@ fn verify(totals: &Totals, service: &Service, archived: usize, expected: &[Vec<u
     if service.refused() > 0 {
         return wrong(format!("the service refused {} signatures", service.refused()));
     }
-    if (totals.events, totals.duplicates, totals.refusals, archived) != (3, 1, 1, 3) {
+    if (totals.events, totals.duplicates, totals.refusals, archived) != (4, 2, 1, 4) {
         return wrong(format!("the counts are not those of what was sent: {totals:?}, {archived} archived"));
     }
     Ok(())

@@ -15,10 +15,11 @@ use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
     Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkBacklog,
-    SinkFactory, SystemClock,
+    SinkFactory, Source, SystemClock,
 };
 use vodrelay_http::Receiver;
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
+use vodrelay_mns::QueueSource;
 
 use crate::config::{Config, Loaded};
 
@@ -34,6 +35,8 @@ pub struct Relay {
     refusals: RefusalKeeper,
     dispatchers: Vec<Dispatcher>,
     receiver: Arc<Receiver>,
+    queues: Vec<QueueSource>,
+    intake: Intake,
     admin: AdminState,
     http_listener: TcpListener,
     admin_listener: TcpListener,
@@ -105,6 +108,7 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let sinks = build_sinks(config, surroundings, &factories(own_factories))?;
         let settings = config.http.resolve(surroundings)?;
+        let queues = config.mns.resolve(surroundings)?;
         let admin_settings = config.admin.resolve(surroundings)?;
         let http_listener = bind("http.listen", config.http.listen).await?;
         let admin_listener = bind("admin.listen", config.admin.listen).await?;
@@ -118,12 +122,18 @@ impl Relay {
                 config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
             Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
         };
-        warn_of(config);
+        warn_of(config, &queues.warnings);
         warn_of_orphans(config, &journal).await;
         Ok(Self {
             refusals,
             dispatchers: sinks.into_iter().map(dispatcher).collect(),
-            receiver: Receiver::new(settings, intake, Arc::clone(&clock)),
+            receiver: Receiver::new(settings, intake.clone(), Arc::clone(&clock)),
+            queues: queues
+                .queues
+                .into_iter()
+                .map(|queue| QueueSource::new(queue, Arc::clone(&clock)))
+                .collect(),
+            intake,
             admin: AdminState {
                 ledger: Arc::new(journal.clone()),
                 draining: Arc::default(),
@@ -150,14 +160,24 @@ impl Relay {
         Arc::new(self.journal.clone())
     }
 
-    /// Runs until the token is cancelled: then the dispatchers get some time, callbacks are received until they are done,
-    /// and the journal is closed last. So a stop costs the provider no try but those that meet the moment between this
+    /// Runs until the token is cancelled: then the queues finish what is in hand and the dispatchers get some time,
+    /// callbacks are received until those are done, and the journal is closed last. So a stop costs the provider no try but those that meet the moment between this
     /// process and the next.
     ///
     /// # Errors
     /// If the journal was poisoned: nothing more is accepted, and the process is to exit at once.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JournalError> {
-        let Self { journal, refusals, dispatchers, receiver, admin, http_listener, admin_listener } = self;
+        let Self {
+            journal,
+            refusals,
+            dispatchers,
+            receiver,
+            queues,
+            intake,
+            admin,
+            http_listener,
+            admin_listener,
+        } = self;
         let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
         let poisoned = journal.poisoned();
         let (stop_receiving, stop_admin) = (CancellationToken::new(), CancellationToken::new());
@@ -172,6 +192,15 @@ impl Relay {
             let served = vodrelay_http::serve(http_listener, served, stop).await;
             served.map_err(|error| JournalError::Failed(format!("the callback receiver stopped: {error}")))
         });
+        for queue in queues {
+            let (intake, stop) = (intake.clone(), shutdown.clone());
+            receiving.spawn(async move {
+                let polled = queue.run(intake, stop).await;
+                polled.map_err(|error| JournalError::Failed(error.to_string()))
+            });
+        }
+        // The refusals are complete when the last intake is gone.
+        drop(intake);
         let keeping = tokio::spawn(refusals.run(ledger));
         let draining = Arc::clone(&admin.draining);
         let admin = tokio::spawn(vodrelay_admin::serve(admin_listener, admin, stop_admin.clone()));
@@ -183,6 +212,8 @@ impl Relay {
         });
 
         let result = tokio::select! {
+            // A queue that ends for the same reason must not be what is heard of it.
+            biased;
             reason = poisoning(poisoned) => Err(JournalError::Poisoned(reason)),
             result = finish(&shutdown, &mut delivering, &stop_receiving, &mut receiving) => result,
         };
@@ -263,9 +294,14 @@ async fn warn_of_orphans(config: &Config, ledger: &dyn Ledger) {
     }
 }
 
-fn warn_of(config: &Config) {
-    if config.http.callbacks.is_empty() {
-        tracing::warn!("no [http.callbacks.NAME] is configured, so no callback can be received");
+fn warn_of(config: &Config, of_queues: &[String]) {
+    for warning in of_queues {
+        tracing::warn!("{warning}");
+    }
+    if config.first_source().is_none() {
+        tracing::warn!(
+            "neither [http.callbacks.NAME] nor [mns.queues.NAME] is configured, so no event can come in"
+        );
     }
     if config.sinks.is_empty() {
         tracing::warn!("no [sinks.NAME] is configured, so every event is kept as unrouted");

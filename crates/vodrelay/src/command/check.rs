@@ -9,6 +9,7 @@ use serde::Serialize;
 use vodrelay_core::config::ByteSize;
 use vodrelay_core::{JournalError, Sink, SinkBacklog, SinkFactory};
 use vodrelay_journal::{DeadLetter, Reader};
+use vodrelay_mns::QueueSettings;
 
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
@@ -26,7 +27,7 @@ const SHOWN: usize = 3;
 #[command(after_help = "Examples:\n  vodrelay check\n  vodrelay check --offline --json\n\n\
     Exits with 78 when the configuration is wrong, with 69 when something does not answer, with 0 otherwise.")]
 pub(crate) struct Args {
-    /// Look at this machine only; ask no sink
+    /// Look at this machine only; ask no sink and no queue
     #[arg(long)]
     offline: bool,
     /// Print JSON
@@ -85,6 +86,8 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.extend(journal(loaded));
     findings.extend(callbacks(loaded));
     findings.extend(admin(loaded));
+    findings.extend(queues(loaded, offline).await);
+    findings.extend(transports(loaded));
     let sinks = match build_sinks(&loaded.config, &loaded.surroundings, &factories(own_factories)) {
         Ok(sinks) => sinks,
         Err(error) => {
@@ -223,12 +226,68 @@ fn callbacks(loaded: &Loaded) -> Vec<Finding> {
         }
         findings.push(finding(what, Verdict::Ok, detail));
     }
-    if settings.callbacks.is_empty() {
-        findings.push(finding("callbacks", Verdict::Warning, "there is none; add [http.callbacks.NAME]"));
-    }
     findings
         .extend(settings.warnings.into_iter().map(|warning| finding("callbacks", Verdict::Warning, warning)));
     findings
+}
+
+async fn queues(loaded: &Loaded, offline: bool) -> Vec<Finding> {
+    let settings = match loaded.config.mns.resolve(&loaded.surroundings) {
+        Ok(settings) => settings,
+        Err(error) => return vec![finding("queues", Verdict::Wrong, error.to_string())],
+    };
+    let mut findings: Vec<Finding> =
+        settings.warnings.into_iter().map(|warning| finding("queues", Verdict::Warning, warning)).collect();
+    for queue in &settings.queues {
+        if offline {
+            let detail = "configured; not asked (--offline)";
+            findings.push(finding(format!("queue {}", queue.name), Verdict::Ok, detail));
+        } else {
+            findings.extend(ask_queue(queue).await);
+        }
+    }
+    findings
+}
+
+async fn ask_queue(settings: &QueueSettings) -> Vec<Finding> {
+    let what = format!("queue {}", settings.name);
+    let attributes = match tokio::time::timeout(PATIENCE, settings.queue.attributes()).await {
+        Ok(Ok(attributes)) => attributes,
+        Ok(Err(error)) => {
+            let detail = format!("{error}; {}", vodrelay_mns::mend(error.kind()));
+            return vec![finding(what, Verdict::Unreachable, detail)];
+        }
+        Err(_) => {
+            return vec![finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}"))];
+        }
+    };
+    let waiting =
+        attributes.active_messages.map_or_else(String::new, |count| format!(", {count} messages wait"));
+    let detail = format!("{} answers{waiting}", settings.queue.name());
+    let mut findings = vec![finding(what.clone(), Verdict::Ok, detail)];
+    let doubts = vodrelay_mns::doubts(&attributes);
+    findings.extend(doubts.into_iter().map(|doubt| finding(what.clone(), Verdict::Warning, doubt)));
+    findings
+}
+
+/// What the way that events come in by costs when it breaks.
+fn transports(loaded: &Loaded) -> Option<Finding> {
+    let (callbacks, queues) = (&loaded.config.http.callbacks, &loaded.config.mns.queues);
+    let detail = match (callbacks.is_empty(), queues.is_empty()) {
+        (true, true) => {
+            let detail = "no event can come in; add [mns.queues.NAME] or [http.callbacks.NAME]";
+            return Some(finding("transports", Verdict::Warning, detail));
+        }
+        (false, true) => {
+            "HTTP only: while the relay cannot be reached, VOD gives each event up after three tries within seconds; a \
+             queue bears days (docs/TRANSPORTS.md)"
+        }
+        (true, false) => "queues only: what VOD writes waits there while the relay is down",
+        (false, false) => {
+            "both are served; VOD is set to one of them for each region and application (docs/TRANSPORTS.md)"
+        }
+    };
+    Some(finding("transports", Verdict::Ok, detail))
 }
 
 fn finding(what: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Finding {

@@ -33,8 +33,8 @@ pub(crate) struct Args {
     /// Read it as a queue message, which may be Base64
     #[arg(long)]
     queue: bool,
-    /// The source that it is taken to come from [default: its own, or the first callback of the configuration]
-    #[arg(long, value_name = "callbacks.NAME")]
+    /// The source that it is taken to come from [default: its own, or the first callback of the configuration, with --queue the first queue]
+    #[arg(long, value_name = "callbacks.NAME or queues.NAME")]
     source: Option<SourceName>,
     /// Print JSON
     #[arg(long)]
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let asked = args.source.clone().or_else(|| story.as_ref().map(|story| story.source.clone()));
     let verdicts = match loaded(args)? {
         Some(loaded) => {
-            let (source, labels) = source_of(&loaded, args.source.as_ref(), asked)?;
+            let (source, labels) = source_of(&loaded, args.source.as_ref(), asked, args.queue)?;
             Some(loaded.config.routes().explain(&reading, &source, &labels))
         }
         None => None,
@@ -123,6 +123,7 @@ fn source_of(
     loaded: &Loaded,
     named: Option<&SourceName>,
     asked: Option<SourceName>,
+    is_message: bool,
 ) -> Result<(SourceName, Arc<Labels>), Failure> {
     let known = loaded.config.sources();
     if let Some(named) = named.filter(|named| !known.contains(named)) {
@@ -131,12 +132,12 @@ fn source_of(
             format!("--source {named}: the configuration has no such source; it has: {}", known.join(", "));
         return Err(Failure::new(Code::Usage, message));
     }
-    let callbacks = &loaded.config.http.callbacks;
-    let named = |name: &Name| asked.as_ref().is_none_or(|asked| *asked == SourceName::callback(name));
-    let found = callbacks.iter().find(|(name, _)| named(name));
-    let labels = found.map(|(_, callback)| Arc::new(callback.labels.clone())).unwrap_or_default();
-    let source = asked.or_else(|| found.map(|(name, _)| SourceName::callback(name)));
-    Ok((source.unwrap_or_else(|| SourceName::callback(&first_name())), labels))
+    let mut queues = loaded.config.mns.queues.keys().filter(|_| is_message);
+    let asked = asked.or_else(|| queues.next().map(SourceName::queue));
+    let source = asked.or_else(|| loaded.config.first_source());
+    let source = source.unwrap_or_else(|| SourceName::callback(&first_name()));
+    let labels = loaded.config.labels_of(&source).cloned().unwrap_or_default();
+    Ok((source, Arc::new(labels)))
 }
 
 #[expect(clippy::expect_used, reason = "the literal keeps the rule")]

@@ -39,7 +39,8 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     };
     tracing::info!(
         http.listen = shown(http), admin.listen = shown(admin),
-        data_dir = %loaded.data_dir.display(), sinks = loaded.config.sinks.len(), "the relay is ready"
+        data_dir = %loaded.data_dir.display(), queues = loaded.config.mns.queues.len(), sinks = loaded.config.sinks.len(),
+        "the relay is ready"
     );
     let shutdown = CancellationToken::new();
     let stopping = tokio::spawn(stop_on_signal(shutdown.clone()));

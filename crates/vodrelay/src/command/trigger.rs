@@ -1,10 +1,11 @@
-//! `vodrelay trigger`: a signed sample event with fresh ids, to a URL or to a callback of the configuration.
+//! `vodrelay trigger`: a sample event with fresh ids, signed to a URL or a callback, or as a message to a queue.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
+use mns_client::{Encoding, Outgoing};
 use serde_json::{Map, Value, json};
 use vod_event::{CallbackProof, EventId, PrivateKey};
 use vodrelay_core::Name;
@@ -21,7 +22,8 @@ use crate::output;
     vodrelay trigger --callback main --set Status=fail --set ErrorCode=InternalError\n  \
     vodrelay trigger FileUploadComplete --to http://127.0.0.1:8080/vod/callback \\\n    \
     --sign-url https://relay.example.com/vod/callback --key-env VOD_CALLBACK_KEY\n  \
-    vodrelay trigger --file event.json --callback main\n\n\
+    vodrelay trigger --file event.json --callback main\n  \
+    vodrelay trigger --queue main\n\n\
     The signature is made for the URL that the callback is known by at VOD; with --to, for that URL, or for --sign-url.")]
 pub(crate) struct Args {
     /// The event type
@@ -33,6 +35,9 @@ pub(crate) struct Args {
     /// Send to this callback of the configuration, on this machine, signed with its first key
     #[arg(long, value_name = "NAME")]
     callback: Option<Name>,
+    /// Send to this queue of the configuration, as VOD does: the body alone, unsigned
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "callback", "sign_url"])]
+    queue: Option<Name>,
     /// Only print the body
     #[arg(long)]
     print: bool,
@@ -72,6 +77,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         output::line(String::from_utf8_lossy(&body));
         return Ok(());
     }
+    if let Some(name) = &args.queue {
+        return enqueue(name, &body, &args).await;
+    }
     let target = target(&args)?;
     let id = vod_event::read(&body).map_or_else(|_| EventId::of_raw(&body), |reading| reading.id());
     let status = send(&client(Duration::from_secs(5))?, &target, body).await?;
@@ -97,6 +105,26 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     } else {
         Err(Failure::new(Code::Unreachable, format!("the answer was {status}")))
     }
+}
+
+async fn enqueue(name: &Name, body: &[u8], args: &Args) -> Result<(), Failure> {
+    let loaded = args.config.load()?;
+    let settings = loaded.config.mns.resolve(&loaded.surroundings);
+    let settings = settings.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    let queue = settings.queues.into_iter().find(|queue| queue.name == *name).ok_or_else(|| {
+        Failure::new(Code::Usage, format!("there is no [mns.queues.{name}] in the configuration"))
+    })?;
+    let message = Outgoing::encoded(body, Encoding::Auto)
+        .map_err(|error| Failure::new(Code::Unreadable, format!("no message can be made of it: {error}")))?;
+    let sent = queue.queue.send(&message).await.map_err(|error| {
+        Failure::new(Code::Unreachable, format!("{error}\n  {}", vodrelay_mns::mend(error.kind())))
+    })?;
+    if args.json {
+        output::json(&json!({"queue": queue.queue.name().as_str(), "message_id": sent.message_id}));
+    } else {
+        output::line(format!("queue {} has it as message {}", queue.queue.name(), sent.message_id));
+    }
+    Ok(())
 }
 
 /// A sample of that type with fresh ids, compact as the provider sends it.
@@ -150,7 +178,7 @@ fn target(args: &Args) -> Result<Target, Failure> {
         return Ok(Target { url: url.clone(), signed_url, key: args.key.resolve()? });
     }
     let Some(name) = &args.callback else {
-        return Err(Failure::new(Code::Usage, "say where to: --to URL or --callback NAME"));
+        return Err(Failure::new(Code::Usage, "say where to: --to URL, --callback NAME or --queue NAME"));
     };
     let loaded = args.config.load()?;
     let wrong =

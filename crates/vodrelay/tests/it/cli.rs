@@ -170,7 +170,7 @@ fn init_writes_what_serve_and_check_accept_and_never_overwrites() {
 fn trigger_prints_a_sample() {
     check(&["trigger", "--print"], "", 0, "DynamicImageJobInfo");
     check(&["trigger", "--print", "--set", "Status=fail"], "", 0, "\"Status\":\"fail\"");
-    check(&["trigger"], "", 64, "--to URL or --callback NAME");
+    check(&["trigger"], "", 64, "--to URL, --callback NAME or --queue NAME");
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn load(path: &Path, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError
         environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let loaded = from_text(&text, Some("vodrelay.toml".into()), environment)?;
     loaded.config.http.resolve(&loaded.surroundings)?;
+    loaded.config.mns.resolve(&loaded.surroundings)?;
     loaded.config.admin.resolve(&loaded.surroundings)?;
     build_sinks(&loaded.config, &loaded.surroundings, &factories(Vec::new()))?;
     Ok(loaded)

@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod config;
 mod kill;
+mod queue;
 mod receiver;
 mod relay;
 mod schema;

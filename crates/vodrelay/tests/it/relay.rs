@@ -45,7 +45,7 @@ impl Process {
         Self::start_with(folder, &config, http, admin).await
     }
 
-    async fn start_with(folder: &Path, text: &str, http: SocketAddr, admin: SocketAddr) -> Self {
+    pub(crate) async fn start_with(folder: &Path, text: &str, http: SocketAddr, admin: SocketAddr) -> Self {
         let config = folder.join("vodrelay.toml");
         std::fs::write(&config, text).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
@@ -104,7 +104,7 @@ impl Drop for Process {
     }
 }
 
-fn configuration(http: SocketAddr, admin: SocketAddr) -> String {
+pub(crate) fn configuration(http: SocketAddr, admin: SocketAddr) -> String {
     format!(
         r#"
 [http]
@@ -120,7 +120,7 @@ listen = "{admin}"
     )
 }
 
-fn webhook(sink: SocketAddr) -> String {
+pub(crate) fn webhook(sink: SocketAddr) -> String {
     format!(
         r#"
 [sinks.hook]
@@ -133,7 +133,7 @@ url = "http://{sink}/hook"
     )
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -1,0 +1,92 @@
+//! What `check` says about a queue before an event is at stake: what the service answers, and what is doubtful in it.
+
+use mns_client::{ErrorKind, QueueAttributes};
+
+/// The shortest retention that bears an outage over a night.
+const RETENTION_S: u32 = 86_400;
+/// The time that an append may take before a message is another's again: the provider's default.
+const VISIBILITY_S: u32 = 30;
+/// What an event may need; the most that the service takes.
+const SIZE_BYTES: u32 = 65_536;
+
+/// What of a queue's attributes puts events at risk, each with its mend.
+#[must_use]
+pub fn doubts(attributes: &QueueAttributes) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let below = |value: Option<u32>, least: u32| value.filter(|value| *value < least);
+    if let Some(seconds) = below(attributes.message_retention_period, RETENTION_S) {
+        doubts.push(format!(
+            "messages are kept for {seconds} s only, and what a longer outage leaves unread is gone for ever; set \
+             MessageRetentionPeriod to 345600 (four days) or more"
+        ));
+    }
+    if let Some(seconds) = below(attributes.visibility_timeout, VISIBILITY_S) {
+        doubts.push(format!(
+            "a message is handed out again after {seconds} s, which a slow append can take, so each renewal costs a \
+             request; set VisibilityTimeout to {VISIBILITY_S} or more"
+        ));
+    }
+    if let Some(bytes) = below(attributes.maximum_message_size, SIZE_BYTES) {
+        doubts.push(format!(
+            "messages above {bytes} bytes are refused, and VOD drops an event after three refusals; set \
+             MaximumMessageSize to {SIZE_BYTES}"
+        ));
+    }
+    doubts
+}
+
+/// What to do about an error of that kind.
+#[must_use]
+pub fn mend(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Credentials => "see credentials of the queue: there are no keys to sign with",
+        ErrorKind::AccessDenied => {
+            "see credentials of the queue, and whether their RAM policy lets them receive and delete messages, change \
+             their visibility, and read the queue's attributes"
+        }
+        ErrorKind::ClockSkew { .. } => "set the clock of this machine; the service bears fifteen minutes",
+        ErrorKind::QueueNotExist => {
+            "create the queue, or correct its name, or the account and region in its endpoint"
+        }
+        ErrorKind::Throttled => "nothing, if it passes; else lower max_pollers, or ask for a higher quota",
+        ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout => {
+            "see whether this machine reaches the endpoint, and whether the account allows access from here"
+        }
+        ErrorKind::Unavailable => {
+            "nothing, if it passes; messages wait in the queue as long as it keeps them"
+        }
+        ErrorKind::Unreadable => {
+            "see whether the endpoint is one of MNS, and whether a proxy answers in its place"
+        }
+        _ => "see the code in the provider's documentation",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_puts_events_at_risk_is_said_with_its_mend() {
+        let check = |retention, visibility, size, expected: &[&str]| {
+            let mut attributes = QueueAttributes::default();
+            attributes.message_retention_period = retention;
+            attributes.visibility_timeout = visibility;
+            attributes.maximum_message_size = size;
+            let doubts = doubts(&attributes);
+            assert_eq!(doubts.len(), expected.len(), "{doubts:?}");
+            for (doubt, expected) in doubts.iter().zip(expected) {
+                assert!(doubt.contains(expected), "{doubt}");
+            }
+        };
+        check(None, None, None, &[]);
+        check(Some(86_400), Some(30), Some(65_536), &[]);
+        check(Some(3_600), Some(30), Some(65_536), &["set MessageRetentionPeriod"]);
+        check(
+            Some(86_399),
+            Some(29),
+            Some(65_535),
+            &["kept for 86399 s", "set VisibilityTimeout", "set MaximumMessageSize"],
+        );
+    }
+}

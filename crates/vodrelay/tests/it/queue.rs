@@ -1,0 +1,188 @@
+//! The relay with a queue: what is written to it is delivered, whatever happens, and not deleted before it is durable.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Happening, Observer, Operation, Settings, What};
+use vodrelay_core::testing::event_body;
+use vodrelay_journal::Reader;
+
+use crate::receiver::Receiver;
+use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
+
+const MESSAGES: usize = 1_000;
+const KILLS: usize = 3;
+
+/// What the observer looks into, as soon as there is one.
+type Shelf = Arc<OnceLock<Mutex<Reader>>>;
+
+async fn emulator(settings: Settings, attributes: Attributes) -> Emulator {
+    let settings = Settings { access_keys: vec![AccessKey::new("AK", "SK")], ..settings };
+    let emulator = Emulator::start(settings).await.unwrap();
+    emulator.create_queue("vod-events", attributes).unwrap();
+    emulator
+}
+
+fn with_queue(config: &str, emulator: &Emulator) -> String {
+    let endpoint = emulator.endpoint();
+    format!(
+        r#"{config}
+[mns.queues.main]
+endpoint = "{endpoint}"
+queue = "vod-events"
+credentials = {{ kind = "static", access_key_id = "AK", access_key_secret = "SK" }}
+labels = {{ region = "cn-shanghai" }}
+"#
+    )
+}
+
+fn text(number: usize) -> String {
+    String::from_utf8(event_body(number).to_vec()).unwrap()
+}
+
+fn vodrelay(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let config = folder.join("vodrelay.toml");
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_vodrelay")).args(args).arg("--config").arg(config).output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_over_both_transports_is_delivered_once_and_the_commands_know_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let short = Attributes { message_retention_period: 3_600, ..Attributes::default() };
+    let emulator = emulator(Settings::default(), short).await;
+    let (http, admin) = (free_port(), free_port());
+    let config = with_queue(&(configuration(http, admin) + &webhook(receiver.address)), &emulator);
+    let mut relay = Process::start_with(folder.path(), &config, http, admin).await;
+
+    assert_eq!(attempt(&client(), http, event_body(1), KEY).await, Some(200));
+    emulator.send("vod-events", &text(1)).unwrap();
+    let (code, said) = vodrelay(folder.path(), &["trigger", "--queue", "main"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("queue vod-events has it as message"), "{said}");
+    until("both deliveries", Duration::from_secs(10), || receiver.count() == 2).await;
+    until("the deletions", Duration::from_secs(10), || emulator.messages("vod-events").is_empty()).await;
+    let metrics = client().get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+    for line in [
+        "vodrelay_duplicates_total{transport=\"mns\"} 1",
+        "vodrelay_mns_up{queue=\"main\"} 1",
+        "vodrelay_mns_deletions_total{queue=\"main\",outcome=\"deleted\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line} is not among the metrics:\n{metrics}");
+    }
+
+    let (code, said) = vodrelay(folder.path(), &["check"]);
+    assert_eq!(code, Some(0), "{said}");
+    for expected in ["queue main: vod-events answers", "set MessageRetentionPeriod", "both are served"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let event = folder.path().join("event.json");
+    std::fs::write(&event, text(1)).unwrap();
+    let event = event.to_str().unwrap();
+    for (source, takes) in [("queues.main", "gets it"), ("callbacks.main", "does not")] {
+        let labelled = format!(
+            "{config}[sinks.east]\nkind = \"archive\"\nlabels = {{ region = \"cn-shanghai\" }}\n[sinks.east.options]\nurl = \"file:archive\"\n"
+        );
+        std::fs::write(folder.path().join("vodrelay.toml"), labelled).unwrap();
+        let (_, said) = vodrelay(folder.path(), &["explain", event, "--source", source]);
+        assert!(said.contains(&format!("sink    east {takes}")), "{said}");
+    }
+
+    assert_eq!(relay.terminate(), Some(0));
+    assert_eq!(receiver.deliveries(), 2);
+    assert_eq!(emulator.waiting(), 0, "the poll ended with the relay");
+    emulator.stop().await;
+    let (code, said) = vodrelay(folder.path(), &["check"]);
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("see whether this machine reaches the endpoint"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_with_everything_going_wrong_loses_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let shelf = Shelf::default();
+    let too_early = Arc::<Mutex<Vec<String>>>::default();
+    let settings = Settings {
+        faults: faults(),
+        slow_by: Duration::from_millis(50),
+        observer: Some(observer(&shelf, &too_early)),
+        ..Settings::default()
+    };
+    // What is in hand at a kill comes back that soon.
+    let soon = Attributes { visibility_timeout: 1, ..Attributes::default() };
+    let emulator = emulator(settings, soon).await;
+    let (http, admin) = (free_port(), free_port());
+    let config = with_queue(&(configuration(http, admin) + &webhook(receiver.address)), &emulator);
+    let mut relay = Process::start_with(folder.path(), &config, http, admin).await;
+    let open = || Reader::open(&folder.path().join("data"));
+    until("the journal", Duration::from_secs(10), || open().is_ok()).await;
+    shelf.set(Mutex::new(open().unwrap())).unwrap();
+
+    for number in 0..MESSAGES {
+        emulator.send("vod-events", &text(number)).unwrap();
+    }
+    for kill in 1..=KILLS {
+        let due = MESSAGES * kill / (KILLS + 1);
+        let strike = || emulator.ledger().deleted() >= due as u64 && in_hand(&emulator) > 0;
+        until("the moment to strike", Duration::from_secs(60), strike).await;
+        relay.kill_9();
+        println!("kill -9 number {kill}: {} messages were in hand", in_hand(&emulator));
+        relay = Process::start_with(folder.path(), &config, http, admin).await;
+    }
+    until("the drain", Duration::from_secs(60), || emulator.messages("vod-events").is_empty()).await;
+    until("the deliveries", Duration::from_secs(60), || receiver.count() == MESSAGES).await;
+
+    let sent: HashSet<_> = (0..MESSAGES).map(event_body).collect();
+    assert!(receiver.bodies().iter().all(|body| sent.contains(body)), "no body differs by a byte");
+    assert_eq!(*too_early.lock().unwrap(), [""; 0], "deleted before they were durable");
+    let ledger = emulator.ledger();
+    println!(
+        "{MESSAGES} messages, {KILLS} kills: {:.3} requests for each, {} delivered more than once",
+        ledger.requests_per_message().unwrap(),
+        receiver.deliveries() - receiver.count(),
+    );
+    assert_eq!(relay.terminate(), Some(0));
+}
+
+fn in_hand(emulator: &Emulator) -> usize {
+    let messages = emulator.messages("vod-events");
+    messages.iter().filter(|message| message.visibility != mns_emulator::Visibility::Active).count()
+}
+
+fn faults() -> Vec<mns_emulator::Injection> {
+    vec![
+        Fault::Throttle.always().share(0.05),
+        Fault::Unavailable.always().share(0.03),
+        Fault::Duplicate.always().share(0.05),
+        Fault::Reorder.always().share(0.2),
+        Fault::ShortBatch.always().share(0.2),
+        Fault::EarlyEmpty.always().share(0.02),
+        Fault::PartialBatch.always().share(0.05),
+        Fault::Slow.always().share(0.1),
+        Fault::DropAfter.always().on(Operation::BatchDeleteMessage).share(0.1),
+        Fault::DropAfter.always().on(Operation::BatchReceiveMessage).share(0.02),
+        Fault::Cut.always().share(0.02),
+    ]
+}
+
+/// Looks into the journal at the moment of each deletion, as another process would.
+fn observer(shelf: &Shelf, too_early: &Arc<Mutex<Vec<String>>>) -> Observer {
+    let (shelf, too_early) = (Arc::clone(shelf), Arc::clone(too_early));
+    Observer::new(move |happening: &Happening| {
+        if happening.what != What::Deleted {
+            return;
+        }
+        let id = vod_event::read(happening.body.as_bytes()).unwrap().id();
+        let reader = shelf.get().unwrap().lock().unwrap();
+        if reader.body(id).unwrap().is_none() {
+            too_early.lock().unwrap().push(happening.body.clone());
+        }
+    })
+}
