@@ -25,7 +25,7 @@ const LARGEST: u64 = 32 << 30;
 
 /// An entry as it is written.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "expected a table like { name = \"vod.example.com\" }")]
+#[serde(deny_unknown_fields, expecting = "a table like { name = \"vod.example.com\" }")]
 pub(super) struct Written {
     name: HostPattern,
     scheme: Option<Scheme>,

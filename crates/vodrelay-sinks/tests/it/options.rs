@@ -124,9 +124,7 @@ fn image_host_auth() {
     let check = |auth: Value, expect: &Expect| check_host(&json!({"name": "h", "auth": auth}), expect);
     check(
         json!("A"),
-        &expect![[
-            r#"image_hosts[0].auth: invalid type: string "A", expected expected a table like { type = "A", key = … }"#
-        ]],
+        &expect![[r#"image_hosts[0].auth: expected a table like { type = "A", key = … }, found string"#]],
     );
     check(json!({"key": "k"}), &expect!["image_hosts[0].auth: missing field `type`"]);
     check(
@@ -248,7 +246,7 @@ fn webhook() {
         "webhook",
         json!({"url": url, "secret": 5}),
         &expect![[
-            r#"secret: invalid type: integer `5`, expected a secret: a string, { env = "NAME" } or { file = "path" }, or a list of those"#
+            r#"secret: expected a secret: a string, { env = "NAME" } or { file = "path" }, or a list of those, found integer"#
         ]],
     );
     check(
@@ -355,7 +353,7 @@ fn archive() {
     check(
         "archive",
         json!({"url": "s3://b", "sse": 5}),
-        &expect![[r#"sse: invalid type: integer `5`, expected "AES256", "aws:kms" or { kms_key = "…" }"#]],
+        &expect![[r#"sse: expected "AES256", "aws:kms" or { kms_key = "…" }, found integer"#]],
     );
     check(
         "archive",

@@ -15,7 +15,7 @@ const OSS_VALIDITY: Duration = Duration::from_secs(3600);
 /// The keys as they are written. Which of them belong together depends on `type`, so they are told apart by hand, and
 /// what is wrong is said with its path.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "expected a table like { type = \"A\", key = … }")]
+#[serde(deny_unknown_fields, expecting = "a table like { type = \"A\", key = … }")]
 pub(super) struct Written {
     r#type: String,
     key: Option<SecretSource>,
