@@ -157,9 +157,7 @@ impl Written {
                 format!("{refused}, so nothing would be fetched; open it in allow_addresses if it is meant");
             return Err(ConfigError::new("name", message));
         }
-        let auth =
-            self.auth.as_ref().map(|auth| auth.resolve(surroundings).map_err(|error| error.within("auth")));
-        let (auth, limits) = (auth.unwrap_or(Ok(Auth::None))?, self.limits()?);
+        let (auth, limits) = (self.auth(surroundings)?, self.limits()?);
         let is_https = self.scheme == Some(Scheme::Https);
         let client = client(&guard, self.connect_timeout()?, is_https)
             .map_err(|error| ConfigError::new("name", format!("no HTTP client could be made: {error}")))?;
@@ -173,6 +171,17 @@ impl Written {
             health: Health::default(),
             is_https,
         })
+    }
+
+    /// Signs once, so that a key that lacks something for these hosts is found at start.
+    fn auth(&self, surroundings: &Surroundings) -> Result<Auth, ConfigError> {
+        let Some(written) = &self.auth else { return Ok(Auth::None) };
+        let auth = written.resolve(surroundings).map_err(|error| error.within("auth"))?;
+        let signed =
+            self.name.sample().map_or(Ok(()), |url| auth.sign(&url, Timestamp::UNIX_EPOCH).map(drop));
+        signed
+            .map_err(|error| ConfigError::new("auth", format!("cannot sign for {}: {error}", self.name)))?;
+        Ok(auth)
     }
 
     fn limits(&self) -> Result<Limits, ConfigError> {

@@ -1,21 +1,18 @@
-//! The image itself: fetched as its host wants it, checked, kept beside its record, and never fetched twice.
+//! The image itself: checked, kept beside its record, and never fetched twice.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::expect;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vod_event::{CdnAuth, CdnAuthType, PrivateKey};
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::sink::Retry;
 use vodrelay_core::testing::delivery_of;
 use vodrelay_core::{Delivery, Name, Sink, SinkError};
 
-use crate::bucket::Bucket;
 use crate::build;
 use crate::images::{gif, webp};
 use crate::script::{Request, Script, answer};
@@ -43,7 +40,7 @@ pub(crate) fn event(number: usize, urls: &[String], claims: &Value) -> Delivery 
 
 /// An archive in a folder, and a host that images come from.
 pub(crate) struct Archive {
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     pub(crate) host: Script,
     pub(crate) sink: Arc<dyn Sink>,
 }
@@ -104,7 +101,7 @@ pub(crate) fn sink(folder: &Path, mut options: Value, host: &Script, entry: &Val
     build("archive", options, surroundings).unwrap()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -175,119 +172,6 @@ async fn what_may_be_rounding_is_a_doubt() {
           }
         ]"#]]
     .assert_eq(&format!("{:#}", archive.recorded()["doubts"]));
-}
-
-#[tokio::test]
-async fn every_type_of_the_cdn_is_signed_with_the_clock_of_the_sink() {
-    let now = Timestamp::from_second(1_700_000_000).unwrap();
-    for auth_type in ["A", "B", "C", "C1", "C2"] {
-        let auth = json!({"type": auth_type, "key": "aliyunvodexp1234"});
-        let archive = Archive::with(json!({"auth": auth}), move |_| image(&gif(8, 8, 1))).await;
-        archive.deliver("/a/b%20c.gif?x=1", json!({})).await.unwrap();
-        let auth =
-            CdnAuth::new(auth_type.parse::<CdnAuthType>().unwrap(), PrivateKey::new("aliyunvodexp1234"));
-        let signed = auth.sign(&archive.host.url("/a/b%20c.gif?x=1"), now).unwrap();
-        let path = signed.strip_prefix(&archive.host.url("")).unwrap();
-        let head = &archive.host.requests()[0].head;
-        assert!(head.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{head}");
-        assert_eq!(
-            archive.recorded()["url"],
-            archive.host.url("/a/b%20c.gif?x=1"),
-            "the record has no signature"
-        );
-    }
-}
-
-#[tokio::test]
-async fn where_the_first_key_is_denied_the_second_is_tried() {
-    let second = CdnAuth::new(CdnAuthType::A, PrivateKey::new("Second0123456789"));
-    let signed = second.sign("http://h/b.gif", Timestamp::from_second(1_700_000_000).unwrap()).unwrap();
-    let path = signed.strip_prefix("http://h").unwrap().to_owned();
-    let keys = json!({"auth": {"type": "A", "keys": ["First00123456789", "Second0123456789"]}});
-    let archive = Archive::with(keys.clone(), move |request| {
-        if request.head.starts_with(&format!("GET {path} ")) {
-            image(&gif(8, 8, 1))
-        } else {
-            invalid_signature()
-        }
-    })
-    .await;
-    archive.deliver("/b.gif", json!({})).await.unwrap();
-    assert_eq!((archive.host.requests().len(), &archive.recorded()["state"]), (2, &json!("kept")));
-
-    let archive = Archive::with(keys, |_| invalid_signature()).await;
-    let error = archive.deliver("/b.gif", json!({})).await.unwrap_err();
-    assert_eq!(archive.host.requests().len(), 2);
-    assert!(error.message.contains("the CDN takes the signature of neither key"), "{error}");
-    let told = format!("{error} {} {:?}", archive.record(), archive.sink);
-    for secret in ["First0", "Second0", "d41d8cd9", "auth_key"] {
-        assert!(!told.contains(secret), "{secret} in {told}");
-    }
-}
-
-fn invalid_signature() -> Vec<u8> {
-    let why = "x-tengine-error: denied by req auth: invalid md5hash=d41d8cd98f00b204e9800998ecf8427e";
-    answer("403 Forbidden", &[why], "denied")
-}
-
-#[tokio::test]
-async fn an_origin_bucket_is_asked_with_a_pre_signed_url() {
-    let auth = json!({"type": "oss", "access_key_id": "id", "access_key_secret": "very-secret",
-                      "security_token": "a token", "bucket": "example", "region": "cn-shanghai"});
-    let archive = Archive::with(json!({"auth": auth}), move |_| image(&gif(8, 8, 1))).await;
-    archive.deliver("/a/b.gif", json!({})).await.unwrap();
-    let head = &archive.host.requests()[0].head;
-    for part in [
-        "GET /a/b.gif?",
-        "x-oss-credential=id%2F20231114%2Fcn-shanghai%2Foss",
-        "x-oss-security-token=a%20token",
-        "x-oss-signature=",
-    ] {
-        assert!(head.contains(part), "{part} in {head}");
-    }
-    assert!(!format!("{:?}", archive.sink).contains("very-secret"));
-}
-
-#[tokio::test]
-async fn a_host_that_no_entry_matches_is_never_asked() {
-    let archive = Archive::with(json!({}), |_| image(&gif(8, 8, 1))).await;
-    let other = Script::start(|_| image(&gif(8, 8, 1))).await;
-    let port = other.address.port();
-    let check = async |url: String, reason: &str| {
-        let delivery = event(2, std::slice::from_ref(&url), &json!({}));
-        archive.sink.deliver(&delivery).await.unwrap();
-        let recorded = archive.recorded();
-        assert_eq!((&recorded["state"], &recorded["reason"]), (&json!("linked"), &json!(reason)), "{url}");
-        std::fs::remove_dir_all(archive.folder()).unwrap();
-        std::fs::create_dir(archive.folder()).unwrap();
-    };
-    check(other.url("/b.gif"), &format!("no entry of image_hosts matches 127.0.0.1:{port}")).await;
-    check(
-        format!("http://2130706433:{port}/b.gif"),
-        &format!("no entry of image_hosts matches 127.0.0.1:{port}"),
-    )
-    .await;
-    check(
-        format!("http://LOCALHOST:{port}/b.gif"),
-        &format!("no entry of image_hosts matches localhost:{port}"),
-    )
-    .await;
-    check("http://100.100.100.200/b.gif".to_owned(), "no entry of image_hosts matches 100.100.100.200").await;
-    check("ftp://127.0.0.1/b.gif".to_owned(), "its URL is neither http nor https").await;
-    check("file:///etc/passwd".to_owned(), "its URL is neither http nor https").await;
-    let named = archive.host.url("/b.gif").replace("http://", "http://user@");
-    check(named, "its URL has a user name in it").await;
-    check("http://".to_owned(), "its URL cannot be read: empty host").await;
-    assert!(other.requests().is_empty() && archive.host.requests().is_empty());
-}
-
-#[tokio::test]
-async fn an_event_that_names_no_url_is_delivered() {
-    let archive = Archive::with(json!({}), |_| image(&gif(8, 8, 1))).await;
-    let body = r#"{"EventType":"DynamicImageComplete","EventTime":"2024-03-05T09:12:58Z","Status":"fail","VideoId":"v","JobId":"j","DynamicImageJobInfo":{"JobId":"j","Status":"fail"}}"#;
-    let received_at = Timestamp::from_second(1_700_000_000).unwrap();
-    archive.sink.deliver(&delivery_of(body.into(), &Name::new("test").unwrap(), received_at)).await.unwrap();
-    assert_eq!(archive.recorded()["reason"], "the event has no URL for it");
 }
 
 #[tokio::test]
@@ -394,204 +278,13 @@ async fn the_first_writers_words_stay_when_the_record_is_written_again() {
 }
 
 #[tokio::test]
-async fn connections_to_a_host_serve_again() {
-    let archive = Archive::with(json!({}), |request| {
-        if request.head.contains("missing") {
-            answer("404 Not Found", &[], "a page")
-        } else {
-            image(&gif(8, 8, 1))
-        }
-    })
-    .await;
-    for number in 0..10 {
-        let path = if number % 2 == 0 { "/b.gif" } else { "/missing.gif" };
-        let _ = archive.sink.deliver(&event(number, &[archive.host.url(path)], &json!({}))).await;
-    }
-    assert_eq!((archive.host.requests().len(), archive.host.connections()), (10, 1));
-}
-
-#[tokio::test]
-async fn an_image_that_another_relay_has_put_there_meanwhile_is_adopted() {
-    let (theirs, at) = (webp(400, 300, 3, 0), "images/date=2024-03-05/");
-    let put = theirs.clone();
-    let bucket = Bucket::start_with(move |request, contents| {
-        if request.head.contains("partNumber=3") {
-            let key = contents.uploads.keys().next().unwrap().clone();
-            contents.objects.insert(key, put.clone());
-        }
-        None
-    })
-    .await;
-    let (host, sink) = in_bucket(&bucket, large()).await;
-    sink.deliver(&event(1, &[host.url("/b.webp")], &json!({}))).await.unwrap();
-    given_up(&bucket).await;
-    let contents = bucket.contents();
-    let (_, kept) = contents.objects.iter().find(|(key, _)| key.starts_with(at)).unwrap();
-    assert!(*kept == theirs, "the first stays");
-    let (_, record) = contents.objects.iter().find(|(key, _)| key.starts_with("events/")).unwrap();
-    let record: Value = serde_json::from_slice(record).unwrap();
-    assert_eq!(record["images"][0]["sha256"], sha256(&theirs));
-}
-
-/// An archive in a bucket, and the host of the image.
-async fn in_bucket(bucket: &Bucket, body: Vec<u8>) -> (Script, Arc<dyn Sink>) {
-    let host = Script::start(move |_| image(&body)).await;
-    let sink = sink(Path::new("."), bucket.options(), &host, &json!({}));
-    (host, sink)
-}
-
-/// More than waits in memory.
-fn large() -> Vec<u8> {
-    webp(400, 300, 2, 21 << 19)
-}
-
-fn states(bucket: &Bucket) -> Vec<Value> {
-    let contents = bucket.contents();
-    let records = contents.objects.iter().filter(|(key, _)| key.starts_with("events/"));
-    let images = records.flat_map(|(_, record)| {
-        serde_json::from_slice::<Value>(record).unwrap()["images"].as_array().unwrap().clone()
-    });
-    images.map(|image| image["state"].clone()).collect()
-}
-
-#[tokio::test]
-async fn a_small_image_is_one_put_between_two_of_the_record() {
-    let bucket = Bucket::start().await;
-    let (host, sink) = in_bucket(&bucket, gif(200, 100, 3)).await;
-    sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap();
-    assert_eq!(bucket.log(), ["PUT events", "PUT images", "PUT events"]);
-    assert_eq!(states(&bucket), ["kept"]);
-    let requests = bucket.requests();
-    assert_eq!(requests[1].header("if-none-match"), Some("*"));
-    assert!(requests[2].header("if-match").is_some());
-}
-
-#[tokio::test]
-async fn a_large_image_goes_in_parts_of_one_size() {
-    let body = large();
-    let bucket = Bucket::start().await;
-    let (host, sink) = in_bucket(&bucket, body.clone()).await;
-    sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap();
-    assert_eq!(
-        bucket.log(),
-        [
-            "PUT events",
-            "POST images?uploads=",
-            "PUT images?partNumber=1",
-            "PUT images?partNumber=2",
-            "PUT images?partNumber=3",
-            "HEAD images",
-            "POST images?",
-            "PUT events"
-        ]
-    );
-    let sizes: Vec<usize> = bucket.requests()[2..4].iter().map(|part| part.body.len()).collect();
-    assert_eq!(sizes, [5 << 20, 5 << 20]);
-    assert_eq!(states(&bucket), ["kept"]);
-    let contents = bucket.contents();
-    assert!(contents.objects.iter().any(|(key, object)| key.starts_with("images/") && *object == body));
-    assert!(contents.uploads.is_empty());
-}
-
-#[tokio::test]
 async fn a_large_image_in_a_folder_is_kept_whole() {
-    let body = large();
+    let body = webp(400, 300, 2, 21 << 19);
     let sent = image(&body);
     let archive = Archive::with(json!({}), move |_| sent.clone()).await;
     archive.deliver("/b.webp", json!({"Width": 400, "Height": 300})).await.unwrap();
     assert!(archive.only(&archive.folder().join("images")).1 == body);
     assert_eq!(archive.recorded()["sha256"], sha256(&body));
-}
-
-/// Waits until the upload is given up, which happens beside the delivery.
-async fn given_up(bucket: &Bucket) {
-    for _ in 0..500 {
-        if bucket.log().contains(&"DELETE images?".to_owned()) {
-            assert!(bucket.contents().uploads.is_empty());
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the upload is not given up: {:?}", bucket.log());
-}
-
-fn has_image(bucket: &Bucket) -> bool {
-    bucket.contents().objects.keys().any(|key| key.starts_with("images/"))
-}
-
-#[tokio::test]
-async fn a_large_image_that_fails_its_check_is_given_up() {
-    let bucket = Bucket::start().await;
-    let mut body = large();
-    body.pop();
-    let (host, sink) = in_bucket(&bucket, body).await;
-    let error = sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap_err();
-    assert!(error.message.ends_with("sent no whole image: the WebP ends in the middle"), "{error}");
-    given_up(&bucket).await;
-    assert_eq!((states(&bucket), has_image(&bucket)), (vec![json!("failed")], false));
-}
-
-#[tokio::test]
-async fn an_attempt_that_is_dropped_gives_its_upload_up() {
-    let bucket = Bucket::start().await;
-    let body = large();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-    let half = [head.as_bytes(), &body[..41 << 18]].concat();
-    let host = Script::start(move |_| half.clone()).await;
-    let sink = sink(Path::new("."), bucket.options(), &host, &json!({}));
-    let delivery = event(1, &[host.url("/b.gif")], &json!({}));
-    let attempt = sink.deliver(&delivery);
-    let until_two_parts = async {
-        while bucket.contents().uploads.values().map(|parts| parts.len()).sum::<usize>() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::select! {
-        _ = attempt => panic!("the image never ends"),
-        () = until_two_parts => {}
-    }
-    given_up(&bucket).await;
-    assert_eq!((states(&bucket), has_image(&bucket)), (vec![json!("pending")], false));
-}
-
-#[tokio::test]
-async fn a_store_that_fails_in_the_middle_leaves_nothing_half_written() {
-    let bucket = Bucket::start_with(|request, _| {
-        request.head.contains("partNumber=2").then(|| answer("403 Forbidden", &[], "<Error/>"))
-    })
-    .await;
-    let (host, sink) = in_bucket(&bucket, large()).await;
-    let error = sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap_err();
-    assert!(error.message.starts_with("cannot write a part of images/date=2024-03-05/evt_1"), "{error}");
-    assert_eq!(
-        error.retry,
-        Retry::Temporary { after: None, give_up_after: None },
-        "the store's trouble is the sink's"
-    );
-    given_up(&bucket).await;
-    assert_eq!((states(&bucket), has_image(&bucket)), (vec![json!("pending")], false));
-}
-
-#[tokio::test]
-async fn what_another_relay_has_kept_is_not_overwritten_by_our_failure() {
-    // The other relay writes the record again between our first look and our last word.
-    let bucket = Bucket::start_with(|request, contents| {
-        if request.header("if-match").is_some() {
-            let record = contents.objects.values_mut().next().unwrap();
-            let kept = String::from_utf8(record.clone())
-                .unwrap()
-                .replace("\"pending\"", "\"kept\",\"key\":\"theirs\"");
-            *record = kept.into_bytes();
-        }
-        None
-    })
-    .await;
-    let host = Script::start(|_| answer("404 Not Found", &[], "")).await;
-    let sink = sink(Path::new("."), bucket.options(), &host, &json!({}));
-    sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap();
-    assert_eq!(bucket.log(), ["PUT events", "PUT events", "GET events"]);
-    assert_eq!(states(&bucket), ["kept"]);
-    assert!(String::from_utf8_lossy(bucket.contents().objects.values().next().unwrap()).contains("theirs"));
 }
 
 #[tokio::test]
@@ -610,46 +303,6 @@ async fn in_a_folder_as_well_what_another_relay_has_kept_stays() {
     sink.deliver(&delivery).await.unwrap();
     let record = folder.path().join(format!("archive/events/date=2024-03-05/{}.json", delivery.envelope.id));
     assert!(std::fs::read_to_string(record).unwrap().contains("theirs"));
-}
-
-#[tokio::test]
-async fn what_others_note_meanwhile_is_not_lost() {
-    let bucket = Bucket::start_with(|request, contents| {
-        let record = contents.objects.iter_mut().find(|(key, _)| key.starts_with("events/"));
-        if let (Some(_), Some((_, record))) = (request.header("if-match"), record) {
-            let text = String::from_utf8(record.clone()).unwrap();
-            *record = text
-                .replacen("\"state\":\"pending\"}],", "\"state\":\"kept\",\"key\":\"theirs\"}],", 1)
-                .into_bytes();
-        }
-        None
-    })
-    .await;
-    let host = Script::start(|request| {
-        if request.head.contains("/0.gif") { image(&gif(8, 8, 1)) } else { answer("500 Oops", &[], "") }
-    })
-    .await;
-    let sink = sink(Path::new("."), bucket.options(), &host, &json!({}));
-    sink.deliver(&event(1, &[host.url("/0.gif"), host.url("/1.gif")], &json!({}))).await.unwrap();
-    assert_eq!(states(&bucket), ["kept", "kept"]);
-}
-
-#[tokio::test]
-async fn a_repeat_after_the_record_failed_fetches_nothing() {
-    let is_down = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let down = Arc::clone(&is_down);
-    let bucket = Bucket::start_with(move |request, _| {
-        let is_down = down.load(std::sync::atomic::Ordering::Relaxed) && request.header("if-match").is_some();
-        is_down.then(|| answer("403 Forbidden", &[], ""))
-    })
-    .await;
-    let (host, sink) = in_bucket(&bucket, gif(8, 8, 1)).await;
-    let delivery = event(1, &[host.url("/b.gif")], &json!({}));
-    sink.deliver(&delivery).await.unwrap_err();
-    assert_eq!((states(&bucket), has_image(&bucket)), (vec![json!("pending")], true));
-    is_down.store(false, std::sync::atomic::Ordering::Relaxed);
-    sink.deliver(&delivery).await.unwrap();
-    assert_eq!((states(&bucket), host.requests().len()), (vec![json!("kept")], 1));
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@
 mod archive;
 mod bucket;
 mod images;
+mod images_fetched;
+mod images_in_bucket;
 mod images_kept;
 mod images_refused;
 mod options;

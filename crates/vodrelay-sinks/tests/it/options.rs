@@ -173,6 +173,12 @@ fn image_host_auth() {
     check(keys("bucket", "b"), &expect!["image_hosts[0].auth.region: is missing beside bucket"]);
     check(keys("region", "cn-shanghai"), &expect!["image_hosts[0].auth.bucket: is missing beside region"]);
     check(
+        json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s"}),
+        &expect![
+            "image_hosts[0].auth: cannot sign for h: the host is not like BUCKET.oss-REGION.aliyuncs.com, so bucket and region have to be given"
+        ],
+    );
+    check(
         keys("endpoint", "e"),
         &expect![
             "image_hosts[0].auth.endpoint: unknown field `endpoint`, expected one of `type`, `key`, `keys`, `access_key_id`, `access_key_secret`, `security_token`, `bucket`, `region`"

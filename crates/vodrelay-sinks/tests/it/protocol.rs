@@ -224,6 +224,23 @@ async fn images_are_kept_where_conditions_are_unknown_or_ignored() {
     }
 }
 
+#[tokio::test]
+async fn what_others_note_meanwhile_stays_where_conditions_are_ignored() {
+    let bucket = Bucket::start_with(|request, contents| {
+        if target(request).0.starts_with("images/") {
+            for record in contents.objects.values_mut().filter(|object| object.starts_with(b"{")) {
+                *record = [br#"{"noted":"meanwhile","#, &record[1..]].concat();
+            }
+        }
+        has_condition(request).then(|| contents.put(request))
+    })
+    .await;
+    keep_an_image(&bucket, bucket.options()).await;
+    let contents = bucket.contents();
+    let record = contents.objects.values().find(|object| object.starts_with(b"{")).unwrap();
+    assert!(record.starts_with(br#"{"noted":"meanwhile","#), "{}", String::from_utf8_lossy(record));
+}
+
 /// What the dispatcher is told of this answer.
 async fn check_refused(options: impl Fn(&Script) -> Value, refusal: Vec<u8>, says: &str) {
     let server = Script::start(move |_| refusal.clone()).await;

@@ -303,3 +303,20 @@ fn print(finding: &Finding) {
     };
     output::line(format!("{word:<10} {}: {}", finding.what, finding.detail));
 }
+
+#[cfg(test)]
+mod tests {
+    use vodrelay_core::testing::MockSink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn remarks_are_warnings_beside_a_good_answer() {
+        let mut sink = MockSink::new();
+        sink.expect_check().return_once(|| Ok(vec!["s3://b is odd".to_owned()]));
+        let findings = ask("sink archive", &sink).await;
+        let said: Vec<(Verdict, &str)> =
+            findings.iter().map(|finding| (finding.verdict, finding.detail.as_str())).collect();
+        assert_eq!(said, [(Verdict::Ok, "answers"), (Verdict::Warning, "s3://b is odd")]);
+    }
+}

@@ -34,6 +34,13 @@ impl HostPattern {
         port_matches && host_matches
     }
 
+    /// A URL that matches.
+    pub(in crate::archive) fn sample(&self) -> Option<Url> {
+        let below = if self.is_above { "bucket." } else { "" };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        Url::parse(&format!("http://{below}{}{port}/image.gif", self.host)).ok()
+    }
+
     /// The address, where it names one and not a name.
     pub(in crate::archive) fn address(&self) -> Option<std::net::IpAddr> {
         match self.host {
@@ -80,7 +87,9 @@ mod tests {
 
     fn check(pattern: &str, host: &str, expect: bool) {
         let url = Url::parse(&format!("http://{host}/a.gif")).unwrap();
-        assert_eq!(HostPattern::parse(pattern).unwrap().matches(&url), expect, "{pattern} {host}");
+        let pattern = HostPattern::parse(pattern).unwrap();
+        assert_eq!(pattern.matches(&url), expect, "{pattern} {host}");
+        assert!(pattern.matches(&pattern.sample().unwrap()), "{pattern}");
     }
 
     #[test]
