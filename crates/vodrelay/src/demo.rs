@@ -57,7 +57,7 @@ const QUEUE_ID: &str = "DemoQueueId";
 const QUEUE_SECRET: &str = "DemoQueueSecret";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    logging::start("error")?;
+    let _log = logging::start("error")?;
     let voice = Voice { json: args.json };
     let folder = tempfile::tempdir().map_err(|error| io_failure("no temporary folder", &error))?;
     let service = Service::start()

@@ -2,23 +2,42 @@
 
 use std::io::IsTerminal;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Code, Failure};
 
-/// Starts logging at `level`, which may be a filter like `info,vodrelay_http=debug`.
+/// Lines that wait for whoever reads standard error; when he is behind, further ones are dropped.
+const LINES_WAITING: usize = 8_192;
+
+/// Starts logging at `level`, which may be a filter like `info,vodrelay_http=debug`. What is logged at the end is written
+/// when the guard is dropped.
+///
+/// A thread of its own writes: a pipe that nobody reads, or a full disk behind standard error, must not hold up the
+/// relay, let alone end it.
 ///
 /// # Errors
 /// If it is neither a level nor a filter.
-pub(crate) fn start(level: &str) -> Result<(), Failure> {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(std::io::stderr);
+pub(crate) fn start(level: &str) -> Result<WorkerGuard, Failure> {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_WAITING)
+        .finish(std::io::stderr());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(level)?)
+        .log_internal_errors(false)
+        .with_writer(writer);
     // A second start, as in tests, keeps the first.
     let _ = if std::io::stderr().is_terminal() {
-        builder.with_target(false).try_init()
+        builder.with_ansi(true).with_target(false).try_init()
     } else {
         builder.json().flatten_event(true).with_target(false).try_init()
     };
-    Ok(())
+    // The default hook writes a trace of many lines among those of the log, and waits for whoever reads them.
+    std::panic::set_hook(Box::new(
+        |panic| tracing::error!(%panic, "a panic; this is a bug, please report it"),
+    ));
+    Ok(guard)
 }
 
 /// A word that is no level would be taken for the name of a module, and then nothing at all is logged.

@@ -29,7 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
-    logging::start(&args.log)?;
+    let _log = logging::start(&args.log)?;
     let loaded = args.config.load()?;
     let relay =
         Relay::start(&loaded, own_factories, metrics()?).await.map_err(|error| failure_of_start(&error))?;

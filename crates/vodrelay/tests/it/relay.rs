@@ -45,10 +45,27 @@ impl Process {
         Self::start_with(folder, &config, http, admin).await
     }
 
+    /// A relay whose standard error is a pipe with nobody at the other end.
+    pub(crate) async fn start_with_a_log_that_nobody_reads(folder: &Path, sink: SocketAddr) -> Self {
+        let (http, admin) = (free_port(), free_port());
+        let config = configuration(http, admin) + &webhook(sink);
+        Self::start_logging_to(Stdio::piped(), folder, &config, http, admin).await
+    }
+
     pub(crate) async fn start_with(folder: &Path, text: &str, http: SocketAddr, admin: SocketAddr) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+        Self::start_logging_to(log.into(), folder, text, http, admin).await
+    }
+
+    async fn start_logging_to(
+        log: Stdio,
+        folder: &Path,
+        text: &str,
+        http: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
         let config = folder.join("vodrelay.toml");
         std::fs::write(&config, text).unwrap();
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
             .args(["serve", "--config"])
             .arg(&config)
@@ -256,4 +273,20 @@ async fn what_was_accepted_while_the_sink_was_down_is_delivered_after_a_restart(
     let receiver = Receiver::start().await;
     let _relay = Process::start(folder.path(), receiver.address).await;
     until("all deliveries", Duration::from_secs(30), || receiver.count() == 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_up_no_callback_and_no_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let mut relay = Process::start_with_a_log_that_nobody_reads(folder.path(), receiver.address).await;
+    let client = client();
+    // Each refusal is a line of the log; a pipe holds 64 KiB.
+    for number in 0..600 {
+        let status = attempt(&client, relay.http, event_body(number), "AnotherKey2026").await;
+        assert_eq!(status, Some(401), "refusal number {number}");
+    }
+    assert_eq!(attempt(&client, relay.http, event_body(1), KEY).await, Some(200));
+    until("the delivery", Duration::from_secs(10), || receiver.count() == 1).await;
+    assert_eq!(relay.terminate(), Some(0));
 }
