@@ -21,8 +21,7 @@ pub(crate) fn write_changed(
     let changed = shared.leases().take_changed(settling);
     for (sink, keys) in changed {
         let blob: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        conn.prepare_cached("INSERT OR REPLACE INTO in_hand (sink, deliveries) VALUES (?1, ?2)")?
-            .execute(params![sink, blob])?;
+        conn.prepare_cached("UPDATE sinks SET in_hand = ?2 WHERE id = ?1")?.execute(params![sink, blob])?;
     }
     Ok(())
 }
@@ -38,7 +37,7 @@ pub(crate) fn take_over(conn: &Connection, batch: &mut Batch) -> rusqlite::Resul
             count_crash(conn, batch, key)?;
         }
     }
-    conn.execute("DELETE FROM in_hand", [])?;
+    conn.execute("UPDATE sinks SET in_hand = NULL", [])?;
     conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('clean', 0)", [])?;
     Ok(unclean)
 }
@@ -47,14 +46,14 @@ pub(crate) fn take_over(conn: &Connection, batch: &mut Batch) -> rusqlite::Resul
 pub(crate) fn mark_clean(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
         "BEGIN IMMEDIATE;
-         DELETE FROM in_hand;
+         UPDATE sinks SET in_hand = NULL;
          UPDATE meta SET value = 1 WHERE key = 'clean';
          COMMIT",
     )
 }
 
 fn left_in_hand(conn: &Connection) -> rusqlite::Result<Vec<Key>> {
-    let mut statement = conn.prepare("SELECT deliveries FROM in_hand")?;
+    let mut statement = conn.prepare("SELECT in_hand FROM sinks WHERE in_hand IS NOT NULL")?;
     let blobs = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut keys = Vec::new();
     for blob in blobs {

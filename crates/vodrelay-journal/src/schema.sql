@@ -22,7 +22,8 @@ CREATE TABLE sinks (
     name TEXT NOT NULL UNIQUE,
     pending INTEGER NOT NULL DEFAULT 0,
     dead_letters INTEGER NOT NULL DEFAULT 0,
-    delivered INTEGER NOT NULL DEFAULT 0
+    delivered INTEGER NOT NULL DEFAULT 0,
+    in_hand BLOB -- at the last commit: ids of deliveries, 8 bytes each, little endian
 ) STRICT;
 
 CREATE TABLE events (
@@ -87,9 +88,6 @@ CREATE TABLE attempts (
     note TEXT NOT NULL,
     PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
-
--- What each sink had in hand at the last commit: delivery ids, 8 bytes each, little endian.
-CREATE TABLE in_hand (sink INTEGER PRIMARY KEY, deliveries BLOB NOT NULL) STRICT;
 
 CREATE TABLE refusals (
     id INTEGER PRIMARY KEY,
