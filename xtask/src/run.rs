@@ -19,6 +19,15 @@ pub(crate) fn target() -> PathBuf {
 pub(crate) fn cargo(words: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO"));
     command.args(words).envs(variables.iter().copied()).current_dir(root());
+    // What cargo told us about this crate is no business of those that it builds: some build scripts look there, and a
+    // build from here would begin anew after one from a shell.
+    let about_us = |name: &std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| about_us(name)) {
+        command.env_remove(name);
+    }
     let status = command.status().map_err(|error| format!("cargo could not be started: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed ({status})", words.join(" "))) }
 }
