@@ -14,7 +14,7 @@ use vodrelay_journal::{Config, RefusedBounds, SqliteJournal};
 use crate::relay::{DATA, SINK};
 use crate::{Bench, callback, clock, load};
 
-const EVENTS: u64 = 1_000_000;
+pub(crate) const EVENTS: u64 = 1_000_000;
 /// As many as fill a commit.
 const WRITERS: usize = 1_024;
 

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::{Measured, median};
 use crate::clock::Instant;
+use crate::million::EVENTS;
 use crate::relay::{Relay, nobody};
 use crate::{Bench, callback, load};
 
@@ -20,6 +21,10 @@ pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
         let mut stream = relay.connect()?;
         load::exchange(&mut stream, request.with(load::next_number()))?;
         times.push(begun.elapsed().as_secs_f64());
+        let pending = relay.metric("vodrelay_sink_pending")?;
+        if pending < EVENTS as f64 {
+            return Err(format!("only {pending} events are pending"));
+        }
     }
     let slowest = times.iter().copied().fold(0.0, f64::max);
     let figure = median(times);
