@@ -2,7 +2,7 @@
 
 mod attempt;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,6 @@ use crate::sink::{Retry, Sink};
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How long to wait after the journal could not take outcomes or give deliveries.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
-/// How long a delivery rests whose attempt broke off without an outcome.
-const LOST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a sink is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -70,16 +68,13 @@ pub struct Dispatcher {
     /// Under way.
     attempts: JoinSet<Attempted>,
     /// Tokens of what is under way, by which it is released when a stop will not wait for it.
-    under_way: HashMap<task::Id, Token>,
+    under_way: Vec<Token>,
     /// Outcomes that are not durable yet.
     outcomes: Vec<Settled>,
     settling: Option<Settling>,
     /// After an error of the journal nothing is claimed or settled before this.
     pause_until: Option<Instant>,
 }
-
-/// How the task of an attempt ended.
-type Ended = Result<(task::Id, Attempted), JoinError>;
 
 /// A batch that the journal is making durable, and what it said.
 type SettledBatch = (Vec<Settled>, Result<Vec<SettleResult>, JournalError>);
@@ -111,7 +106,7 @@ impl Dispatcher {
             breaker: Breaker::default(),
             ready: VecDeque::new(),
             attempts: JoinSet::new(),
-            under_way: HashMap::new(),
+            under_way: Vec::new(),
             outcomes: Vec::new(),
             settling: None,
             pause_until: None,
@@ -135,7 +130,7 @@ impl Dispatcher {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 changed = work.changed() => changed.map_err(|_| JournalError::Closed)?,
-                Some(ended) = self.attempts.join_next_with_id() => self.conclude_all(ended),
+                Some(attempted) = self.attempts.join_next() => self.conclude_all(attempted.ok()),
                 (outcomes, result) = settled(&mut self.settling) => self.note_settled(outcomes, result)?,
                 () = sleep_until(look_again) => {}
             }
@@ -192,41 +187,25 @@ impl Dispatcher {
     fn start_what_is_ready(&mut self) {
         while self.attempts.len() < self.settings.concurrency.max(1) {
             let Some(claim) = self.ready.pop_front() else { return };
-            let token = claim.token;
+            self.under_way.push(claim.token);
             let (sink, clock) = (Arc::clone(&self.sink), Arc::clone(&self.clock));
-            let attempt = self.attempts.spawn(make_attempt(claim, sink, clock, self.settings.timeout.0));
-            self.under_way.insert(attempt.id(), token);
+            self.attempts.spawn(make_attempt(claim, sink, clock, self.settings.timeout.0));
         }
     }
 
     /// Concludes this attempt and every other that has ended, so that their outcomes share a commit.
-    fn conclude_all(&mut self, first: Ended) {
-        let mut next = Some(first);
-        while let Some(ended) = next {
-            match ended {
-                Ok((id, attempted)) => {
-                    self.under_way.remove(&id);
-                    self.conclude(&attempted);
-                }
-                Err(lost) => self.conclude_lost(&lost),
-            }
-            next = self.attempts.try_join_next_with_id();
+    fn conclude_all(&mut self, first: Option<Attempted>) {
+        let mut next = first;
+        while let Some(attempted) = next {
+            self.conclude(&attempted);
+            next = self.attempts.try_join_next().and_then(Result::ok);
         }
-    }
-
-    /// A sink can panic where nothing catches it: in what its future does when it is dropped at the time limit.
-    fn conclude_lost(&mut self, lost: &JoinError) {
-        let Some(token) = self.under_way.remove(&lost.id()) else { return };
-        let now = self.clock.now();
-        tracing::error!(sink = %self.name, "an attempt broke off without an outcome; this is a bug in the sink");
-        self.breaker.failed(token.delivery, now);
-        let outcome = Outcome::RetryAt(now + self.settings.retry.cap.0.min(LOST_PAUSE));
-        self.outcomes.push(Settled { token, outcome, attempt: None });
     }
 
     /// Turns what the sink said into an outcome.
     fn conclude(&mut self, attempted: &Attempted) {
         let Attempted { token, delivery, result, .. } = attempted;
+        self.under_way.retain(|other| other != token);
         let now = self.clock.now();
         let age = match delivery.last_attempt_at {
             None => Duration::ZERO,
@@ -339,7 +318,7 @@ impl Dispatcher {
             self.pause_until = self.pause_until.filter(|until| Instant::now() < *until);
             self.settle_outcomes();
             tokio::select! {
-                Some(ended) = self.attempts.join_next_with_id() => self.conclude_all(ended),
+                Some(attempted) = self.attempts.join_next() => self.conclude_all(attempted.ok()),
                 (outcomes, result) = settled(&mut self.settling) => self.note_settled(outcomes, result)?,
                 () = sleep_until(deadline) => {}
             }
@@ -347,7 +326,7 @@ impl Dispatcher {
         self.attempts.abort_all();
         let abandoned = std::mem::take(&mut self.under_way);
         let release = |token| Settled { token, outcome: Outcome::Released, attempt: None };
-        self.outcomes.extend(abandoned.into_values().map(release));
+        self.outcomes.extend(abandoned.into_iter().map(release));
         loop {
             self.pause_until = None;
             self.settle_outcomes();

@@ -77,11 +77,12 @@ impl Intake {
         catch_unwind(|| vod_event::read(body).is_ok()).unwrap_or(false)
     }
 
-    /// Hands over a request that was turned away. It is written down in the background and never delays an append;
-    /// when too many wait, it is only counted.
+    /// Hands over a request that was turned away. It is written down in the background, a few in one commit and not
+    /// without pause, so an append waits for one such commit at most; when too many wait, it is only counted.
     pub fn refuse(&self, refusal: Refusal) {
         let cause = refusal.cause.as_str();
-        let bytes = u32::try_from(refusal.body.len()).unwrap_or(u32::MAX);
+        // One that is larger than all the room there is waits alone.
+        let bytes = refusal.body.len().min(REFUSED_BYTES_WAITING) as u32;
         let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
         let is_kept = room.is_ok_and(|room| self.refusals.try_send((refusal, room)).is_ok());
         let kept = if is_kept { "yes" } else { "no" };

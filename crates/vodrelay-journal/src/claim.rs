@@ -196,7 +196,7 @@ impl Claimant {
             let delivery = match self.load(key, sink) {
                 Ok(Some(delivery)) => delivery,
                 // One row that does not read, or whose event is gone, must not hold up those behind it.
-                Ok(None) | Err(Fault::Failed(_)) => {
+                Ok(None) | Err(Fault::Damaged(_)) => {
                     found.corrupt.push(key);
                     continue;
                 }
@@ -311,10 +311,11 @@ fn word(conn: &Connection, number: i64) -> rusqlite::Result<String> {
 }
 
 fn parse(text: &str) -> Result<SourceName, Fault> {
-    text.parse().map_err(|_| Fault::Failed(format!("the journal names a source {text:?} that cannot be one")))
+    text.parse()
+        .map_err(|_| Fault::Damaged(format!("the journal names a source {text:?} that cannot be one")))
 }
 
 fn parse_labels(text: &str) -> Result<Labels, Fault> {
     serde_json::from_str(text)
-        .map_err(|error| Fault::Failed(format!("the journal has labels that do not read: {error}")))
+        .map_err(|error| Fault::Damaged(format!("the journal has labels that do not read: {error}")))
 }

@@ -120,6 +120,8 @@ pub(crate) enum Fault {
     Poison(String),
     /// No room; passes.
     Full(String),
+    /// What stands there cannot have been written by us: one row is damaged, and asking again will not mend it.
+    Damaged(String),
     /// This one thing did not work.
     Failed(String),
 }
@@ -135,6 +137,7 @@ impl From<rusqlite::Error> for Fault {
             Some(ErrorCode::DiskFull) => Self::Full(cause),
             Some(ErrorCode::SystemIoFailure) => Self::Poison(format!("{cause} (SQLite code {extended})")),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Poison(cause),
+            _ if does_not_read(&error) => Self::Damaged(cause),
             _ => Self::Failed(cause),
         }
     }
@@ -145,7 +148,34 @@ impl Fault {
         match self.clone() {
             Self::Poison(cause) => JournalError::Poisoned(cause),
             Self::Full(cause) => JournalError::Full(cause),
-            Self::Failed(cause) => JournalError::Failed(cause),
+            Self::Damaged(cause) | Self::Failed(cause) => JournalError::Failed(cause),
+        }
+    }
+}
+
+/// SQLite gave a value, and it is not what the column holds, or the row that another one names is not there.
+fn does_not_read(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+            | Error::QueryReturnedNoRows
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever takes a passing error for damage buries a delivery that is well.
+    #[test]
+    fn what_passes_is_no_damage() {
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_INTERRUPT, ffi::SQLITE_NOMEM] {
+            let fault = Fault::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+            assert!(matches!(fault, Fault::Failed(_)), "{code}: {fault:?}");
         }
     }
 }

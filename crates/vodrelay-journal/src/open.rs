@@ -16,6 +16,7 @@ use vodrelay_core::Clock;
 use crate::checkpoint::{self, Checkpoints};
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
+use crate::error::Fault;
 use crate::error::OpenError;
 use crate::files::Files;
 use crate::ids::Ids;
@@ -176,13 +177,15 @@ fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, Ope
 }
 
 fn recover_log(file: &Path, conn: &Connection) -> Result<(), OpenError> {
-    let failed = |cause: String| OpenError::Io { path: file.to_owned(), cause };
+    let path = file.to_owned();
     match checkpoint::recover(conn) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(failed(
-            "another program reads it, so its log cannot be written anew after an unclean stop".to_owned(),
-        )),
-        Err(fault) => Err(failed(fault.to_error().to_string())),
+        Ok(false) => {
+            let cause = "another program reads it, so its log cannot be written anew after an unclean stop; end that program and start again";
+            Err(OpenError::Io { path, cause: cause.to_owned() })
+        }
+        Err(Fault::Full(cause)) => Err(OpenError::DiskFull { path, cause }),
+        Err(fault) => Err(OpenError::Io { path, cause: fault.to_error().to_string() }),
     }
 }
 

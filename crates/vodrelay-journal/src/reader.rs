@@ -220,8 +220,9 @@ impl Reader {
 
 /// Reading for people fails for itself: whether the journal is poisoned is for the threads to say that serve events.
 fn failed(error: rusqlite::Error) -> JournalError {
-    match Fault::from(error) {
-        Fault::Poison(cause) | Fault::Full(cause) | Fault::Failed(cause) => JournalError::Failed(cause),
+    match Fault::from(error).to_error() {
+        JournalError::Poisoned(cause) | JournalError::Full(cause) => JournalError::Failed(cause),
+        error => error,
     }
 }
 

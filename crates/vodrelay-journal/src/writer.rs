@@ -130,10 +130,6 @@ impl Writer {
         if ops.is_empty() {
             return;
         }
-        if let Err(error) = self.shared.check_poison() {
-            ops.into_iter().for_each(|op| op.answer(Err(error.clone())));
-            return;
-        }
         self.look_around();
         if let Err(error) = self.shared.check_poison() {
             ops.into_iter().for_each(|op| op.answer(Err(error.clone())));

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 
 /// How much of a body that only people read is taken, so that the connection can serve again.
 const DRAIN: usize = 16 << 10;
-/// How long such a body may take once the status is here.
-const BODY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a body may take once the status is here, where it may say what went wrong, …
+pub(crate) const TO_READ: Duration = Duration::from_secs(2);
+/// … and where it is only taken off the connection: opening another one costs less than waiting on.
+pub(crate) const TO_DRAIN: Duration = Duration::from_millis(200);
 
 /// The innermost cause: the outer ones say no more than that a request failed, some of them with its URL.
 pub(crate) fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
@@ -23,9 +25,9 @@ pub(crate) fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error 
     cause
 }
 
-/// At most that many bytes from the beginning of the body. Reads on for a little, since a connection with unread bytes
-/// is lost.
-pub(crate) async fn beginning(mut response: Response, most: usize) -> Vec<u8> {
+/// At most that many bytes from the beginning of the body, as far as it comes in that time. Reads on for a little,
+/// since a connection with unread bytes is lost.
+pub(crate) async fn beginning(mut response: Response, most: usize, patience: Duration) -> Vec<u8> {
     let mut read = Vec::new();
     let mut total = 0;
     let drain = async {
@@ -37,7 +39,7 @@ pub(crate) async fn beginning(mut response: Response, most: usize) -> Vec<u8> {
             }
         }
     };
-    let _ = timeout(BODY_PATIENCE, drain).await;
+    let _ = timeout(patience, drain).await;
     read
 }
 

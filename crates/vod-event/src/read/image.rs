@@ -1,6 +1,6 @@
 //! `DynamicImageJobInfo`: an object, an array of them, or the JSON text of either.
 
-use super::members::{MOST_DOUBTS, Members};
+use super::members::{Members, joined, tell};
 use super::{Embedded, Unreadable};
 use crate::event::{Doubt, Image};
 use crate::json::{ErrorKind, Member, Object, OddityKind, Value};
@@ -72,7 +72,7 @@ impl Images {
     fn take_image(&mut self, object: &Object<'_>) {
         if self.images.len() >= MOST_IMAGES {
             self.says_more = true;
-            if self.images.len() == MOST_IMAGES && !self.has_too_many {
+            if !self.has_too_many {
                 self.has_too_many = true;
                 self.doubts.push(Doubt {
                     field: INFO.to_owned(),
@@ -112,8 +112,7 @@ impl Images {
             members.doubt("FileURL", "neither http nor https, so it is never fetched");
         }
         self.says_more |= !members.kept.is_empty();
-        let room = MOST_DOUBTS.saturating_sub(self.doubts.len());
-        self.doubts.extend(members.doubts.into_iter().take(room));
+        members.doubts.into_iter().for_each(|doubt| tell(&mut self.doubts, || doubt));
         self.images.push(image);
     }
 
@@ -123,11 +122,7 @@ impl Images {
     }
 
     fn doubt(&mut self, path: &str, what: impl Into<String>) {
-        if self.doubts.len() >= MOST_DOUBTS {
-            return;
-        }
-        let dot = if path.is_empty() { "" } else { "." };
-        self.doubts.push(Doubt { field: format!("{INFO}{dot}{path}"), what: what.into() });
+        tell(&mut self.doubts, || Doubt { field: joined(INFO, path), what: what.into() });
     }
 }
 

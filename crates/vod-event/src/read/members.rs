@@ -1,10 +1,24 @@
 //! Members of an object, each read as what it should be; what cannot be is kept and doubted.
 
+use std::cmp::Ordering;
+
 use crate::event::{Decimal, Doubt, EventTime, Status};
 use crate::json::{Member, Oddity, Value};
 
 /// The first doubts tell what kind of body it is; a million of them would tell no more.
-pub(super) const MOST_DOUBTS: usize = 64;
+const MOST_DOUBTS: usize = 64;
+
+/// Adds a doubt; where there are too many, says once that there are more.
+pub(super) fn tell(doubts: &mut Vec<Doubt>, doubt: impl FnOnce() -> Doubt) {
+    match doubts.len().cmp(&MOST_DOUBTS) {
+        Ordering::Less => doubts.push(doubt()),
+        Ordering::Equal => {
+            let what = format!("more was odd than the first {MOST_DOUBTS} doubts say");
+            doubts.push(Doubt { field: String::new(), what });
+        }
+        Ordering::Greater => {}
+    }
+}
 
 /// Reads members and gathers what was odd about them.
 pub(super) struct Members<'v> {
@@ -27,10 +41,8 @@ impl<'v> Members<'v> {
     }
 
     pub(super) fn doubt(&mut self, field: &str, what: impl Into<String>) {
-        if self.doubts.len() < MOST_DOUBTS {
-            let field = joined(self.inside, field);
-            self.doubts.push(Doubt { field, what: what.into() });
-        }
+        let inside = self.inside;
+        tell(&mut self.doubts, || Doubt { field: joined(inside, field), what: what.into() });
     }
 
     /// What was odd in the text of this member; of the whole body where it is empty.
@@ -139,7 +151,7 @@ impl<'v> Members<'v> {
     }
 }
 
-fn joined(left: &str, right: &str) -> String {
+pub(super) fn joined(left: &str, right: &str) -> String {
     let dot = if left.is_empty() || right.is_empty() { "" } else { "." };
     format!("{left}{dot}{right}")
 }

@@ -57,6 +57,10 @@ fn images_and_doubts_without_end_are_cut() {
         );
         let event = read(body.as_bytes()).unwrap().into_event();
         assert!(event.fields.contains_key("DynamicImageJobInfo"), "nothing of it is lost");
+        assert!(
+            event.doubts.iter().any(|doubt| doubt.what.starts_with("more ")),
+            "that there are more is said"
+        );
         (event.images.len(), event.doubts.len())
     };
     let (images, doubts) = counts(&format!("[{}{{}}]", "{},".repeat(300_000)));

@@ -1,6 +1,6 @@
 //! One attempt: the sink is called under a time limit, and whatever it does becomes a result.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub(super) struct Attempted {
     took: Duration,
 }
 
-/// Offers the delivery to the sink. A sink that hangs is dropped at the limit, one that panics has failed.
+/// Offers the delivery to the sink. A sink that hangs is dropped at the limit, one that panics has failed, be it in
+/// the call, while it works, or when it is dropped: every attempt ends with a result.
 pub(super) async fn make_attempt(
     claim: Claim,
     sink: Arc<dyn Sink>,
@@ -35,13 +36,27 @@ pub(super) async fn make_attempt(
     let Claim { delivery, token } = claim;
     let (started_at, started) = (clock.now(), Instant::now());
     // The call stands inside the block, since a sink may panic before there is a future to poll.
-    let delivering = AssertUnwindSafe(async { sink.deliver(&delivery).await }).catch_unwind();
-    let result = match timeout(limit, delivering).await {
+    let delivering = async { sink.deliver(&delivery).await };
+    let mut delivering = Box::pin(AssertUnwindSafe(delivering).catch_unwind());
+    let result = match timeout(limit, &mut delivering).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_panic)) => Err(SinkError::temporary("the sink panicked; this is a bug in it")),
+        Ok(Err(panic)) => {
+            drop_quietly(panic);
+            Err(SinkError::temporary("the sink panicked; this is a bug in it"))
+        }
         Err(_elapsed) => Err(SinkError::temporary(format!("no answer within {limit:?}"))),
     };
+    drop_quietly(delivering);
     Attempted { token, delivery, result, started_at, took: started.elapsed() }
+}
+
+/// Drops what came from a sink, and says so if that panics.
+fn drop_quietly<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        tracing::error!("a sink panicked when what it left was dropped; this is a bug in the sink");
+        // What a panic carries may panic in turn.
+        std::mem::forget(panic);
+    }
 }
 
 impl Attempted {

@@ -55,9 +55,10 @@ impl std::fmt::Debug for ScriptedSink {
     }
 }
 
-/// Panics before there is a future, then when its future is dropped at the time limit, then takes everything.
+/// Panics before there is a future, then when its future is dropped at the time limit, then takes everything. Keeps
+/// which attempt each was said to be.
 #[derive(Debug, Default)]
-struct Ruthless(AtomicUsize);
+struct Ruthless(Mutex<Vec<u32>>);
 
 struct PanicsWhenDropped;
 
@@ -70,15 +71,19 @@ impl Drop for PanicsWhenDropped {
 impl Sink for Ruthless {
     fn deliver<'a, 'b, 'r>(
         &'a self,
-        _delivery: &'b Delivery,
+        delivery: &'b Delivery,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Receipt, SinkError>> + Send + 'r>>
     where
         'a: 'r,
         'b: 'r,
     {
-        match self.0.fetch_add(1, Ordering::SeqCst) {
-            0 => panic!("a bug before the first await"),
-            1 => {
+        let mut attempts = self.0.lock().unwrap();
+        attempts.push(delivery.attempt);
+        let made = attempts.len();
+        drop(attempts);
+        match made {
+            1 => panic!("a bug before the first await"),
+            2 => {
                 let bomb = PanicsWhenDropped;
                 Box::pin(async move {
                     let _bomb = bomb;
@@ -100,7 +105,7 @@ impl Sink for Ruthless {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_panics_where_nothing_is_awaited_costs_attempts_and_no_delivery() {
+async fn a_panic_where_nothing_is_awaited_is_a_failed_attempt_too() {
     let clock = Arc::new(RuntimeClock { started: Instant::now(), at: ManualClock::default().now() });
     let journal = Arc::new(MemoryJournal::new(clock.clone()));
     let sink = Arc::new(Ruthless::default());
@@ -115,7 +120,7 @@ async fn a_sink_that_panics_where_nothing_is_awaited_costs_attempts_and_no_deliv
     };
     // Long before the lease of a lost attempt would have run out.
     timeout(settings(1).timeout.0 + Duration::from_secs(90), delivered).await.expect("it is tried again");
-    assert_eq!(sink.0.load(Ordering::SeqCst), 3);
+    assert_eq!(*sink.0.lock().unwrap(), [1, 2, 3]);
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }
@@ -271,6 +276,7 @@ async fn a_panic_is_a_failed_attempt() {
         Bench::start(settings(2), |_, attempt| if attempt == 1 { Answer::Panic } else { Answer::Take });
     bench.append(1..3).await;
     bench.until_delivered(2).await;
+    assert_eq!(bench.sink.started.lock().unwrap().len(), 4, "one that failed and one that did not, for each");
     bench.stop().await;
 }
 

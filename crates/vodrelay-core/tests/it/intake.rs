@@ -68,8 +68,27 @@ async fn a_journal_that_says_no_is_no() {
 
 #[tokio::test]
 async fn refusals_are_kept_in_the_background() {
+    let bodies = (0..5).map(event_body).collect();
+    assert_eq!(kept(bodies).await, 5);
+}
+
+#[tokio::test]
+async fn refusals_that_wait_have_a_bound_in_bytes() {
+    let mebibyte = Bytes::from(vec![b'x'; 1 << 20]);
+    assert_eq!(kept(vec![mebibyte; 20]).await, 8);
+}
+
+#[tokio::test]
+async fn a_refusal_larger_than_the_bound_waits_alone() {
+    let large = Bytes::from(vec![b'x'; 10 << 20]);
+    assert_eq!(kept(vec![large.clone()]).await, 1);
+    assert_eq!(kept(vec![large, event_body(1)]).await, 1, "there is room for no other");
+}
+
+/// How many are written down of refusals that all come before the first is.
+async fn kept(bodies: Vec<Bytes>) -> usize {
     let bench = bench();
-    for number in 0..5 {
+    for body in bodies {
         bench.intake.refuse(Refusal {
             source: source(),
             cause: RefusalCause::Mismatch,
@@ -78,11 +97,11 @@ async fn refusals_are_kept_in_the_background() {
             address: "127.0.0.1".to_owned(),
             timestamp: None,
             signature: None,
-            body: event_body(number),
+            body,
             cut_short: false,
         });
     }
     drop(bench.intake);
     bench.keeper.run(bench.journal.clone() as Arc<dyn Ledger>).await;
-    assert_eq!(bench.journal.refusals().len(), 5);
+    bench.journal.refusals().len()
 }

@@ -16,7 +16,7 @@ async fn a_journal_whose_files_are_taken_away_is_poisoned() {
         std::fs::rename(bench.folder.path().join(name), bench.folder.path().join("taken")).unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
         let error = loop {
-            // Asked about once a second, and with the next append at the latest.
+            // Looked for about once a second; an append until then goes where the file still is.
             sleep(Duration::from_millis(100)).await;
             match bench.journal.append(&bench.event(2), &[sink("a")]).await {
                 Err(error) => break error,

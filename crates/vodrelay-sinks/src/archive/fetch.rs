@@ -25,7 +25,7 @@ use self::pace::{Lag, Pace};
 use super::failure::{Cause, Failure};
 use super::image_hosts::{ImageHost, Key, named};
 use super::inspect::Flaw;
-use crate::exchange::{beginning, innermost, retry_after};
+use crate::exchange::{TO_DRAIN, TO_READ, beginning, innermost, retry_after};
 
 /// How many redirects are followed where an entry lists their hosts.
 const MOST_REDIRECTS: usize = 3;
@@ -83,7 +83,7 @@ async fn ask(host: &ImageHost, signed: Url, key: Key, now: Timestamp) -> Result<
             status if leads_on(status) => url = next_hop(host, &url, &response)?,
             status => {
                 let after = retry_after(response.headers(), now);
-                beginning(response, 0).await;
+                beginning(response, 0, TO_DRAIN).await;
                 return Err(Failure::status(&named(&url), status, after));
             }
         }
@@ -141,7 +141,7 @@ fn next_hop(host: &ImageHost, url: &Url, response: &Response) -> Result<Url, Fai
 
 async fn denied(host: &ImageHost, url: &Url, key: Key, response: Response, now: Timestamp) -> Failure {
     let headers = response.headers().clone();
-    let body = beginning(response, EXCERPT).await;
+    let body = beginning(response, EXCERPT, TO_READ).await;
     let denial = Denial {
         host: url.host_str().unwrap_or_default(),
         signer: host.auth.signer(),

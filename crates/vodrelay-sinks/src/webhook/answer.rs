@@ -6,7 +6,7 @@ use vodrelay_core::sink::Retry;
 use vodrelay_core::{Receipt, SinkError};
 
 use super::status::{Verdict, Verdicts};
-use crate::exchange::{beginning, retry_after};
+use crate::exchange::{TO_DRAIN, TO_READ, beginning, retry_after};
 
 /// How much of a failure's body is kept, in bytes.
 const EXCERPT: usize = 512;
@@ -23,7 +23,7 @@ pub(super) async fn judge(
     let retry = match verdicts.of(status.as_u16()) {
         Verdict::Success => {
             // The status has said all there is to say; the body is read so that the connection can serve again.
-            tokio::spawn(excerpt(response));
+            beginning(response, 0, TO_DRAIN).await;
             return Ok(Receipt { status: Some(status.as_u16()) });
         }
         Verdict::Permanent => Retry::Permanent,
@@ -42,7 +42,7 @@ pub(super) async fn judge(
 
 /// The beginning of the body on one line.
 async fn excerpt(response: Response) -> String {
-    let read = beginning(response, EXCERPT).await;
+    let read = beginning(response, EXCERPT, TO_READ).await;
     let text = String::from_utf8_lossy(&read);
     text.split(|letter: char| letter.is_control() || letter.is_whitespace())
         .filter(|word| !word.is_empty())
