@@ -20,7 +20,7 @@ use vodrelay_core::config::Secret;
 use vodrelay_core::{Clock, Ledger, SinkName};
 
 use crate::metrics::Metrics;
-use crate::{health, token};
+use crate::{api, health, token};
 
 /// What the admin listener tells of.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ pub fn router(state: AdminState) -> Router {
     let state = Arc::new(state);
     let guarded = Router::new()
         .route("/metrics", get(metrics))
+        .nest(api::ROOT, api::router())
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(from_fn_with_state(Arc::clone(&state), token::require));
     Router::new()

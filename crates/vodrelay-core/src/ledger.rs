@@ -106,6 +106,14 @@ pub struct SinkBacklog {
     pub oldest_pending_at: Option<Timestamp>,
 }
 
+impl SinkBacklog {
+    /// That of a sink that got nothing yet.
+    #[must_use]
+    pub fn empty(sink: SinkName) -> Self {
+        Self { sink, pending: 0, dead_letters: 0, delivered: 0, oldest_pending_at: None }
+    }
+}
+
 /// What the journal holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {

@@ -1,6 +1,7 @@
 //! One file for each command of the command line.
 
 pub(crate) mod archive;
+pub(crate) mod ask;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod health;
@@ -9,5 +10,6 @@ pub(crate) mod key;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod sign_url;
+pub(crate) mod sinks;
 pub(crate) mod trigger;
 pub(crate) mod verify;

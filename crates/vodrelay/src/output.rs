@@ -17,3 +17,13 @@ pub(crate) fn json(value: &impl serde::Serialize) {
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
+
+/// An age as people say it, coarser the longer it is.
+pub(crate) fn age(seconds: i64) -> String {
+    match seconds {
+        ..0 => format!("{} s in the future, so not", -seconds),
+        0..600 => format!("{seconds} s"),
+        600..172_800 => format!("{} min", seconds / 60),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,7 +1,6 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -42,7 +41,7 @@ impl Setup {
             metrics: Metrics::detached().unwrap(),
             clock: Arc::new(SystemClock),
             token: self.token.map(Secret::new),
-            sinks: BTreeSet::from([SinkName::new("cms").unwrap()]),
+            sinks: ["cms", "new"].map(|name| SinkName::new(name).unwrap()).into(),
         })
     }
 }
@@ -116,4 +115,24 @@ async fn a_scrape_has_the_journals_figures() {
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
+}
+
+#[tokio::test]
+async fn the_sinks_are_those_of_the_configuration_and_of_the_journal() {
+    let (status, body) = ask(WELL, "/api/v1/sinks", "").await;
+    assert_eq!(status, 200, "{body}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let sink = |name: &str, configured, pending, oldest: Option<&str>| {
+        let is_new = name == "new";
+        let (dead_letters, delivered) = if is_new { (0, 0) } else { (1, 8) };
+        serde_json::json!({
+            "sink": name, "configured": configured, "pending": pending, "dead_letters": dead_letters,
+            "delivered": delivered, "oldest_pending_at": oldest,
+        })
+    };
+    let long_ago = Some("2020-01-01T00:00:00Z");
+    let expected =
+        [sink("cms", true, 3, long_ago), sink("gone", false, 5, long_ago), sink("new", true, 0, None)];
+    assert_eq!(body["sinks"], serde_json::json!(expected));
+    assert_eq!(ask(Setup { token: Some("secret"), ..WELL }, "/api/v1/sinks", "").await.0, 401);
 }

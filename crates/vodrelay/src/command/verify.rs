@@ -58,16 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             }
             None => {}
         }
-        output::line(format!("the timestamp is {} old", words(age_seconds)));
+        output::line(format!("the timestamp is {} old", output::age(age_seconds)));
     }
     if matches { Ok(()) } else { Err(Failure::new(Code::Unreadable, String::new())) }
-}
-
-fn words(seconds: i64) -> String {
-    match seconds {
-        ..0 => format!("{} s in the future, so not", -seconds),
-        0..600 => format!("{seconds} s"),
-        600..172_800 => format!("{} min", seconds / 60),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }

@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod config;
 mod kill;
+mod operate;
 mod queue;
 mod receiver;
 mod relay;

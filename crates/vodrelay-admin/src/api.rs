@@ -1,0 +1,47 @@
+//! `/api/v1`: what people and their tools ask of a running relay, as JSON.
+
+mod sinks;
+
+use axum::Json;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use vodrelay_core::JournalError;
+
+use crate::router::{Shared, problem};
+
+/// Where all of it stands. A later version that breaks a caller stands elsewhere.
+pub(crate) const ROOT: &str = "/api/v1";
+
+/// The paths below [`ROOT`].
+pub(crate) fn router() -> Router<Shared> {
+    Router::new().route("/sinks", get(sinks::list))
+}
+
+/// Why a path does not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    message: String,
+}
+
+/// What a path answers.
+pub(crate) type Answer<T> = Result<Json<T>, Problem>;
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        problem(self.status, &self.message).into_response()
+    }
+}
+
+impl From<JournalError> for Problem {
+    /// What passes by itself is 503, so that tools try again.
+    fn from(error: JournalError) -> Self {
+        let status = match error {
+            JournalError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self { status, message: error.to_string() }
+    }
+}

@@ -1,0 +1,33 @@
+//! The sinks: what waits for each.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use vodrelay_core::SinkBacklog;
+
+use super::Answer;
+use crate::router::Shared;
+
+/// All sinks that are configured, or that the journal knows.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sinks {
+    sinks: Vec<Sink>,
+}
+
+#[derive(Debug, Serialize)]
+struct Sink {
+    #[serde(flatten)]
+    backlog: SinkBacklog,
+    /// Deliveries to a sink that is not configured wait until it is.
+    configured: bool,
+}
+
+pub(crate) async fn list(State(state): State<Shared>) -> Answer<Sinks> {
+    let mut backlogs = state.ledger.backlogs().await?;
+    let unused = state.sinks.iter().filter(|name| backlogs.iter().all(|backlog| backlog.sink != **name));
+    let unused: Vec<SinkBacklog> = unused.cloned().map(SinkBacklog::empty).collect();
+    backlogs.extend(unused);
+    backlogs.sort_by(|one, other| one.sink.cmp(&other.sink));
+    let sink = |backlog: SinkBacklog| Sink { configured: state.sinks.contains(&backlog.sink), backlog };
+    Ok(Json(Sinks { sinks: backlogs.into_iter().map(sink).collect() }))
+}

@@ -1,0 +1,141 @@
+//! Asking a running relay: what every command that talks to one has in common.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use reqwest::{RequestBuilder, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vodrelay_core::config::Secret;
+
+use super::trigger::client;
+use crate::cli::ConfigFile;
+use crate::exit::{Code, Failure};
+
+/// The relay answers from counters and by pages, so it is never long at it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which relay is asked.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Target {
+    /// The admin listener of the relay [default: that of the configuration]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// A relay that runs.
+#[derive(Debug)]
+pub(crate) struct RunningRelay {
+    client: reqwest::Client,
+    address: SocketAddr,
+    token: Option<Secret>,
+}
+
+impl Target {
+    /// The relay, with the token that the configuration has for it.
+    pub(crate) fn relay(&self) -> Result<RunningRelay, Failure> {
+        let loaded = self.config.load()?;
+        let admin = loaded.config.admin.resolve(&loaded.surroundings).map_err(|error| {
+            Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
+        })?;
+        let address = reachable(self.admin.unwrap_or(admin.listen));
+        Ok(RunningRelay { client: client(PATIENCE)?, address, token: admin.token })
+    }
+}
+
+/// One that listens on every address is asked on this machine's own.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl RunningRelay {
+    /// Asks for what stands at a path of the API, like `/sinks`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        self.answered(self.client.get(format!("{}?{query}", self.url(path)))).await
+    }
+
+    /// Has the relay do something.
+    #[expect(dead_code)]
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Failure::new(Code::Internal, format!("no request could be made: {error}")))?;
+        self.answered(self.client.post(self.url(path)).header("content-type", "application/json").body(body))
+            .await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/api/v1{path}", self.address)
+    }
+
+    async fn answered<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        };
+        let answer = request.send().await.map_err(|error| self.unreachable(&error.without_url()))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))?;
+        if !status.is_success() {
+            return Err(self.refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            let message = format!("what answers at {} is no relay of this version: {error}", self.address);
+            Failure::new(Code::Unreachable, message)
+        })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let message = format!(
+            "the relay at {} does not answer: {error}; is `vodrelay serve` running with this configuration?",
+            self.address
+        );
+        Failure::new(Code::Unreachable, message)
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let said = serde_json::from_slice::<serde_json::Value>(body).ok();
+        let said = said.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str);
+        let said = said.map_or_else(|| status.to_string(), str::to_owned);
+        let (code, message) = match status {
+            StatusCode::UNAUTHORIZED => (
+                Code::Permission,
+                format!("{said}; admin.token of this configuration is not that of the relay"),
+            ),
+            status if status.is_client_error() => (Code::Usage, said),
+            _ => (Code::Unreachable, said),
+        };
+        Failure::new(code, format!("the relay at {} refuses: {message}", self.address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_listens_everywhere_is_asked_here() {
+        let check = |listen: &str, expect: &str| {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expect);
+        };
+        check("0.0.0.0:8081", "127.0.0.1:8081");
+        check("[::]:8081", "[::1]:8081");
+        check("192.0.2.1:1", "192.0.2.1:1");
+    }
+}

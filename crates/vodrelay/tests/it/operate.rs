@@ -1,0 +1,36 @@
+//! The commands that talk to a running relay.
+
+use std::time::Duration;
+
+use vodrelay_core::testing::event_body;
+
+use crate::cli::{check_in, vodrelay};
+use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until};
+
+const SINKS: &str = r#"
+[sinks.files]
+kind = "archive"
+[sinks.files.options]
+url = "file:archive"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sinks_of_a_running_relay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (http, admin) = (free_port(), free_port());
+    let config = configuration(http, admin) + SINKS;
+    let relay = Process::start_with(folder.path(), &config, http, admin).await;
+    assert_eq!(attempt(&client(), http, event_body(1), KEY).await, Some(200));
+    let config = folder.path().join("vodrelay.toml");
+    let config = config.to_str().unwrap();
+
+    let list = ["sinks", "list", "--config", config];
+    let is_delivered = || !vodrelay(folder.path(), &list, "").stdout.starts_with(b"files: 1 pending");
+    until("the settlement", Duration::from_secs(10), is_delivered).await;
+    check_in(folder.path(), &list, "", 0, "files: 0 pending, 0 dead letters, 1 delivered\n");
+    let json = ["sinks", "list", "--json", "--config", config];
+    check_in(folder.path(), &json, "", 0, r#""configured": true"#);
+
+    drop(relay);
+    check_in(folder.path(), &list, "", 69, "does not answer");
+}
