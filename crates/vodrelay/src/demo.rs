@@ -29,6 +29,7 @@ use crate::command::serve::{failure_of_start, metrics};
 use crate::config::Loaded;
 use crate::exit::{Code, Failure, io_failure};
 use crate::relay::Relay;
+use crate::sockets::Sockets;
 use crate::{logging, output};
 
 /// Arguments of `demo`.
@@ -66,8 +67,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let queue = Queue::start().await?;
     let cdn = Cdn::start().await.map_err(|error| io_failure("the CDN could not listen", &error))?;
     let loaded = load(folder.path(), &service, &queue, &cdn)?;
-    let relay =
-        Relay::start(&loaded, Vec::new(), metrics()?).await.map_err(|error| failure_of_start(&error))?;
+    let relay = Relay::start(&loaded, Vec::new(), metrics()?, Sockets::default())
+        .await
+        .map_err(|error| failure_of_start(&error))?;
     let (Some(http), Some(admin)) = relay.addresses() else {
         return Err(Failure::new(Code::Internal, "the relay has no address"));
     };

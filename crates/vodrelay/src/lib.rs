@@ -8,6 +8,7 @@ mod exit;
 mod logging;
 mod output;
 pub mod relay;
+pub mod sockets;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -22,6 +22,7 @@ use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
 use vodrelay_mns::QueueSource;
 
 use crate::config::{Config, Loaded};
+use crate::sockets::{SocketError, Sockets};
 
 /// How long deliveries under way may take to end when the relay stops.
 const GRACE: Duration = Duration::from_secs(20);
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The journal could not be opened.
     #[error("{0}")]
     Journal(#[from] OpenError),
+    /// What a supervisor handed over cannot be used.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
     /// An address could not be bound.
     #[error("cannot listen on {address} ({key}): {error}")]
     Listen {
@@ -95,7 +99,8 @@ pub fn factories(own: Vec<Arc<dyn SinkFactory>>) -> Vec<Arc<dyn SinkFactory>> {
 }
 
 impl Relay {
-    /// Checks the configuration, binds the listeners, opens the journal, builds the sinks.
+    /// Checks the configuration, takes the listeners that were handed over and binds the others, opens the journal,
+    /// builds the sinks.
     ///
     /// # Errors
     /// With what is wrong and what to do; nothing runs then.
@@ -103,15 +108,16 @@ impl Relay {
         loaded: &Loaded,
         own_factories: Vec<Arc<dyn SinkFactory>>,
         metrics: Metrics,
+        mut sockets: Sockets,
     ) -> Result<Self, StartError> {
         let Loaded { config, surroundings, data_dir, .. } = loaded;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let sinks = build_sinks(config, surroundings, &factories(own_factories))?;
         let settings = config.http.resolve(surroundings)?;
         let queues = config.mns.resolve(surroundings)?;
-        let admin_settings = config.admin.resolve(surroundings)?;
-        let http_listener = bind("http.listen", config.http.listen).await?;
-        let admin_listener = bind("admin.listen", config.admin.listen).await?;
+        let admin_settings = admin_settings(config, surroundings, &sockets)?;
+        let http_listener = sockets.http(config.http.listen).await?;
+        let admin_listener = sockets.admin(config.admin.listen).await?;
 
         let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
         let journal = SqliteJournal::open(data_dir, config.journal, bounds, Arc::clone(&clock))?;
@@ -271,8 +277,15 @@ async fn poisoning(mut poisoned: watch::Receiver<Option<String>>) -> String {
     }
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen { key, address, error })
+/// A socket that was handed over has an address of its own, which has to be as safe as a configured one.
+fn admin_settings(
+    config: &Config,
+    surroundings: &Surroundings,
+    sockets: &Sockets,
+) -> Result<vodrelay_admin::Settings, ConfigError> {
+    let mut admin = config.admin.clone();
+    admin.listen = sockets.admin_address().unwrap_or(admin.listen);
+    admin.resolve(surroundings)
 }
 
 /// Deliveries of sinks that are no longer configured wait until those are configured again.

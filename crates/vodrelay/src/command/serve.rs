@@ -13,13 +13,15 @@ use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 use crate::logging;
 use crate::relay::{Relay, StartError};
+use crate::sockets::Sockets;
 
 /// Arguments of `serve`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     vodrelay serve\n  \
     vodrelay serve --config /etc/vodrelay/vodrelay.toml --log debug\n\n\
-    SIGTERM and SIGINT stop it: what is in hand is finished first. A second one stops it at once.")]
+    SIGTERM and SIGINT stop it: what is in hand is finished first. A second one stops it at once.\n\
+    Sockets that systemd hands over (FileDescriptorName= http, admin) take the place of http.listen and admin.listen.")]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigFile,
@@ -31,8 +33,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     let _log = logging::start(&args.log)?;
     let loaded = args.config.load()?;
-    let relay =
-        Relay::start(&loaded, own_factories, metrics()?).await.map_err(|error| failure_of_start(&error))?;
+    let sockets = Sockets::handed_over().map_err(|error| failure_of_start(&error.into()))?;
+    let relay = Relay::start(&loaded, own_factories, metrics()?, sockets)
+        .await
+        .map_err(|error| failure_of_start(&error))?;
     let (http, admin) = relay.addresses();
     let shown = |address: Option<std::net::SocketAddr>| {
         address.map_or_else(String::new, |address| address.to_string())
@@ -87,7 +91,7 @@ async fn stop_on_signal(shutdown: CancellationToken) {
 
 pub(crate) fn failure_of_start(error: &StartError) -> Failure {
     let code = match error {
-        StartError::Config(_) => Code::Configuration,
+        StartError::Config(_) | StartError::Socket(_) => Code::Configuration,
         StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Code::Permission
         }

@@ -6,12 +6,15 @@ mod archive;
 mod cli;
 mod config;
 mod kill;
+mod load;
 mod operate;
 mod queue;
 mod receiver;
 mod relay;
+mod restart;
 mod schema;
 mod sync;
+mod two_relays;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.
 fn slow_tests_are_asked_for() -> bool {

@@ -1,6 +1,7 @@
 //! A relay process, started and ended as an operator would, and a sender that keeps the provider's contract.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -77,6 +78,23 @@ impl Process {
         let process = Self { child, http, admin };
         process.until_ready(folder).await;
         process
+    }
+
+    /// A relay that is handed its callback socket, as systemd does. It is not waited for: the socket takes connections
+    /// whether it is up or not.
+    pub(crate) fn start_on(socket: &TcpListener, folder: &Path, admin: SocketAddr) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+        // The shell has the socket as its input, and hands it on as number 3.
+        let child = Command::new("sh")
+            .args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --config "$1" 3<&0 0</dev/null"#])
+            .arg(env!("CARGO_BIN_EXE_vodrelay"))
+            .arg(folder.join("vodrelay.toml"))
+            .stdin(OwnedFd::from(socket.try_clone().unwrap()))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, http: socket.local_addr().unwrap(), admin }
     }
 
     async fn until_ready(&self, folder: &Path) {
