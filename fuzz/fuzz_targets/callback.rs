@@ -3,7 +3,7 @@
 #![no_main]
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
@@ -31,7 +31,7 @@ allow_unsigned = true
 /// The moment that the seeds were signed at.
 const NOW: i64 = 1_700_000_000;
 
-static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+static SERVER: LazyLock<Mutex<Server>> = LazyLock::new(|| Mutex::new(Server::start()));
 
 struct Server {
     runtime: Runtime,
@@ -72,12 +72,22 @@ impl Server {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let server = &*SERVER;
-    let before = server.journal.events().len();
+    // A journal in memory must not be what the fuzzer runs out of memory for.
+    let mut server = SERVER.lock().expect("nobody goes on after a panic");
+    if server.journal.events().len() > 500 {
+        *server = Server::start();
+    }
     let answered = server.runtime.block_on(timeout(Duration::from_secs(10), server.exchange(bytes)));
     let answer = answered.expect("a connection ends within the receiver's patience");
-    // The health path is the only other one that says 200.
-    let yes = answer.windows(15).any(|window| window == b"HTTP/1.1 200 OK");
-    let asked_for_health = bytes.windows(8).any(|window| window == b"/healthz");
-    assert!(!yes || asked_for_health || server.journal.events().len() + 1 > before, "200 without an event");
+    let says_yes = contains(&answer, b"HTTP/1.1 200 OK");
+    // The health path says 200 too; and what comes in chunks does not stand in the request as it is.
+    if !says_yes || contains(bytes, b"/healthz") || contains(&bytes.to_ascii_lowercase(), b"chunked") {
+        return;
+    }
+    let is_kept = server.journal.events().iter().any(|event| contains(bytes, &event.body));
+    assert!(is_kept, "200 to what the journal does not have");
 });
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+}

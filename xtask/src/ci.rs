@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::run::{cargo, has_cargo_command};
+use crate::run::{cargo, has_cargo_command, target};
 use crate::{alone, interop, tidy};
 
 /// What one section does; an error ends the run.
@@ -10,7 +10,7 @@ type Section = fn() -> Result<(), String>;
 
 /// Runs every section and says how long each took.
 pub(crate) fn ci() -> Result<(), String> {
-    let sections: [(&str, Section); 8] = [
+    let sections: [(&str, Section); 9] = [
         ("format", || cargo(&["fmt", "--all", "--check"], &[])),
         ("tidy", tidy::tidy),
         ("clippy", || {
@@ -24,6 +24,7 @@ pub(crate) fn ci() -> Result<(), String> {
             cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])
         }),
         ("alone", alone::alone),
+        ("fuzz", check_fuzz_targets),
         ("deny", deny),
     ];
     let mut times = Vec::new();
@@ -39,6 +40,24 @@ pub(crate) fn ci() -> Result<(), String> {
     let total: Duration = times.iter().map(|(_, time)| *time).sum();
     println!("   total {:6.1} s: all sections passed", total.as_secs_f64());
     Ok(())
+}
+
+/// They are fuzzed on demand; that they build is seen each time.
+fn check_fuzz_targets() -> Result<(), String> {
+    cargo(
+        &[
+            "clippy",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--locked",
+            "--target-dir",
+            &target().to_string_lossy(),
+            "--",
+            "-D",
+            "warnings",
+        ],
+        &[],
+    )
 }
 
 fn deny() -> Result<(), String> {

@@ -4,6 +4,7 @@
 mod alone;
 mod bench;
 mod ci;
+mod fuzz;
 mod interop;
 mod run;
 mod tidy;
@@ -17,6 +18,7 @@ usage: cargo xtask COMMAND
   tidy     layering, module headers, fixtures all used, crate list in the documents true
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
+  fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
   torture  kill -9 under load, at length: nothing acknowledged may be missing
   alone    check each crate of layers 0 and 1 by itself
 ";
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         "alone" => alone::alone(),
         "interop" => interop::interop(),
         "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
+        "fuzz" => fuzz::fuzz(&std::env::args().skip(2).collect::<Vec<_>>()),
         "torture" => torture(),
         _ => {
             eprint!("{USAGE}");

@@ -16,6 +16,7 @@ mod tls;
 mod transport;
 mod xml;
 
+pub use aliyun_credentials::{CredentialProvider, CredentialSource, Credentials};
 pub use attributes::{AttributeChanges, QueueAttributes};
 pub use client::{Client, Created, ListQueues, QueuePage};
 pub use config::{Config, Endpoint};

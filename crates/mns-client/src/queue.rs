@@ -57,11 +57,15 @@ impl Queue {
         answer.await.map_err(|error| self.failed("send a message to", error))
     }
 
-    /// Sends 1 to 16 messages, at most 64 KB together, as one request. Says what became of each, in their order.
+    /// Sends up to 16 messages, at most 64 KB together, as one request. Says what became of each, in their order. Of no
+    /// messages nothing is asked.
     ///
     /// # Errors
     /// If the request as a whole failed.
     pub async fn send_batch(&self, messages: &[Outgoing]) -> Result<Vec<Result<Sent, EntryError>>, Error> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
         let answer = async {
             check_batch(messages.len())?;
             messages.iter().try_for_each(check_message)?;
@@ -138,8 +142,8 @@ impl Queue {
         answer.map(drop).map_err(|error| self.failed("delete a message of", error))
     }
 
-    /// Deletes 1 to 16 messages as one request. Says what became of each, in their order; lost answers are treated as
-    /// [`Queue::delete`] does.
+    /// Deletes up to 16 messages as one request. Says what became of each, in their order; lost answers are treated as
+    /// [`Queue::delete`] does. Of no handles nothing is asked, so what a poll brought can be given as it is.
     ///
     /// # Errors
     /// If the request as a whole failed.
@@ -147,6 +151,9 @@ impl Queue {
         &self,
         handles: &[ReceiptHandle],
     ) -> Result<Vec<Result<(), EntryError>>, Error> {
+        if handles.is_empty() {
+            return Ok(Vec::new());
+        }
         let answer = async {
             check_batch(handles.len())?;
             let answer = self.transport.send(&Request::delete_batch(&self.name, handles)).await?;

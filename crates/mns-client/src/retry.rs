@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::error::ErrorKind;
 
 /// How often requests are made again, and how long the waits between are. Only what is safe to repeat is repeated:
-/// sends and changes of visibility, which would happen twice, only where the first try cannot have arrived.
+/// sends and changes of visibility, which would happen twice, only where the first try cannot have arrived. By default
+/// there are three tries, with up to 100 ms before the second and never more than 2 s before any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Tries in all, the first included; 1 makes none again.

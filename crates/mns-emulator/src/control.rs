@@ -24,20 +24,25 @@ pub(crate) fn answer(request: &Request, service: &Service) -> Option<Response<Pi
                 service.state().plan.injections = injections;
                 plain(204, JSON, "")
             }
-            Err(error) => problem(&format!("expected a list of faults: {error}")),
+            Err(error) => problem(400, &format!("expected a list of faults: {error}")),
         },
         (&Method::POST, ("clock", "")) => match milliseconds(query) {
             Some(by) => {
                 service.settings.clock.advance(by);
                 json(&serde_json::json!({ "now": service.now() }))
             }
-            None => problem("expected POST /_emulator/clock?advance_ms=NUMBER"),
+            None => problem(400, "expected POST /_emulator/clock?advance_ms=NUMBER"),
         },
         (&Method::GET, ("messages", queue)) => {
             let now = service.now();
-            json(&service.state().messages(queue, now))
+            match service.state().messages(queue, now) {
+                Some(messages) => json(&messages),
+                None => {
+                    problem(404, &format!("there is no queue {queue:?}; create it, or start with --queue"))
+                }
+            }
         }
-        _ => plain(404, JSON, r#"{"error": "the README of mns-emulator lists what can be asked here"}"#),
+        _ => problem(404, "the README of mns-emulator lists what can be asked here"),
     };
     Some(response)
 }
@@ -51,8 +56,8 @@ fn json(value: &impl Serialize) -> Response<Pieces> {
     }
 }
 
-fn problem(message: &str) -> Response<Pieces> {
-    plain(400, JSON, serde_json::json!({ "error": message }).to_string())
+fn problem(status: u16, message: &str) -> Response<Pieces> {
+    plain(status, JSON, serde_json::json!({ "error": message }).to_string())
 }
 
 fn milliseconds(query: &str) -> Option<std::time::Duration> {

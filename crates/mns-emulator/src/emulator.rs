@@ -86,7 +86,7 @@ impl Emulator {
     #[must_use]
     pub fn messages(&self, queue: &str) -> Vec<MessageState> {
         let now = self.service.now();
-        self.service.state().messages(queue, now)
+        self.service.state().messages(queue, now).unwrap_or_default()
     }
 
     /// What was asked so far.

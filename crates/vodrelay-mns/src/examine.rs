@@ -1,6 +1,6 @@
 //! What `check` says about a queue before an event is at stake: what the service answers, and what is doubtful in it.
 
-use mns_client::{ErrorKind, QueueAttributes};
+use mns_client::{Error, ErrorKind, QueueAttributes};
 
 /// The shortest retention that bears an outage over a night.
 const RETENTION_S: u32 = 86_400;
@@ -35,14 +35,25 @@ pub fn doubts(attributes: &QueueAttributes) -> Vec<String> {
     doubts
 }
 
-/// What to do about an error of that kind.
+/// What to do about an error.
 #[must_use]
-pub fn mend(kind: ErrorKind) -> &'static str {
+pub fn mend(error: &Error) -> &'static str {
+    match (error.kind(), error.code()) {
+        (_, Some("InvalidAccessKeyId")) => {
+            "the service does not know the access key: correct access_key_id in credentials of the queue"
+        }
+        (_, Some("SignatureDoesNotMatch")) => {
+            "the secret does not belong to the access key: correct access_key_secret in credentials of the queue"
+        }
+        (kind, _) => mend_of_kind(kind),
+    }
+}
+
+fn mend_of_kind(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Credentials => "see credentials of the queue: there are no keys to sign with",
+        ErrorKind::Credentials => "set credentials of the queue",
         ErrorKind::AccessDenied => {
-            "see credentials of the queue, and whether their RAM policy lets them receive and delete messages, change \
-             their visibility, and read the queue's attributes"
+            "see whether the RAM policy of the queue's credentials lets them do that; docs/TRANSPORTS.md has one"
         }
         ErrorKind::ClockSkew { .. } => "set the clock of this machine; the service bears fifteen minutes",
         ErrorKind::QueueNotExist => {
@@ -56,7 +67,7 @@ pub fn mend(kind: ErrorKind) -> &'static str {
             "nothing, if it passes; messages wait in the queue as long as it keeps them"
         }
         ErrorKind::Unreadable => {
-            "see whether the endpoint is one of MNS, and whether a proxy answers in its place"
+            "see whether the endpoint is one of MNS, with the right scheme, and whether a proxy answers in its place"
         }
         _ => "see the code in the provider's documentation",
     }

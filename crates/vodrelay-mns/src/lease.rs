@@ -47,16 +47,16 @@ impl Lease {
             Ok(retimed) => {
                 self.handle = retimed.receipt_handle;
                 self.renew_at = Some(asked_at + EXTENSION / 2);
-                meter.renewed("renewed");
+                meter.renewed("renewed", 1);
             }
             Err(error) if matches!(error.kind(), ErrorKind::MessageNotExist | ErrorKind::ReceiptHandle) => {
                 self.renew_at = None;
-                meter.renewed("lost");
+                meter.renewed("lost", 1);
                 tracing::debug!(error = %error, "a message is not ours any more; it comes again as a duplicate");
             }
             Err(error) => {
                 self.renew_at = Some(Instant::now() + AGAIN);
-                meter.renewed("failed");
+                meter.renewed("failed", 1);
                 tracing::debug!(error = %error, "a message could not be kept invisible; it is tried again");
             }
         }

@@ -15,6 +15,12 @@ impl Meter {
         let meter = Self { queue: queue.to_string() };
         meter.up(true);
         meter.paused(false);
+        for early in ["yes", "no"] {
+            counter!("vodrelay_mns_receive_empty_total", "queue" => meter.queue.clone(), "early" => early)
+                .increment(0);
+        }
+        ["renewed", "lost", "failed"].into_iter().for_each(|outcome| meter.renewed(outcome, 0));
+        ["deleted", "gone", "failed"].into_iter().for_each(|outcome| meter.deleted(outcome, 0));
         meter
     }
 
@@ -40,9 +46,9 @@ impl Meter {
     }
 
     /// `outcome` is `renewed`, `lost` or `failed`.
-    pub(crate) fn renewed(&self, outcome: &'static str) {
+    pub(crate) fn renewed(&self, outcome: &'static str, count: u64) {
         counter!("vodrelay_mns_lease_renewals_total", "queue" => self.queue.clone(), "outcome" => outcome)
-            .increment(1);
+            .increment(count);
     }
 
     /// `outcome` is `deleted`, `gone` or `failed`.

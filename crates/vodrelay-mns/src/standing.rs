@@ -39,7 +39,7 @@ impl Standing {
             tracing::debug!(queue.name = %queue, error = %error, "the queue still does not do what it is asked for");
             return;
         }
-        let mend = mend(error.kind());
+        let mend = mend(error);
         match asked {
             Asked::Receive => tracing::error!(
                 queue.name = %queue, error = %error, mend,

@@ -92,10 +92,9 @@ impl State {
         Answer::of(200, Element::new("Queues", list))
     }
 
-    /// Every message of the queue, or none where there is no such queue.
-    pub(crate) fn messages(&mut self, name: &str, now: Timestamp) -> Vec<MessageState> {
-        let queue = refreshed(&mut self.queues, name, now, &self.witness);
-        queue.map(|queue| queue.states()).unwrap_or_default()
+    /// Every message of the queue; nothing where there is no such queue.
+    pub(crate) fn messages(&mut self, name: &str, now: Timestamp) -> Option<Vec<MessageState>> {
+        refreshed(&mut self.queues, name, now, &self.witness).ok().map(|queue| queue.states())
     }
 }
 

@@ -31,5 +31,6 @@ async fn ledger_faults_clock_and_messages_can_be_reached_without_a_signature() {
 
     let messages = read(&wire.ask("GET", "/_emulator/messages/q", "").await.body);
     assert_eq!((&messages[0]["body"], &messages[0]["visibility"]), (&json!("a"), &json!("active")));
+    assert_eq!(wire.ask("GET", "/_emulator/messages/other", "").await.status, 404);
     assert_eq!(wire.ask("GET", "/_emulator/other", "").await.status, 404);
 }

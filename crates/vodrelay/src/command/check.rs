@@ -69,9 +69,10 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     let found = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     match (found(Verdict::Wrong), found(Verdict::Unreachable)) {
         (0, 0) => Ok(()),
-        (0, unreachable) => {
-            Err(Failure::new(Code::Unreachable, format!("sinks that did not answer: {unreachable}")))
-        }
+        (0, unreachable) => Err(Failure::new(
+            Code::Unreachable,
+            format!("sinks and queues that did not answer: {unreachable}"),
+        )),
         (wrong, _) => Err(Failure::new(Code::Configuration, format!("findings that are wrong: {wrong}"))),
     }
 }
@@ -254,7 +255,7 @@ async fn ask_queue(settings: &QueueSettings) -> Vec<Finding> {
     let attributes = match tokio::time::timeout(PATIENCE, settings.queue.attributes()).await {
         Ok(Ok(attributes)) => attributes,
         Ok(Err(error)) => {
-            let detail = format!("{error}; {}", vodrelay_mns::mend(error.kind()));
+            let detail = format!("{error}; {}", vodrelay_mns::mend(&error));
             return vec![finding(what, Verdict::Unreachable, detail)];
         }
         Err(_) => {
@@ -264,7 +265,12 @@ async fn ask_queue(settings: &QueueSettings) -> Vec<Finding> {
     let waiting =
         attributes.active_messages.map_or_else(String::new, |count| format!(", {count} messages wait"));
     let detail = format!("{} answers{waiting}", settings.queue.name());
-    let mut findings = vec![finding(what.clone(), Verdict::Ok, detail)];
+    let at_vod = format!(
+        "VOD's console has to have the queue {} and the public endpoint of its account and region",
+        settings.queue.name()
+    );
+    let mut findings =
+        vec![finding(what.clone(), Verdict::Ok, detail), finding(what.clone(), Verdict::Ok, at_vod)];
     let doubts = vodrelay_mns::doubts(&attributes);
     findings.extend(doubts.into_iter().map(|doubt| finding(what.clone(), Verdict::Warning, doubt)));
     findings

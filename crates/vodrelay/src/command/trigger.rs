@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
-use mns_client::{Encoding, Outgoing};
+use mns_client::{Encoding, ErrorKind, Outgoing};
 use serde_json::{Map, Value, json};
 use vod_event::{CallbackProof, EventId, PrivateKey};
 use vodrelay_core::Name;
@@ -24,10 +24,11 @@ use crate::output;
     --sign-url https://relay.example.com/vod/callback --key-env VOD_CALLBACK_KEY\n  \
     vodrelay trigger --file event.json --callback main\n  \
     vodrelay trigger --queue main\n\n\
+    The event is as good as one of VOD's: every sink that wants it gets it, in production too.\n\
     The signature is made for the URL that the callback is known by at VOD; with --to, for that URL, or for --sign-url.")]
 pub(crate) struct Args {
     /// The event type
-    #[arg(default_value = "DynamicImageComplete")]
+    #[arg(default_value = "DynamicImageComplete", conflicts_with = "file")]
     event_type: String,
     /// Send to this URL
     #[arg(long, value_name = "URL", conflicts_with = "callback")]
@@ -81,11 +82,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         return enqueue(name, &body, &args).await;
     }
     let target = target(&args)?;
-    let id = vod_event::read(&body).map_or_else(|_| EventId::of_raw(&body), |reading| reading.id());
+    let id = id_of(&body);
     let status = send(&client(Duration::from_secs(5))?, &target, body).await?;
     let verdict = match status {
         200 => "accepted, it is on the relay's disk",
         400 => "it is not an event, and came without a proof",
+        401 if target.key.is_none() => {
+            "refused; it was sent unsigned: give the callback's key with --key-env, --key-file or --key"
+        }
         401 => "refused; the key, the signed URL or the clock is not the relay's (see its log for which)",
         404 => "nothing listens at that path",
         503 => "the relay could not make it durable, or not in time (see its log)",
@@ -107,22 +111,48 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
+fn id_of(body: &[u8]) -> EventId {
+    vod_event::read(body).map_or_else(|_| EventId::of_raw(body), |reading| reading.id())
+}
+
+/// That there is nothing of the name, and what there is.
+fn unknown<'n>(table: &str, name: &Name, known: impl Iterator<Item = &'n Name>) -> Failure {
+    let known: Vec<&str> = known.map(Name::as_str).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Failure::new(
+        Code::Usage,
+        format!("there is no [{table}.{name}] in the configuration; there are: {known}"),
+    )
+}
+
 async fn enqueue(name: &Name, body: &[u8], args: &Args) -> Result<(), Failure> {
+    if args.key.resolve()?.is_some() {
+        let message = "a message of a queue has no signature, so --queue takes no callback key";
+        return Err(Failure::new(Code::Usage, message));
+    }
     let loaded = args.config.load()?;
     let settings = loaded.config.mns.resolve(&loaded.surroundings);
     let settings = settings.map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
-    let queue = settings.queues.into_iter().find(|queue| queue.name == *name).ok_or_else(|| {
-        Failure::new(Code::Usage, format!("there is no [mns.queues.{name}] in the configuration"))
-    })?;
+    let queue = settings.queues.iter().find(|queue| queue.name == *name);
+    let queue =
+        queue.ok_or_else(|| unknown("mns.queues", name, settings.queues.iter().map(|queue| &queue.name)))?;
     let message = Outgoing::encoded(body, Encoding::Auto)
         .map_err(|error| Failure::new(Code::Unreadable, format!("no message can be made of it: {error}")))?;
     let sent = queue.queue.send(&message).await.map_err(|error| {
-        Failure::new(Code::Unreachable, format!("{error}\n  {}", vodrelay_mns::mend(error.kind())))
+        let mend = match error.kind() {
+            ErrorKind::AccessDenied if error.code() == Some("AccessDenied") => {
+                "a relay needs no right to send; give these keys mns:SendMessage for the trial"
+            }
+            _ => vodrelay_mns::mend(&error),
+        };
+        Failure::new(Code::Unreachable, format!("{error}\n  {mend}"))
     })?;
+    let (id, queue) = (id_of(body), queue.queue.name());
     if args.json {
-        output::json(&json!({"queue": queue.queue.name().as_str(), "message_id": sent.message_id}));
+        output::json(&json!({"queue": queue.as_str(), "message_id": sent.message_id, "id": id}));
     } else {
-        output::line(format!("queue {} has it as message {}", queue.queue.name(), sent.message_id));
+        output::line(format!("queue {queue} has it as message {}", sent.message_id));
+        output::line(format!("what becomes of it: vodrelay explain {id}"));
     }
     Ok(())
 }
@@ -184,10 +214,9 @@ fn target(args: &Args) -> Result<Target, Failure> {
     let wrong =
         |error: vodrelay_core::config::ConfigError| Failure::new(Code::Configuration, error.to_string());
     let settings = loaded.config.http.resolve(&loaded.surroundings).map_err(wrong)?;
-    let callback = settings.callbacks.into_iter().find(|callback| callback.name == *name);
-    let callback = callback.ok_or_else(|| {
-        Failure::new(Code::Usage, format!("there is no [http.callbacks.{name}] in the configuration"))
-    })?;
+    let known = settings.callbacks.iter().map(|callback| &callback.name);
+    let not_there = unknown("http.callbacks", name, known);
+    let callback = settings.callbacks.into_iter().find(|callback| callback.name == *name).ok_or(not_there)?;
     let url = format!("http://{}{}", loaded.config.http.listen, callback.path);
     let own_key = callback.endpoint.keys.into_iter().next().map(|named| named.key);
     Ok(Target { url, signed_url: callback.endpoint.url, key: args.key.resolve()?.or(own_key) })
