@@ -124,13 +124,13 @@ impl Archive {
         let record = Record::first(envelope, event, &states).map_err(|error| not_written(&error))?;
         let json = record.json().map_err(|error| not_written(&error))?;
         let created = self.store.create(&record::key(envelope), Kind::Record, json.into()).await?;
-        if plans.iter().all(|plan| matches!(plan, Plan::Link(_))) {
-            return Ok(None);
-        }
-        match created {
-            Created::New(version) => Ok(Some(Written { record, version, stood_before: false })),
-            Created::Before => self.read_again(envelope, event.images.len()).await.map(Some),
-        }
+        let written = match created {
+            Created::New(version) => Written { record, version, stood_before: false },
+            // Whatever stands there is believed only once it was read.
+            Created::Before => self.read_again(envelope, event.images.len()).await?,
+        };
+        let has_work = plans.iter().any(|plan| matches!(plan, Plan::Fetch(..)));
+        Ok(has_work.then_some(written))
     }
 
     /// Sees to one image. Nothing is to be done where it is kept already, or only linked.
@@ -190,9 +190,11 @@ impl Archive {
                 "the record {key} was taken out of the store a moment ago"
             )));
         };
-        let record = Record::read(&json, images).map_err(|reason| {
-            SinkError::permanent(format!(
-                "what stands at {key} is no record of this event: {reason}; move it away, then replay the event"
+        let record = Record::read(&json, &envelope.id.to_string(), images).map_err(|reason| {
+            // It may be the reading that was cut.
+            SinkError::temporary_for_this_event(format!(
+                "what stands at {key} is no record of this event: {reason}; where that stays so, move it away, and the event is \
+                 tried again"
             ))
         })?;
         Ok(Written { record, version, stood_before: true })

@@ -94,7 +94,7 @@ impl Item<'_> {
                 if parts.len() > 0 {
                     upload.part(parts.rest()).await?;
                 }
-                upload.complete_new().await?
+                upload.complete().await?
             }
         };
         if is_new { Ok(Kept::new(key, &facts, doubts)) } else { self.adopt(store, key).await }
@@ -117,6 +117,13 @@ impl Item<'_> {
     async fn adopt(&self, store: &Store, key: String) -> Result<Kept, Trouble> {
         let facts = match standing(store, &key).await? {
             Some(Ok(facts)) => facts,
+            // It may be the reading that was cut.
+            Some(Err(Flaw::Empty | Flaw::CutShort(_))) => {
+                let message = format!(
+                    "what stands at {key} in the store ends in the middle; where that stays so, move it away, then replay the event"
+                );
+                return Err(SinkError::temporary_for_this_event(message).into());
+            }
             Some(Err(flaw)) => return Err(Failure::occupied(&key, &flaw.to_string()).into()),
             None => {
                 let message =

@@ -53,7 +53,7 @@ fn open(
     match scheme {
         "s3" => s3::open(written, options.surroundings()),
         "oss" => oss::open(written, options.surroundings(), clock),
-        "file" => folder::open(rest, purpose, options.surroundings()),
+        "file" => folder::open(rest, purpose, options.surroundings(), clock),
         other => Err(ConfigError::new("url", format!("{other:?} is no scheme of a store; {expected}"))),
     }
 }

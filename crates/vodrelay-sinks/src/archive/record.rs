@@ -105,14 +105,18 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads a record of that many images.
+    /// Reads the record of that event, which has so many images.
     ///
     /// # Errors
     /// If it is none.
-    pub(super) fn read(json: &[u8], images: usize) -> Result<Self, String> {
+    pub(super) fn read(json: &[u8], id: &str, images: usize) -> Result<Self, String> {
         let members: RawObject = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if members.get::<&str>("schema") != Some(SCHEMA) {
             return Err(format!("its schema is not {SCHEMA}"));
+        }
+        let event: RawObject = members.get("event").ok_or("it has no event")?;
+        if event.get::<&str>("id") != Some(id) {
+            return Err("it is of another event".to_owned());
         }
         let found: Vec<RawObject> = members.get("images").ok_or("it has no list of images")?;
         if found.len() != images {
@@ -156,7 +160,7 @@ impl Record {
 mod tests {
     use super::*;
 
-    const RECORD: &str = r#"{"schema":"urn:vodrelay:record:1","event":{"fields":{"Big":123456789012345678901234567890}},"images":[{"url":"http://h/","fps":25.50,"state":"pending"},{"url":null,"state":"kept","key":"k","from a later version":1.0}],"body":{"content":"\u00e4"},"receipt":{"source":"a"},"later":[ ]}"#;
+    const RECORD: &str = r#"{"schema":"urn:vodrelay:record:1","event":{"id":"evt_1","fields":{"Big":123456789012345678901234567890}},"images":[{"url":"http://h/","fps":25.50,"state":"pending"},{"url":null,"state":"kept","key":"k","from a later version":1.0}],"body":{"content":"\u00e4"},"receipt":{"source":"a"},"later":[ ]}"#;
 
     fn failed(reason: &str) -> State {
         State::Failed { cause: "denied", reason: reason.to_owned() }
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn only_the_state_of_an_image_changes() {
-        let mut record = Record::read(RECORD.as_bytes(), 2).unwrap();
+        let mut record = Record::read(RECORD.as_bytes(), "evt_1", 2).unwrap();
         assert_eq!(record.json().unwrap(), format!("{RECORD}\n").into_bytes());
         assert!(record.note(0, &failed("r")).unwrap());
         assert!(!record.note(0, &failed("r")).unwrap(), "the same again is no change");
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_stays_kept() {
-        let mut record = Record::read(RECORD.as_bytes(), 2).unwrap();
+        let mut record = Record::read(RECORD.as_bytes(), "evt_1", 2).unwrap();
         assert_eq!((record.has_kept(0), record.has_kept(1), record.has_kept(2)), (false, true, false));
         assert!(!record.note(1, &failed("r")).unwrap());
         assert!(!record.note(2, &failed("r")).unwrap());
@@ -187,11 +191,14 @@ mod tests {
     #[test]
     fn what_is_no_record_of_the_event_is_named() {
         let check = |json: &str, images: usize, expect: &str| {
-            assert_eq!(Record::read(json.as_bytes(), images).unwrap_err(), expect);
+            assert_eq!(Record::read(json.as_bytes(), "evt_1", images).unwrap_err(), expect);
         };
         check("", 0, "EOF while parsing a value at line 1 column 0");
         check("{}", 0, "its schema is not urn:vodrelay:record:1");
-        check(r#"{"schema":"urn:vodrelay:record:1"}"#, 0, "it has no list of images");
+        check(r#"{"schema":"urn:vodrelay:record:1"}"#, 0, "it has no event");
+        let other = r#"{"schema":"urn:vodrelay:record:1","event":{"id":"evt_2"}}"#;
+        check(other, 0, "it is of another event");
+        check(&other.replace("evt_2", "evt_1"), 0, "it has no list of images");
         check(RECORD, 1, "it has 2 images, and the event 1");
     }
 

@@ -1,6 +1,8 @@
 //! The object store below the archive: what is created in it, under which conditions, and how a failure is told.
 
+mod completion;
 mod fault;
+mod folder;
 mod listing;
 mod objects;
 mod probe;
@@ -16,8 +18,10 @@ use object_store::{
 };
 use vodrelay_core::SinkError;
 
+pub(super) use self::completion::SparingCompletion;
 use self::fault::Fault;
 pub(super) use self::fault::cause;
+pub(super) use self::folder::Folder;
 pub(super) use self::objects::{Reading, Updated};
 
 /// An object store and the prefix inside it.
@@ -27,10 +31,18 @@ pub(super) struct Store {
     prefix: Path,
     /// What people call it, for messages.
     name: String,
-    /// What a bucket has and a folder has not.
-    bucket: Option<Bucket>,
-    /// Whether the store heeds the condition of a conditional write, once that is known.
+    place: Place,
+    /// Whether the store heeds `If-None-Match` on a write, once that is known.
     heeds_conditions: OnceLock<bool>,
+    /// The same of `If-Match`.
+    heeds_versions: OnceLock<bool>,
+}
+
+/// What kind of store it is.
+#[derive(Debug)]
+pub(super) enum Place {
+    Bucket(Bucket),
+    Folder(Folder),
 }
 
 /// What a bucket has and a folder has not.
@@ -68,13 +80,9 @@ pub(super) enum Created {
 }
 
 impl Store {
-    pub(super) fn new(
-        objects: Arc<dyn ObjectStore>,
-        prefix: Path,
-        name: String,
-        bucket: Option<Bucket>,
-    ) -> Self {
-        Self { objects, prefix, name, bucket, heeds_conditions: OnceLock::new() }
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, prefix: Path, name: String, place: Place) -> Self {
+        let (heeds_conditions, heeds_versions) = (OnceLock::new(), OnceLock::new());
+        Self { objects, prefix, name, place, heeds_conditions, heeds_versions }
     }
 
     /// Writes the object unless its key exists.
@@ -90,6 +98,18 @@ impl Store {
         let path = self.path(key);
         if self.lacks_conditions() {
             return self.create_after_a_look(&path, kind, content).await;
+        }
+        // Whoever took a store's word for it would write over a record that calls its images kept with one that knows
+        // nothing of them.
+        if self.heeds_conditions.get().is_none() && self.bucket().is_some() {
+            match self.objects.head(&path).await {
+                Ok(_) => return Ok(Created::Before),
+                Err(error) if fault::is_of_the_moment(&error) => {
+                    return Err(self.failed("write", &path, &error));
+                }
+                // The write says better why, where something is wrong.
+                Err(_) => {}
+            }
         }
         let error = match self.put_new(&path, kind, content.clone()).await {
             Ok(version) => {
@@ -112,6 +132,10 @@ impl Store {
     }
 
     async fn put_new(&self, path: &Path, kind: Kind, content: PutPayload) -> Result<UpdateVersion, Error> {
+        if let (Place::Folder(_), Kind::Image(_)) = (&self.place, kind) {
+            let put = folder::put(self.objects.as_ref(), &Folder::staged(&self.prefix), path, content).await;
+            return put.map(|()| UpdateVersion { e_tag: None, version: None });
+        }
         let (objects, mode) = match self.create_only() {
             Some(objects) => (objects, PutMode::Overwrite),
             None => (&self.objects, PutMode::Create),
@@ -119,10 +143,9 @@ impl Store {
         objects.put_opts(path, content, self.put_options(mode, kind)).await.map(UpdateVersion::from)
     }
 
-    /// Creates the first object that was created a second time, which must fail. Whoever took a store's word for it
-    /// would write over a record that calls its images kept with one that knows nothing of them.
+    /// Creates the first object that was created a second time, which must fail.
     async fn find_out_whether_conditions_are_heeded(&self, path: &Path, kind: Kind, content: PutPayload) {
-        if self.bucket.is_none() || self.heeds_conditions.get().is_some() {
+        if self.bucket().is_none() || self.heeds_conditions.get().is_some() {
             return;
         }
         match self.put_new(path, kind, content).await {
@@ -165,8 +188,15 @@ impl Store {
         self.heeds_conditions.get() == Some(&false)
     }
 
+    fn bucket(&self) -> Option<&Bucket> {
+        match &self.place {
+            Place::Bucket(bucket) => Some(bucket),
+            Place::Folder(_) => None,
+        }
+    }
+
     fn create_only(&self) -> Option<&Arc<dyn ObjectStore>> {
-        self.bucket.as_ref().and_then(|bucket| bucket.create_only.as_ref())
+        self.bucket().and_then(|bucket| bucket.create_only.as_ref())
     }
 
     fn put_options(&self, mode: PutMode, kind: Kind) -> PutOptions {
@@ -175,7 +205,7 @@ impl Store {
 
     /// What a bucket keeps beside an object. A folder has no place for it.
     fn attributes(&self, kind: Kind) -> Attributes {
-        let Some(bucket) = &self.bucket else { return Attributes::default() };
+        let Some(bucket) = self.bucket() else { return Attributes::default() };
         let (media_type, class) = match kind {
             Kind::Record => ("application/json", &bucket.record_class),
             Kind::Image(media_type) => (media_type, &bucket.image_class),
@@ -205,7 +235,7 @@ impl Store {
 
     /// The access key of a request that was refused a moment ago. It is at hand, so nobody waits for it.
     fn refused_key(&self, fault: Fault) -> Option<String> {
-        let bucket = self.bucket.as_ref()?;
+        let bucket = self.bucket()?;
         if let (Some(provider), true) = (&bucket.refused, fault != Fault::Denied)
             && let Some(Ok(current)) = provider.credentials().now_or_never()
         {

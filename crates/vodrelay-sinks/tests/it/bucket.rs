@@ -46,18 +46,32 @@ impl Bucket {
                "access_key_id": "id", "secret_access_key": "very-secret"})
     }
 
+    /// For whoever else changes what is there.
+    pub(crate) fn shared(&self) -> Arc<Mutex<Contents>> {
+        Arc::clone(&self.contents)
+    }
+
     pub(crate) fn contents(&self) -> std::sync::MutexGuard<'_, Contents> {
         self.contents.lock().unwrap()
     }
 
-    /// The requests, without the one by which the archive finds out, once, whether conditions are heeded.
+    /// The requests, without those by which the archive finds out, once, whether conditions are heeded, and the looks
+    /// that it takes as long as it does not know.
     pub(crate) fn requests(&self) -> Vec<Request> {
+        let is_conditional = |request: &Request| {
+            ["if-none-match", "if-match"].into_iter().any(|name| request.header(name).is_some())
+        };
         let mut requests = self.server.requests();
         requests.dedup_by(|second, first| {
-            first.header("if-none-match").is_some()
-                && (first.path(), &first.body) == (second.path(), &second.body)
+            is_conditional(first) && (first.path(), &first.body) == (second.path(), &second.body)
         });
-        requests
+        let after = requests.iter().skip(1).map(Some).chain([None]);
+        let is_look = |(request, next): (&Request, Option<&Request>)| {
+            let next = next.filter(|next| next.method() == "PUT" && is_conditional(next));
+            request.method() == "HEAD" && next.is_some_and(|next| next.path() == request.path())
+        };
+        let looks: Vec<bool> = requests.iter().zip(after).map(is_look).collect();
+        requests.into_iter().zip(looks).filter(|(_, is_look)| !is_look).map(|(request, _)| request).collect()
     }
 
     /// Method, key and query of each request, in short: `PUT images/….gif?partNumber=1`.
@@ -99,6 +113,9 @@ impl Contents {
                 let Some(parts) = self.uploads.get_mut(&key) else { return answer("404 Not Found", &[], "") };
                 parts.insert(value("partNumber").unwrap().parse().unwrap(), request.body.clone());
                 answer("200 OK", &["etag: \"part\""], "")
+            }
+            ("POST", Some(_), Some(_)) if request.header("if-none-match").is_some() => {
+                answer("412 Precondition Failed", &[], "<Error><Code>PreconditionFailed</Code></Error>")
             }
             ("POST", Some(_), _) => {
                 let parts = self.uploads.remove(&key).unwrap();

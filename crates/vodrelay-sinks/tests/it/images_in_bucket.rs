@@ -226,3 +226,99 @@ async fn an_image_that_another_relay_has_put_there_meanwhile_is_adopted() {
     let record: Value = serde_json::from_slice(record).unwrap();
     assert_eq!(record["images"][0]["sha256"], sha256(&theirs));
 }
+
+#[tokio::test]
+async fn an_image_that_appears_at_the_last_moment_is_spared() {
+    let (theirs, at) = (webp(400, 300, 3, 0), "images/date=2024-03-05/");
+    let put = theirs.clone();
+    let bucket = Bucket::start_with(move |request, contents| {
+        // After the look, and before the upload is completed.
+        if request.method() == "POST" && request.path().contains("uploadId") {
+            let key = contents.uploads.keys().next().unwrap().clone();
+            contents.objects.insert(key, put.clone());
+        }
+        None
+    })
+    .await;
+    let (host, sink) = in_bucket(&bucket, large()).await;
+    sink.deliver(&event(1, &[host.url("/b.webp")], &json!({}))).await.unwrap();
+    given_up(&bucket).await;
+    let contents = bucket.contents();
+    let (_, kept) = contents.objects.iter().find(|(key, _)| key.starts_with(at)).unwrap();
+    assert!(*kept == theirs, "the first stays");
+    let (_, record) = contents.objects.iter().find(|(key, _)| key.starts_with("events/")).unwrap();
+    let record: Value = serde_json::from_slice(record).unwrap();
+    assert_eq!(record["images"][0]["sha256"], sha256(&theirs));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_complete_on_a_condition_completes_without() {
+    let bucket = Bucket::start_with(|request, _| {
+        let is_conditional = request.method() == "POST" && request.header("if-none-match").is_some();
+        is_conditional.then(|| answer("501 Not Implemented", &[], ""))
+    })
+    .await;
+    let (host, sink) = in_bucket(&bucket, large()).await;
+    for number in [1, 2] {
+        sink.deliver(&event(number, &[host.url("/b.webp")], &json!({}))).await.unwrap();
+    }
+    assert_eq!(states(&bucket), ["kept", "kept"]);
+    let refused = bucket.server.requests().iter().filter(|request| request.head.contains("POST")).count();
+    assert_eq!(refused, 2 + 3, "it is asked once only");
+}
+
+/// A store that heeds neither condition, and an event that one relay has archived; another one has just started, and
+/// its host has lost the image.
+#[tokio::test]
+async fn where_conditions_are_ignored_a_fresh_relay_takes_nothing_back() {
+    for ignored in [["if-none-match", "if-match"].as_slice(), &["if-match"]] {
+        let bucket = Bucket::start_with(move |request, contents| {
+            let is_put = request.method() == "PUT" && !request.path().contains('?');
+            let is_ignored = ignored.iter().any(|name| request.header(name).is_some());
+            (is_put && is_ignored).then(|| contents.put(request))
+        })
+        .await;
+        let (host, first) = in_bucket(&bucket, gif(8, 8, 1)).await;
+        let delivery = event(1, &[host.url("/b.gif")], &json!({}));
+        first.deliver(&delivery).await.unwrap();
+        let record = |bucket: &Bucket| bucket.contents().objects.iter().next().unwrap().1.clone();
+        let before = record(&bucket);
+        assert_eq!(states(&bucket), ["kept"]);
+
+        let gone = Script::start(|_| answer("410 Gone", &[], "")).await;
+        let fresh = sink(Path::new("."), bucket.options(), &gone, &json!({}));
+        fresh.deliver(&delivery).await.unwrap();
+        assert!(record(&bucket) == before, "{ignored:?}");
+    }
+}
+
+/// The other relay notes the image as kept while this one asks for it, and the store heeds no versions.
+#[tokio::test]
+async fn where_versions_are_ignored_what_was_kept_during_a_fetch_stays() {
+    let bucket =
+        Bucket::start_with(|request, contents| request.header("if-match").map(|_| contents.put(request)))
+            .await;
+    let contents = bucket.shared();
+    let host = Script::start(move |_| {
+        let mut contents = contents.lock().unwrap();
+        let record = contents.objects.values_mut().next().unwrap();
+        let kept = String::from_utf8(record.clone()).unwrap();
+        *record = kept.replace("\"pending\"", "\"kept\",\"key\":\"theirs\"").into_bytes();
+        answer("410 Gone", &[], "")
+    })
+    .await;
+    let sink = sink(Path::new("."), bucket.options(), &host, &json!({}));
+    sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap();
+    assert_eq!(states(&bucket), ["kept"]);
+}
+
+#[tokio::test]
+async fn an_event_without_an_image_is_delivered_only_when_its_record_stands() {
+    let bucket = Bucket::start_with(|request, _| {
+        (request.method() == "PUT").then(|| answer("412 Precondition Failed", &[], ""))
+    })
+    .await;
+    let (_, sink) = in_bucket(&bucket, gif(8, 8, 1)).await;
+    let error = sink.deliver(&event(1, &[], &json!({}))).await.unwrap_err();
+    assert!(error.message.contains("was taken out of the store a moment ago"), "{error}");
+}

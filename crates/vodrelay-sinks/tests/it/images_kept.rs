@@ -312,11 +312,60 @@ async fn a_record_that_is_none_is_named_and_left_alone() {
     let (key, _) = archive.only(&archive.folder().join("events"));
     std::fs::write(archive.folder().join(&key), "{}").unwrap();
     let error = archive.deliver("/b.gif", json!({})).await.unwrap_err();
-    assert_eq!(error.retry, Retry::Permanent);
+    assert_eq!(error.retry, SinkError::temporary_for_this_event("").retry, "the reading may have been cut");
     assert_eq!(
         error.message,
         format!(
-            "what stands at {key} is no record of this event: its schema is not urn:vodrelay:record:1; move it away, then replay the event"
+            "what stands at {key} is no record of this event: its schema is not urn:vodrelay:record:1; where that stays so, move it away, and the event is tried again"
         )
     );
+    let other = event(2, &[], &json!({}));
+    archive.sink.deliver(&other).await.unwrap();
+    let id = other.envelope.id.to_string();
+    let theirs = std::fs::read(archive.folder().join(format!("events/date=2024-03-05/{id}.json"))).unwrap();
+    std::fs::write(archive.folder().join(&key), theirs).unwrap();
+    let error = archive.deliver("/b.gif", json!({})).await.unwrap_err();
+    assert!(error.message.contains("it is of another event"), "{error}");
+}
+
+#[tokio::test]
+async fn a_standing_image_that_ends_in_the_middle_is_read_again_later() {
+    let archive = Archive::with(json!({}), move |_| image(&gif(8, 8, 1))).await;
+    archive.deliver("/b.gif", json!({})).await.unwrap();
+    let (key, whole) = archive.only(&archive.folder().join("images"));
+    std::fs::remove_dir_all(archive.folder().join("events")).unwrap();
+    std::fs::write(archive.folder().join(&key), &whole[..whole.len() / 2]).unwrap();
+    let error = archive.deliver("/b.gif", json!({})).await.unwrap_err();
+    assert_eq!(error.retry, SinkError::temporary_for_this_event("").retry);
+    assert!(error.message.contains("ends in the middle; where that stays so, move it away"), "{error}");
+    std::fs::write(archive.folder().join(&key), &whole).unwrap();
+    archive.deliver("/b.gif", json!({})).await.unwrap();
+    assert_eq!(archive.recorded()["state"], "kept");
+}
+
+/// Two relays get the same event, and the host has another large image for each; both images end at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_large_images_in_a_folder_the_record_tells_of_the_one_that_stands() {
+    for round in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let turn = std::sync::atomic::AtomicU16::new(0);
+        let host = Script::start(move |_| {
+            let turn = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            image(&webp(400, 300, 2 + turn, 17 << 19))
+        })
+        .await;
+        let open = || sink(folder.path(), json!({"url": "file:archive"}), &host, &json!({}));
+        let delivery = event(round, &[host.url("/b.webp")], &json!({}));
+        let (one, other) = (open(), open());
+        let (one, other) = tokio::join!(one.deliver(&delivery), other.deliver(&delivery));
+        one.unwrap();
+        other.unwrap();
+        let archive = folder.path().join("archive");
+        let record = archive.join(format!("events/date=2024-03-05/{}.json", delivery.envelope.id));
+        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+        let kept = &record["images"][0];
+        let standing = std::fs::read(archive.join(kept["key"].as_str().unwrap())).unwrap();
+        assert_eq!(kept["sha256"], sha256(&standing), "round {round}");
+        assert_eq!(std::fs::read_dir(archive.join(".staged")).unwrap().count(), 0);
+    }
 }

@@ -61,9 +61,11 @@ async fn the_first_record_stays_when_its_event_comes_again() {
     let sink = build("archive", server.options("events"), Surroundings::default()).unwrap();
     sink.deliver(&delivery(event_body(1))).await.unwrap();
     let (key, _) = files(&server.folder.path().join("events")).remove(0);
-    std::fs::write(server.folder.path().join("events").join(&key), "kept").unwrap();
+    let file = server.folder.path().join("events").join(&key);
+    let theirs = std::fs::read_to_string(&file).unwrap().replace("callbacks.main", "callbacks.theirs");
+    std::fs::write(&file, &theirs).unwrap();
     sink.deliver(&delivery(event_body(1))).await.unwrap();
-    assert_eq!(files(&server.folder.path().join("events")), [(key, "kept".to_owned())]);
+    assert_eq!(files(&server.folder.path().join("events")), [(key, theirs)]);
 }
 
 /// What a sink with this option changed says of a store that is there.

@@ -5,13 +5,19 @@ use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, Surroundings};
 
 use super::Purpose;
-use crate::archive::store::Store;
+use crate::archive::store::{Folder, Place, Store};
 
 /// Opens the folder behind `file:`.
-pub(super) fn open(rest: &str, purpose: Purpose, surroundings: &Surroundings) -> Result<Store, ConfigError> {
+pub(super) fn open(
+    rest: &str,
+    purpose: Purpose,
+    surroundings: &Surroundings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Store, ConfigError> {
     let wrong = |message: String| ConfigError::new("url", message);
     let path = match rest.strip_prefix("//") {
         Some(path) if path.starts_with('/') => path,
@@ -30,5 +36,10 @@ pub(super) fn open(rest: &str, purpose: Purpose, surroundings: &Surroundings) ->
         .map_err(|error| wrong(format!("cannot use the folder {}: {error}", folder.display())))?
         // Settled means kept, and what the system has only in memory is not kept.
         .with_fsync(true);
-    Ok(Store::new(Arc::new(objects), Path::default(), folder.display().to_string(), None))
+    let name = folder.display().to_string();
+    let place = Folder::new(folder);
+    if purpose == Purpose::Write {
+        place.tidy(clock.now());
+    }
+    Ok(Store::new(Arc::new(objects), Path::default(), name, Place::Folder(place)))
 }

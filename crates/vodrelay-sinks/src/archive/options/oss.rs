@@ -15,7 +15,7 @@ use super::s3::Endpoint;
 use super::written::Written;
 use super::{bucket_and_prefix, s3};
 use crate::archive::credentials::OfAlibabaCloud;
-use crate::archive::store::{Bucket, Store};
+use crate::archive::store::{Bucket, Place, SparingCompletion, Store};
 
 /// Opens the bucket.
 pub(super) fn open(
@@ -34,6 +34,7 @@ pub(super) fn open(
             .with_virtual_hosted_style_request(true)
             .with_region(&region)
             .with_endpoint(&endpoint.url)
+            .with_http_connector(SparingCompletion::of_oss())
             .with_credentials(Arc::new(OfAlibabaCloud(provider.clone())));
         s3::build(s3::with_client(builder, options, written, surroundings)?)
     };
@@ -49,7 +50,7 @@ pub(super) fn open(
         image_class: written.image_storage_class.clone(),
     };
     let name = format!("oss://{bucket} at {}", endpoint.origin);
-    Ok(Store::new(Arc::new(objects), prefix, name, Some(beside)))
+    Ok(Store::new(Arc::new(objects), prefix, name, Place::Bucket(beside)))
 }
 
 /// Where the bucket is asked for, and the region that requests are signed for.

@@ -11,7 +11,7 @@ use vodrelay_core::config::{ConfigError, Surroundings};
 use super::bucket_and_prefix;
 use super::written::{Encryption, Written};
 use crate::archive::credentials::OfChain;
-use crate::archive::store::{Bucket, Store};
+use crate::archive::store::{Bucket, Place, SparingCompletion, Store};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -43,6 +43,7 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
 
     let mut builder = with_keys(AmazonS3Builder::new(), written, surroundings)?
         .with_bucket_name(&bucket)
+        .with_http_connector(SparingCompletion::of_s3())
         .with_virtual_hosted_style_request(!is_path_style);
     if let Some(region) =
         written.region.as_deref().or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
@@ -70,7 +71,7 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
         record_class: record_class(written)?,
         image_class: written.image_storage_class.clone(),
     };
-    Ok(Store::new(Arc::new(objects), prefix, name, Some(beside)))
+    Ok(Store::new(Arc::new(objects), prefix, name, Place::Bucket(beside)))
 }
 
 /// The keys of the options, or else those of the ordinary chain: never some of these and some of those.

@@ -118,10 +118,19 @@ pub(super) fn of(error: &Error) -> Fault {
         (_, Some(429 | 503)) => Fault::Busy,
         (_, Some(501)) => Fault::NotImplemented,
         (_, Some(507)) => Fault::Full,
-        (Error::AlreadyExists { .. }, _) => Fault::Exists,
+        (Error::AlreadyExists { .. } | Error::Precondition { .. }, _) => Fault::Exists,
         (Error::NotFound { .. }, _) => Fault::NoObject,
         _ if text.contains("redirect without LOCATION") => Fault::WrongRegion,
         _ => Fault::Other,
+    }
+}
+
+/// Whether anything else that is asked now would end the same way.
+pub(super) fn is_of_the_moment(error: &Error) -> bool {
+    match of(error) {
+        Fault::Busy | Fault::Full | Fault::NoKeys => true,
+        Fault::Other => status_of(error).is_none_or(|status| status >= 500),
+        _ => false,
     }
 }
 
@@ -200,6 +209,8 @@ mod tests {
         let failed = answer("412 Precondition Failed", "");
         let failed = Error::Precondition { path: path(), source: failed };
         check(Error::AlreadyExists { path: path(), source: Box::new(failed) }, Fault::Exists);
+        let failed = answer("412 Precondition Failed", "<Error><Code>PreconditionFailed</Code></Error>");
+        check(Error::Precondition { path: path(), source: failed }, Fault::Exists);
         // 409 is how OSS says that the object exists, and how S3 says that nobody knows yet.
         let exists = answer("409 Conflict", "<Error><Code>FileAlreadyExists</Code></Error>");
         check(Error::AlreadyExists { path: path(), source: exists }, Fault::Exists);

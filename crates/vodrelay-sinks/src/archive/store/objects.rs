@@ -9,7 +9,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 use vodrelay_core::SinkError;
 
 use super::fault::{self, Fault};
-use super::{Kind, Store};
+use super::{Kind, Place, Store};
 
 /// No object that is read at once is larger, in bytes: a record is a few times a body.
 const WHOLE: u64 = 64 << 20;
@@ -99,8 +99,8 @@ impl Store {
 
     /// Gives a record new content if it still is the one that was read.
     ///
-    /// A folder cannot do that in one step, and neither can a store that does not heed conditions or, as OSS, has none
-    /// for this; so there it is looked at again just before.
+    /// A folder cannot do that in one step, so there it is done under a lock. Neither can a store that does not heed
+    /// conditions or, as OSS, has none for this; so there it is looked at again just before.
     pub(in crate::archive) async fn update(
         &self,
         key: &str,
@@ -109,21 +109,63 @@ impl Store {
     ) -> Result<Updated, SinkError> {
         let path = self.path(key);
         let content = Bytes::from(content);
-        if read.e_tag.is_some() && self.create_only().is_none() && !self.lacks_conditions() {
-            let options = self.put_options(PutMode::Update(read.clone()), Kind::Record);
-            match self.objects.put_opts(&path, content.clone().into(), options).await {
-                Ok(_) => return Ok(Updated::Done),
-                Err(Error::Precondition { .. } | Error::NotFound { .. }) => return Ok(Updated::Changed),
-                Err(Error::NotImplemented { .. }) => {}
-                Err(error) if fault::of(&error) == Fault::NotImplemented => {}
-                Err(error) => return Err(self.failed("write", &path, &error)),
+        let _alone = match &self.place {
+            Place::Folder(folder) => Some(folder.alone().await.map_err(|error| self.locked(&error))?),
+            Place::Bucket(_) => None,
+        };
+        if self.heeds_versions.get() != Some(&true) {
+            let now =
+                self.objects.head(&path).await.map_err(|error| self.failed("look for", &path, &error))?;
+            if now.e_tag != read.e_tag {
+                return Ok(Updated::Changed);
             }
         }
-        let now = self.objects.head(&path).await.map_err(|error| self.failed("look for", &path, &error))?;
-        if now.e_tag != read.e_tag {
-            return Ok(Updated::Changed);
+        if !self.may_heed_versions(read) {
+            return self.overwrite(&path, Kind::Record, content.into()).await.map(|_| Updated::Done);
         }
-        self.overwrite(&path, Kind::Record, content.into()).await.map(|_| Updated::Done)
+        match self.put_over(&path, content.clone(), read).await {
+            Ok(()) => {
+                self.find_out_whether_versions_are_heeded(&path, content, read).await;
+                Ok(Updated::Done)
+            }
+            Err(Error::Precondition { .. } | Error::NotFound { .. }) => Ok(Updated::Changed),
+            Err(error)
+                if matches!(error, Error::NotImplemented { .. })
+                    || fault::of(&error) == Fault::NotImplemented =>
+            {
+                self.heeds_versions.get_or_init(|| false);
+                self.overwrite(&path, Kind::Record, content.into()).await.map(|_| Updated::Done)
+            }
+            Err(error) => Err(self.failed("write", &path, &error)),
+        }
+    }
+
+    fn may_heed_versions(&self, read: &UpdateVersion) -> bool {
+        let is_asked_so = self.bucket().is_some_and(|bucket| bucket.create_only.is_none());
+        is_asked_so && read.e_tag.is_some() && self.heeds_versions.get() != Some(&false)
+    }
+
+    async fn put_over(&self, path: &Path, content: Bytes, version: &UpdateVersion) -> Result<(), Error> {
+        let options = self.put_options(PutMode::Update(version.clone()), Kind::Record);
+        self.objects.put_opts(path, content.into(), options).await.map(drop)
+    }
+
+    /// Writes the first record that was changed once more, with the same content, in the place of the version that is
+    /// no longer there; which must fail.
+    async fn find_out_whether_versions_are_heeded(&self, path: &Path, content: Bytes, old: &UpdateVersion) {
+        if self.heeds_versions.get().is_some() {
+            return;
+        }
+        match self.put_over(path, content, old).await {
+            Ok(()) => self.heeds_versions.get_or_init(|| false),
+            Err(Error::Precondition { .. }) => self.heeds_versions.get_or_init(|| true),
+            // The next record that is changed will tell.
+            Err(_) => return,
+        };
+    }
+
+    fn locked(&self, error: &std::io::Error) -> SinkError {
+        SinkError::temporary(format!("{} cannot be locked for a change: {error}", self.name))
     }
 }
 

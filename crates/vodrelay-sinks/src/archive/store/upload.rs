@@ -3,17 +3,20 @@
 use std::fmt;
 
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
+use object_store::{Error, MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use vodrelay_core::SinkError;
 
-use super::{Kind, Store};
+use super::fault::{self, Fault};
+use super::{Folder, Kind, Place, Store, folder};
 
 /// A multipart upload. Dropped before it is completed, it is given up, and the store told so.
 pub(in crate::archive) struct Upload<'s> {
     store: &'s Store,
     path: Path,
+    /// In a folder, where it stands until it is whole.
+    staged: Option<Path>,
     /// Taken when it is completed or given up.
     parts: Option<Box<dyn MultipartUpload>>,
     /// The part that is on its way.
@@ -24,11 +27,12 @@ impl Store {
     /// Begins an object of several parts.
     pub(in crate::archive) async fn upload(&self, key: &str, kind: Kind) -> Result<Upload<'_>, SinkError> {
         let path = self.path(key);
+        let staged = matches!(self.place, Place::Folder(_)).then(|| Folder::staged(&self.prefix));
         let options =
             PutMultipartOptions { attributes: self.attributes(kind), ..PutMultipartOptions::default() };
-        let parts = self.objects.put_multipart_opts(&path, options).await;
+        let parts = self.objects.put_multipart_opts(staged.as_ref().unwrap_or(&path), options).await;
         let parts = parts.map_err(|error| self.failed("begin to write", &path, &error))?;
-        Ok(Upload { store: self, path, parts: Some(parts), under_way: None })
+        Ok(Upload { store: self, path, staged, parts: Some(parts), under_way: None })
     }
 }
 
@@ -45,24 +49,28 @@ impl Upload<'_> {
     /// Has the object stand in the store, unless another one does already: then it is given up. Says whether it stands
     /// there now.
     ///
-    /// Completing an upload has no form that spares what is there, so that is looked for as late as can be.
-    pub(in crate::archive) async fn complete_new(mut self) -> Result<bool, SinkError> {
+    /// The store is asked to spare what is there. One that does not heed that has been looked at just before.
+    pub(in crate::archive) async fn complete(mut self) -> Result<bool, SinkError> {
         self.arrived().await?;
         if self.store.has(&self.path).await? {
             return Ok(false);
         }
-        self.complete().await.map(|()| true)
+        match self.try_to_complete().await {
+            Ok(()) => Ok(true),
+            Err(error) if fault::of(&error) == Fault::Exists => Ok(false),
+            Err(error) => Err(self.store.failed("complete", &self.path, &error)),
+        }
     }
 
-    /// Has the object stand in the store, in the place of the one that may.
-    pub(in crate::archive) async fn complete(mut self) -> Result<(), SinkError> {
-        self.arrived().await?;
+    async fn try_to_complete(&mut self) -> Result<(), Error> {
         if let Some(parts) = &mut self.parts {
-            let completed = parts.complete().await;
-            completed.map_err(|error| self.store.failed("complete", &self.path, &error))?;
+            parts.complete().await?;
         }
         self.parts = None;
-        Ok(())
+        match &self.staged {
+            Some(staged) => folder::publish(self.store.objects.as_ref(), staged, &self.path).await,
+            None => Ok(()),
+        }
     }
 
     async fn arrived(&mut self) -> Result<(), SinkError> {
