@@ -34,6 +34,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     module_headers(&mut wrong);
     fixtures_are_used(&mut wrong);
     crate_lists(&mut wrong);
+    tests_of_threats_are_there(&mut wrong);
     if wrong.is_empty() {
         println!("tidy: nothing to say");
         return Ok(());
@@ -93,11 +94,15 @@ fn module_headers(wrong: &mut Vec<String>) {
     }
 }
 
+/// All that is written in Rust.
+fn sources() -> String {
+    let is_rust = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+    files(&root(), &is_rust).iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
+}
+
 /// A fixture counts as used when a test names it, its folder, or a folder above that.
 fn fixtures_are_used(wrong: &mut Vec<String>) {
-    let is_rust = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
-    let sources: String =
-        files(&root(), &is_rust).iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let sources = sources();
     let fixtures = root().join("fixtures");
     for path in files(&fixtures, &|path| path.file_name().is_some_and(|name| name != "README.md")) {
         let relative = path.strip_prefix(root()).unwrap_or(&path);
@@ -120,6 +125,26 @@ fn crate_lists(wrong: &mut Vec<String>) {
                 wrong.push(format!("{document} does not list the crate {name} in a table"));
             }
         }
+    }
+}
+
+/// The tests that the table of threats names in its last column.
+fn tests_of_threats_are_there(wrong: &mut Vec<String>) {
+    let document = "docs/SECURITY.md";
+    let text = fs::read_to_string(root().join(document)).unwrap_or_default();
+    let rows = text.lines().skip_while(|line| !line.starts_with("## Threats"));
+    let cells =
+        rows.filter_map(|row| row.trim_end_matches(['|', ' ']).rsplit_once("| ")).map(|(_, cell)| cell);
+    let names: Vec<&str> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| !name.contains(' '))
+        .collect();
+    if names.is_empty() {
+        wrong.push(format!("{document} names no test"));
+    }
+    let sources = sources();
+    for name in names.iter().filter(|name| !sources.contains(&format!("fn {name}("))) {
+        wrong.push(format!("{document} names the test {name}, which is not there"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +133,8 @@ fn data_dir(loaded: &Loaded) -> Finding {
     let folder = &loaded.data_dir;
     let shown = folder.display();
     let probe = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
+        // As the relay makes it: for its user alone.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         tempfile::tempfile_in(folder).map(drop)
     };
     match probe() {
