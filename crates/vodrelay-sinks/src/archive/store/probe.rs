@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use vodrelay_core::SinkError;
 use vodrelay_core::config::Span;
 
@@ -19,17 +19,13 @@ impl Store {
     /// Finds out whether objects can be written, in one piece like a record and in parts like an image, and read; and
     /// tells if the store does not heed conditions.
     pub(in super::super) async fn probe(&self, mark: &str) -> Result<Vec<String>, SinkError> {
-        self.within(PATIENCE, self.write_and_read(mark)).await
-    }
-
-    /// A store that hangs is named, which whoever waits for the check could not do.
-    async fn within<T>(
-        &self,
-        patience: Duration,
-        probe: impl Future<Output = Result<T, SinkError>>,
-    ) -> Result<T, SinkError> {
-        let late = |_| SinkError::temporary(format!("no answer of {} within {}", self.name, Span(patience)));
-        timeout(patience, probe).await.map_err(late)?
+        let deadline = Instant::now() + PATIENCE;
+        if let Some(bucket) = &self.bucket {
+            let asked = format!("whoever is asked for the keys of {}; set them in its options", self.name);
+            // Without keys the first write says so, and what to do.
+            let _ = until(deadline, &asked, bucket.keys.get_credential()).await?;
+        }
+        until(deadline, &self.name, self.write_and_read(mark)).await?
     }
 
     async fn write_and_read(&self, mark: &str) -> Result<Vec<String>, SinkError> {
@@ -72,21 +68,21 @@ impl Store {
     }
 }
 
+/// Whoever hangs is named, which those who wait for the check could not do.
+async fn until<T>(deadline: Instant, asked: &str, answer: impl Future<Output = T>) -> Result<T, SinkError> {
+    let late = |_| SinkError::temporary(format!("no answer within {} of {asked}", Span(PATIENCE)));
+    timeout_at(deadline, answer).await.map_err(late)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use object_store::memory::InMemory;
-    use object_store::path::Path;
-
     use super::*;
 
-    #[tokio::test]
-    async fn a_store_that_hangs_is_named() {
-        let name = "s3://media at http://h:1".to_owned();
-        let store = Store::new(Arc::new(InMemory::new()), Path::default(), name, None);
-        let hangs = store.within::<()>(Duration::from_millis(1), std::future::pending()).await;
-        assert_eq!(hangs.unwrap_err().message, "no answer of s3://media at http://h:1 within 1ms");
-        assert_eq!(store.within(PATIENCE, async { Ok(7) }).await, Ok(7));
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_is_named() {
+        let deadline = Instant::now() + PATIENCE;
+        assert_eq!(until(deadline, "s3://media", async { 7 }).await, Ok(7));
+        let hangs = until::<()>(deadline, "s3://media at http://h:1", std::future::pending()).await;
+        assert_eq!(hangs.unwrap_err().message, "no answer within 12s of s3://media at http://h:1");
     }
 }
