@@ -146,6 +146,7 @@ fn describe() {
     metrics::describe_histogram!("vodrelay_sink_attempt_duration_seconds", "How long an attempt took.");
     metrics::describe_gauge!("vodrelay_breaker_state", "1 while the sink fails and is only probed, else 0.");
     metrics::describe_counter!("vodrelay_dead_letters_total", "Deliveries given up since the start.");
+    metrics::describe_counter!("vodrelay_archive_images_total", "Images, by what came of each attempt.");
     metrics::describe_gauge!("vodrelay_journal_bytes", "The journal's file.");
     metrics::describe_gauge!("vodrelay_journal_wal_bytes", "The journal's write-ahead log.");
     metrics::describe_counter!("vodrelay_journal_events_appended_total", "Events made durable.");

@@ -11,6 +11,7 @@ mod options;
 mod reader;
 mod record;
 mod store;
+mod survey;
 
 use std::sync::Arc;
 
@@ -23,9 +24,12 @@ use vodrelay_core::{Clock, Delivery, Envelope, Receipt, Sink, SinkError, SinkFac
 use self::failure::Failure;
 use self::image_hosts::{ImageHosts, Plan};
 use self::keep::{Item, Trouble};
-pub use self::reader::{Found, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict};
+pub use self::reader::{
+    Found, FoundDoubt, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict,
+};
 use self::record::{Record, State};
 use self::store::{Created, Kind, Store, Updated};
+pub use self::survey::{Survey, survey};
 
 /// How often the record is read again because others have written it meanwhile.
 const MOST_ROUNDS: usize = 5;
@@ -49,14 +53,15 @@ impl SinkFactory for Factory {
         "archive"
     }
 
-    fn build(&self, _name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
+    fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
         let (store, image_hosts) = options::resolve(&options, &self.clock)?;
-        Ok(Arc::new(Archive { store, image_hosts, clock: Arc::clone(&self.clock) }))
+        Ok(Arc::new(Archive { name, store, image_hosts, clock: Arc::clone(&self.clock) }))
     }
 }
 
 #[derive(Debug)]
 struct Archive {
+    name: SinkName,
     store: Store,
     image_hosts: ImageHosts,
     clock: Arc<dyn Clock>,
@@ -66,13 +71,15 @@ struct Archive {
 impl Sink for Archive {
     /// Writes the record under a key that depends on the event alone, then fetches the images that are not kept yet, and
     /// writes the record again. A record that stands there already is of the same event, by an earlier attempt or by
-    /// another relay.
+    /// another relay: what it calls linked or failed is tried once more, and what it calls kept is fetched anew where it
+    /// is no longer there.
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {
         let envelope = &delivery.envelope;
         let unreadable =
             |reason| SinkError::permanent(format!("the body cannot be read as an event: {reason}"));
         let event = envelope.event().map_err(unreadable)?;
-        let plans: Vec<Plan<'_>> = event.images.iter().map(|image| self.image_hosts.plan(image)).collect();
+        let plan = |image| self.image_hosts.plan(&self.name, image);
+        let plans: Vec<Plan<'_>> = event.images.iter().map(plan).collect();
 
         let Some(mut written) = self.write_first(envelope, event, &plans).await? else {
             return Ok(Receipt::default());
@@ -81,7 +88,7 @@ impl Sink for Archive {
         let mut failures = Vec::new();
         for (place, (image, plan)) in event.images.iter().zip(&plans).enumerate() {
             let item = Item { envelope, image, place };
-            match self.image(&item, plan, &written).await {
+            match self.image(&item, plan, &mut written).await {
                 Ok(Some(state)) => states.push((place, state)),
                 Ok(None) => {}
                 Err(Trouble::Store(error)) => return Err(error),
@@ -91,6 +98,7 @@ impl Sink for Archive {
                 }
             }
         }
+        states.iter().for_each(|(_, state)| self.count(state));
         self.write_again(envelope, &mut written, &states).await?;
         // What another relay has kept meanwhile has not failed.
         failures.retain(|(place, _)| !written.record.has_kept(*place));
@@ -125,7 +133,11 @@ impl Archive {
         let json = record.json().map_err(|error| not_written(&error))?;
         let created = self.store.create(&record::key(envelope), Kind::Record, json.into()).await?;
         let written = match created {
-            Created::New(version) => Written { record, version, stood_before: false },
+            Created::New(version) => {
+                let linked = states.iter().filter(|state| matches!(state, State::Linked { .. }));
+                linked.for_each(|state| self.count(state));
+                Written { record, version, stood_before: false }
+            }
             // Whatever stands there is believed only once it was read.
             Created::Before => self.read_again(envelope, event.images.len()).await?,
         };
@@ -138,11 +150,20 @@ impl Archive {
         &self,
         item: &Item<'_>,
         plan: &Plan<'_>,
-        written: &Written,
+        written: &mut Written,
     ) -> Result<Option<State>, Trouble> {
         let Plan::Fetch(host, url) = plan else { return Ok(None) };
-        if written.record.has_kept(item.place) {
-            return Ok(None);
+        if let Some(key) = written.record.key_of_kept(item.place) {
+            if !written.stood_before || self.store.has_key(&key).await? {
+                return Ok(None);
+            }
+            tracing::warn!(
+                sink = %self.name,
+                event.id = %item.envelope.id,
+                key,
+                "an image that its record calls kept is not in the store; it is fetched anew"
+            );
+            written.record.forget(item.place);
         }
         if written.stood_before
             && let Some(kept) = item.left_behind(&self.store).await?
@@ -155,6 +176,13 @@ impl Archive {
             Err(failure) => Err(Trouble::Image(failure)),
         };
         visit.end(kept.as_ref().err().and_then(Trouble::of_image), self.clock.now());
+        // The record is new where somebody took the old one away, and the image may have outlived it and its host.
+        if kept.as_ref().is_err_and(|trouble| trouble.of_image().is_some())
+            && !written.stood_before
+            && let Some(left) = item.left_behind(&self.store).await?
+        {
+            return Ok(Some(State::Kept(left)));
+        }
         kept.map(|kept| Some(State::Kept(kept)))
     }
 
@@ -181,6 +209,14 @@ impl Archive {
             }
         }
         Err(SinkError::temporary(format!("others keep writing the record {key} at the same time")))
+    }
+
+    /// An image has come to this.
+    fn count(&self, state: &State) {
+        let (word, cause) = state.words();
+        let mut labels = vec![("sink", self.name.to_string()), ("state", word.to_owned())];
+        labels.extend(cause.map(|cause| ("cause", cause.to_owned())));
+        metrics::counter!("vodrelay_archive_images_total", &labels).increment(1);
     }
 
     async fn read_again(&self, envelope: &Envelope, images: usize) -> Result<Written, SinkError> {

@@ -25,6 +25,11 @@ pub(crate) fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error 
     cause
 }
 
+/// Whether this is what TLS says of an answer in plain HTTP.
+pub(crate) fn speaks_plain_http(cause: &str) -> bool {
+    cause.contains("InvalidContentType")
+}
+
 /// At most that many bytes from the beginning of the body, as far as it comes in that time. Reads on for a little,
 /// since a connection with unread bytes is lost.
 pub(crate) async fn beginning(mut response: Response, most: usize, patience: Duration) -> Vec<u8> {

@@ -42,6 +42,8 @@ pub(super) struct OfChain {
     pub(super) keys: AwsCredentialProvider,
     /// Who is asked, a noun.
     pub(super) whence: &'static str,
+    /// What to do where there are none.
+    pub(super) mend: &'static str,
 }
 
 #[async_trait]
@@ -52,7 +54,7 @@ impl object_store::CredentialProvider for OfChain {
         let asked = self.keys.get_credential().await;
         asked.map_err(|error| {
             let cause = super::store::cause(&error);
-            NoKeys(format!("{} gives none: {cause}", self.whence)).into()
+            NoKeys(format!("{} gives none: {cause}; {}", self.whence, self.mend)).into()
         })
     }
 }

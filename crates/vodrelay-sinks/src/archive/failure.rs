@@ -142,6 +142,15 @@ impl Failure {
         Self::new(Cause::Unreachable, format!("{host} cannot be reached: {cause}"))
     }
 
+    /// TLS was spoken to a host that does not.
+    pub(super) fn plain_http(host: &str, entry: &HostPattern) -> Self {
+        let message = format!(
+            "{host} is asked by https, and it speaks plain HTTP there; see scheme of {}",
+            Entry(entry)
+        );
+        Self::new(Cause::Unreachable, message)
+    }
+
     pub(super) fn resting(host: &str, after: Option<Duration>) -> Self {
         let message =
             format!("{host} failed for several images; it is asked for one at a time until it answers");

@@ -25,7 +25,7 @@ use self::pace::{Lag, Pace};
 use super::failure::{Cause, Failure};
 use super::image_hosts::{ImageHost, Key, named};
 use super::inspect::Flaw;
-use crate::exchange::{TO_DRAIN, TO_READ, beginning, innermost, retry_after};
+use crate::exchange::{TO_DRAIN, TO_READ, beginning, innermost, retry_after, speaks_plain_http};
 
 /// How many redirects are followed where an entry lists their hosts.
 const MOST_REDIRECTS: usize = 3;
@@ -105,8 +105,17 @@ async fn get(host: &ImageHost, url: &Url) -> Result<Response, Failure> {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => match Refused::among_causes(&error) {
             Some(refused) => Err(refuse(refused)),
-            None => Err(Failure::unreachable(&named(url), innermost(&error.without_url()))),
+            None => Err(host.unreachable(url, &innermost(&error.without_url()).to_string())),
         },
+    }
+}
+
+impl ImageHost {
+    fn unreachable(&self, url: &Url, cause: &str) -> Failure {
+        if speaks_plain_http(cause) {
+            return Failure::plain_http(&named(url), &self.name);
+        }
+        Failure::unreachable(&named(url), &cause)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod auth;
 mod pattern;
+mod survey;
+mod unknown;
 
 use std::fmt;
 use std::time::Duration;
@@ -11,11 +13,13 @@ use reqwest::Client;
 use serde::Deserialize;
 use url::Url;
 use vod_event::Image;
+use vodrelay_core::SinkName;
 use vodrelay_core::config::{ByteSize, ConfigError, Span, Surroundings};
 use vodrelay_core::network::Networks;
 
 pub(super) use self::auth::{Auth, Key, Signer};
 pub(super) use self::pattern::HostPattern;
+use self::unknown::Unknown;
 use super::failure::Failure;
 use super::fetch::{Guard, Health, Visit, client};
 use super::record::State;
@@ -49,7 +53,11 @@ enum Scheme {
 
 /// All entries, in their order.
 #[derive(Debug, Default)]
-pub(super) struct ImageHosts(Vec<ImageHost>);
+pub(super) struct ImageHosts {
+    entries: Vec<ImageHost>,
+    /// The hosts that no entry matched.
+    unknown: Unknown,
+}
 
 /// One entry, with its keys at hand and a client of its own, so that its connections serve again.
 pub(super) struct ImageHost {
@@ -62,6 +70,9 @@ pub(super) struct ImageHost {
     /// Whether it answers at all.
     health: Health,
     is_https: bool,
+    connect_timeout: Duration,
+    /// What of `allow_addresses` is not empty.
+    opened: Networks,
 }
 
 /// What a host has to keep to.
@@ -74,6 +85,11 @@ pub(super) struct Limits {
     /// Bytes a second, on average over that wait.
     pub(super) min_speed: u64,
 }
+
+/// Why nobody but VOD reads such a bucket (*Storage management* in the documentation of ApsaraVideo VOD), and what to do.
+pub(super) const OF_VOD: &str = "a bucket whose name begins with outin- belongs to VOD itself, and no key of yours can \
+                                 sign for it; configure a CDN domain in VOD, or have VOD store into a bucket of your \
+                                 own, so that later events name that host";
 
 /// What is to be done about an image.
 #[derive(Debug)]
@@ -90,12 +106,12 @@ impl ImageHosts {
         let entries = written.iter().enumerate().map(|(place, entry)| {
             entry.resolve(surroundings).map_err(|error| error.within(&format!("image_hosts[{place}]")))
         });
-        Ok(Self(entries.collect::<Result<_, _>>()?))
+        Ok(Self { entries: entries.collect::<Result<_, _>>()?, unknown: Unknown::default() })
     }
 
     /// Finds the first entry that the image's URL matches. The URL is read once, here; what is checked, signed and
     /// asked for later is what was read.
-    pub(super) fn plan(&self, image: &Image) -> Plan<'_> {
+    pub(super) fn plan(&self, sink: &SinkName, image: &Image) -> Plan<'_> {
         let Some(text) = &image.url else { return Plan::Link("the event has no URL for it".to_owned()) };
         let url = match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => url,
@@ -105,10 +121,21 @@ impl ImageHosts {
         if !url.username().is_empty() || url.password().is_some() {
             return Plan::Link("its URL has a user name in it".to_owned());
         }
-        match self.0.iter().find(|host| host.name.matches(&url)) {
+        match self.entries.iter().find(|host| host.name.matches(&url)) {
             Some(host) => Plan::Fetch(host, host.upgraded(url)),
-            None => Plan::Link(format!("no entry of image_hosts matches {}", named(&url))),
+            None => Plan::Link(self.matched_by_none(sink, &url)),
         }
+    }
+
+    fn matched_by_none(&self, sink: &SinkName, url: &Url) -> String {
+        let host = named(url);
+        let but = match self.entries.iter().find(|entry| entry.name.matches_host(url)) {
+            Some(entry) => format!("; the entry {} means another port", entry.name),
+            None => String::new(),
+        };
+        let reason = format!("no entry of image_hosts matches {host}{but}");
+        self.unknown.say_once(sink, &host, &reason);
+        reason
     }
 }
 
@@ -159,7 +186,8 @@ impl Written {
         }
         let (auth, limits) = (self.auth(surroundings)?, self.limits()?);
         let is_https = self.scheme == Some(Scheme::Https);
-        let client = client(&guard, self.connect_timeout()?, is_https)
+        let connect_timeout = self.connect_timeout()?;
+        let client = client(&guard, connect_timeout, is_https)
             .map_err(|error| ConfigError::new("name", format!("no HTTP client could be made: {error}")))?;
         Ok(ImageHost {
             name: self.name.clone(),
@@ -170,6 +198,8 @@ impl Written {
             client,
             health: Health::default(),
             is_https,
+            connect_timeout,
+            opened: self.allow_addresses.clone(),
         })
     }
 
@@ -177,6 +207,9 @@ impl Written {
     fn auth(&self, surroundings: &Surroundings) -> Result<Auth, ConfigError> {
         let Some(written) = &self.auth else { return Ok(Auth::None) };
         let auth = written.resolve(surroundings).map_err(|error| error.within("auth"))?;
+        if auth.signer() == Signer::Oss && (self.name.is_of_vod() || auth.is_of_vod()) {
+            return Err(ConfigError::new("auth", OF_VOD));
+        }
         let signed =
             self.name.sample().map_or(Ok(()), |url| auth.sign(&url, Timestamp::UNIX_EPOCH).map(drop));
         signed

@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use vodrelay_core::config::{ConfigError, Options};
 use vodrelay_core::{Clock, SinkError};
 
-pub use self::found::{Found, FoundImage, FoundRecord};
+pub use self::found::{Found, FoundDoubt, FoundImage, FoundRecord};
 pub use self::verify::{Mismatch, Verdict};
 use super::options;
 use super::store::Store;
@@ -93,6 +93,7 @@ impl Reader {
             .try_flatten()
             .map_ok(|day| self.store.keys(&format!("events/{day}")))
             .try_flatten();
+        let keys = keys.try_filter(|key| std::future::ready(is_of_record(key)));
         let read = keys.map(|key| async { self.read(key?).await }).buffered(AHEAD);
         // An object that went between the listing and the reading is nobody's loss.
         read.try_filter_map(|found| std::future::ready(Ok(found))).boxed()
@@ -102,4 +103,10 @@ impl Reader {
         let read = self.store.read(&key).await?;
         Ok(read.map(|(bytes, _)| Found::new(key, &bytes)))
     }
+}
+
+/// Whether it is the key of a record, whatever stands there: what else somebody has put there is theirs.
+fn is_of_record(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    name.starts_with("evt_") && name.ends_with(".json")
 }

@@ -91,6 +91,18 @@ impl Kept {
     }
 }
 
+impl State {
+    /// The state as records and metrics call it, and the cause of a failure.
+    pub(super) const fn words(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Linked { .. } => ("linked", None),
+            Self::Pending => ("pending", None),
+            Self::Kept(_) => ("kept", None),
+            Self::Failed { cause, .. } => ("failed", Some(*cause)),
+        }
+    }
+}
+
 impl From<&Failure> for State {
     fn from(failure: &Failure) -> Self {
         Self::Failed { cause: failure.cause.word(), reason: failure.message.clone() }
@@ -133,6 +145,18 @@ impl Record {
     /// Whether the image stands in the store.
     pub(super) fn has_kept(&self, place: usize) -> bool {
         self.images.get(place).is_some_and(|image| image.get::<&str>("state") == Some("kept"))
+    }
+
+    /// The key under which a kept image should stand.
+    pub(super) fn key_of_kept(&self, place: usize) -> Option<String> {
+        self.images.get(place).filter(|_| self.has_kept(place))?.get("key")
+    }
+
+    /// Has an image that is kept no longer be open again: whatever is noted of it next counts.
+    pub(super) fn forget(&mut self, place: usize) {
+        if let (Some(image), Ok(pending)) = (self.images.get_mut(place), RawObject::of(&State::Pending)) {
+            image.replace(&OF_STATES, pending);
+        }
     }
 
     /// Notes what became of an image, unless it is kept already. Says whether that changes the record.
@@ -186,6 +210,19 @@ mod tests {
         assert!(!record.note(1, &failed("r")).unwrap());
         assert!(!record.note(2, &failed("r")).unwrap());
         assert_eq!(record.json().unwrap(), format!("{RECORD}\n").into_bytes());
+    }
+
+    #[test]
+    fn what_is_kept_no_longer_is_open_again() {
+        let mut record = Record::read(RECORD.as_bytes(), "evt_1", 2).unwrap();
+        assert_eq!((record.key_of_kept(1).as_deref(), record.key_of_kept(0)), (Some("k"), None));
+        record.forget(1);
+        record.forget(2);
+        assert!(!record.has_kept(1) && record.note(1, &failed("r")).unwrap());
+        let json = String::from_utf8(record.json().unwrap()).unwrap();
+        let expect =
+            r#"{"url":null,"from a later version":1.0,"state":"failed","cause":"denied","reason":"r"}"#;
+        assert!(json.contains(expect), "{json}");
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(super) enum Place {
 /// What a bucket has and a folder has not.
 #[derive(Debug)]
 pub(super) struct Bucket {
+    /// Where it is asked for.
+    pub(super) asked: Asked,
     /// Whose keys sign the requests.
     pub(super) keys: AwsCredentialProvider,
     /// Told of keys that the store would not take.
@@ -59,6 +61,15 @@ pub(super) struct Bucket {
     pub(super) record_class: Option<String>,
     /// The storage class of images; the bucket's own where absent.
     pub(super) image_class: Option<String>,
+}
+
+/// Whom requests to a bucket go to.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The host, with the bucket where it stands there.
+    pub(super) host: String,
+    /// What to do where it has no address.
+    pub(super) mend: &'static str,
 }
 
 /// What an object is: a store is told its media type and gives each kind its storage class.
@@ -103,12 +114,13 @@ impl Store {
         // nothing of them.
         if self.heeds_conditions.get().is_none() && self.bucket().is_some() {
             match self.objects.head(&path).await {
-                Ok(_) => return Ok(Created::Before),
+                // Something that is no store says yes to everything, and has no ETag for it.
+                Ok(found) if found.e_tag.is_some() => return Ok(Created::Before),
                 Err(error) if fault::is_of_the_moment(&error) => {
                     return Err(self.failed("write", &path, &error));
                 }
                 // The write says better why, where something is wrong.
-                Err(_) => {}
+                _ => {}
             }
         }
         let error = match self.put_new(&path, kind, content.clone()).await {
@@ -218,6 +230,17 @@ impl Store {
         attributes
     }
 
+    /// Where it stands, for messages and to tell places apart.
+    pub(super) fn place(&self) -> String {
+        let name = match self.bucket() {
+            Some(_) => self.name.clone(),
+            // Different ways to write the way to one folder.
+            None => std::fs::canonicalize(&self.name)
+                .map_or_else(|_| self.name.clone(), |folder| folder.display().to_string()),
+        };
+        if self.prefix.as_ref().is_empty() { name } else { format!("{name}, below {}", self.prefix) }
+    }
+
     fn path(&self, key: &str) -> Path {
         Path::from_iter(self.prefix.parts().chain(Path::from(key).parts()))
     }
@@ -227,7 +250,8 @@ impl Store {
     fn failed(&self, what: &str, path: &Path, error: &Error) -> SinkError {
         let fault = fault::of(error);
         let key = if fault.is_of_keys() { self.refused_key(fault) } else { None };
-        let mend = fault.mend(key.as_deref());
+        let asked = self.bucket().map(|bucket| &bucket.asked);
+        let mend = fault.mend(key.as_deref(), asked);
         let semicolon = if mend.is_empty() { "" } else { "; " };
         let message = format!("cannot {what} {path} in {}{semicolon}{mend}: {}", self.name, cause(error));
         SinkError { status: fault::status_of(error), ..SinkError::temporary(message) }

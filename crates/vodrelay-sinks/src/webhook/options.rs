@@ -21,6 +21,7 @@ use super::status::{StatusPattern, Verdicts};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    #[serde(default)]
     url: String,
     #[serde(default)]
     format: FormatName,
@@ -64,6 +65,10 @@ pub(super) fn resolve(options: &Options) -> Result<Target, ConfigError> {
 }
 
 fn target_url(text: &str) -> Result<Url, ConfigError> {
+    if text.is_empty() {
+        let message = "is missing; expected a URL like https://cms.internal/hooks/vod";
+        return Err(ConfigError::new("url", message));
+    }
     let wrong = |cause: String| {
         ConfigError::new("url", format!("expected a URL like https://cms.internal/hooks/vod: {cause}"))
     };

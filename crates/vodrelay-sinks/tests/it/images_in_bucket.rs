@@ -159,7 +159,7 @@ async fn what_another_relay_has_kept_is_not_overwritten_by_our_failure() {
     let host = Script::start(|_| answer("404 Not Found", &[], "")).await;
     let sink = sink(Path::new("."), bucket.options(), &host, &json!({}));
     sink.deliver(&event(1, &[host.url("/b.gif")], &json!({}))).await.unwrap();
-    assert_eq!(bucket.log(), ["PUT events", "PUT events", "GET events"]);
+    assert_eq!(bucket.log(), ["PUT events", "GET images", "GET images", "PUT events", "GET events"]);
     assert_eq!(states(&bucket), ["kept"]);
     assert!(String::from_utf8_lossy(bucket.contents().objects.values().next().unwrap()).contains("theirs"));
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use expect_test::expect;
@@ -188,9 +189,73 @@ async fn what_is_kept_is_not_fetched_again() {
     assert_eq!(archive.host.requests().len(), 2);
     assert_eq!(archive.record(), before);
     assert_eq!([&before["images"][0]["state"], &before["images"][1]["state"]], ["kept", "kept"]);
-    std::fs::remove_dir_all(archive.folder().join("images")).unwrap();
-    archive.sink.deliver(&delivery).await.unwrap();
-    assert_eq!(archive.host.requests().len(), 2, "the record's word counts, and nothing is read for it");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_there_is_fetched_anew_by_a_replay() {
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&is_gone);
+    let archive = Archive::with(json!({}), move |_| {
+        if gone.load(Ordering::Relaxed) { answer("410 Gone", &[], "") } else { image(&gif(8, 8, 1)) }
+    })
+    .await;
+    let deliver = async || archive.deliver("/b.gif", json!({})).await;
+    deliver().await.unwrap();
+    let before = archive.record();
+    let take_away = |what: &str| std::fs::remove_dir_all(archive.folder().join(what)).unwrap();
+
+    take_away("images");
+    deliver().await.unwrap();
+    assert_eq!((archive.record(), archive.has_image()), (before.clone(), true), "the image alone");
+    take_away("events");
+    deliver().await.unwrap();
+    assert_eq!((archive.record(), archive.has_image()), (before.clone(), true), "the record alone");
+    take_away("events");
+    take_away("images");
+    deliver().await.unwrap();
+    assert_eq!((archive.record(), archive.has_image()), (before.clone(), true), "both");
+
+    is_gone.store(true, Ordering::Relaxed);
+    take_away("events");
+    deliver().await.unwrap();
+    assert_eq!(archive.record(), before, "the record alone, where the host has the image no longer");
+    take_away("images");
+    assert!(deliver().await.unwrap_err().message.contains("410 Gone"));
+    let recorded = archive.recorded();
+    assert_eq!(
+        (&recorded["state"], &recorded["cause"], recorded.get("key")),
+        (&json!("failed"), &json!("gone"), None)
+    );
+}
+
+#[tokio::test]
+async fn what_has_failed_is_fetched_on_a_replay() {
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let mended = Arc::clone(&is_mended);
+    let archive = Archive::with(json!({}), move |_| {
+        if mended.load(Ordering::Relaxed) { image(&gif(8, 8, 1)) } else { answer("410 Gone", &[], "") }
+    })
+    .await;
+    let other = Script::start(|_| image(&gif(8, 8, 1))).await;
+    // One fails, the other is linked, for its host is not listed.
+    let delivery = event(1, &[archive.host.url("/0.gif"), other.url("/1.gif")], &json!({}));
+    assert_eq!(archive.sink.deliver(&delivery).await.unwrap_err().retry, Retry::Permanent);
+    let states = || {
+        let record = archive.record();
+        [0, 1].map(|place| record["images"][place]["state"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(states(), ["failed", "linked"]);
+    is_mended.store(true, Ordering::Relaxed);
+    let entry = |host: &Script| json!({"name": host.address.to_string(), "allow_addresses": ["127.0.0.1"]});
+    let options = json!({"url": "file:archive", "image_hosts": [entry(&archive.host), entry(&other)]});
+    let surroundings = Surroundings { folder: archive.folder.path().to_owned(), ..Surroundings::default() };
+    let sink = build("archive", options, surroundings).unwrap();
+    sink.deliver(&Delivery { replay: 1, ..delivery }).await.unwrap();
+    assert_eq!(states(), ["kept", "kept"]);
+    let record = archive.record();
+    for image in record["images"].as_array().unwrap() {
+        assert!(image.get("cause").is_none() && image.get("reason").is_none(), "{image}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use vodrelay_core::sink::Retry;
 use crate::build;
 use crate::images::{gif, webp};
 use crate::images_kept::{Archive, event, image};
-use crate::script::{Script, answer};
+use crate::script::{Script, answer, plain_http};
 
 const AGAIN: Retry = Retry::Temporary { after: None, give_up_after: Some(Duration::MAX) };
 const FOR_A_DAY: Retry = Retry::Temporary { after: None, give_up_after: Some(Duration::from_hours(24)) };
@@ -327,11 +327,14 @@ async fn a_host_that_wants_https_is_told_how() {
 
 #[tokio::test]
 async fn https_is_asked_for_where_the_entry_says_so() {
-    let archive =
-        Archive::with(json!({"scheme": "https", "connect_timeout": "200ms"}), |_| image(&gif(8, 8, 1))).await;
-    let error = archive.deliver("/b.gif", json!({})).await.unwrap_err();
-    assert_eq!(archive.recorded()["cause"], "unreachable", "the host does not speak TLS: {error}");
-    assert!(!archive.has_image());
+    let host = plain_http().await;
+    let archive = Archive::with(json!({"scheme": "https", "name": host.to_string()}), |_| Vec::new()).await;
+    let delivery = event(1, &[format!("http://{host}/b.gif")], &json!({}));
+    let error = archive.sink.deliver(&delivery).await.unwrap_err();
+    let message = format!(
+        "{host} is asked by https, and it speaks plain HTTP there; see scheme of the entry {host} of image_hosts"
+    );
+    assert_failed(&archive, &error, "unreachable", &AGAIN, &message);
 }
 
 #[tokio::test]

@@ -47,6 +47,22 @@ fn image_hosts() {
     let second = json!({"url": "file:a", "image_hosts": [{"name": "h"}, {}]});
     check("archive", second, &expect!["image_hosts[1]: missing field `name`"]);
     check_host(&json!({}), &expect!["image_hosts[0]: missing field `name`"]);
+    let single = json!({"url": "file:a", "image_hosts": {"name": "h"}});
+    check(
+        "archive",
+        single,
+        &expect![
+            "image_hosts: there may be several entries, so each has two brackets: write [[sinks.NAME.options.image_hosts]]"
+        ],
+    );
+    let text = json!({"url": "file:a", "image_hosts": "h"});
+    check(
+        "archive",
+        text,
+        &expect![
+            "image_hosts: expected entries, each below [[sinks.NAME.options.image_hosts]], found string"
+        ],
+    );
     check_host(
         &json!({"name": "vod.example.com", "schema": "https"}),
         &expect![
@@ -126,7 +142,10 @@ fn image_host_auth() {
         json!("A"),
         &expect![[r#"image_hosts[0].auth: expected a table like { type = "A", key = … }, found string"#]],
     );
-    check(json!({"key": "k"}), &expect!["image_hosts[0].auth: missing field `type`"]);
+    check(
+        json!({"key": "k"}),
+        &expect!["image_hosts[0].auth.type: is missing: expected A, B, C (or C1), C2 or oss"],
+    );
     check(
         json!({"type": "D", "key": "k"}),
         &expect![[
@@ -178,6 +197,19 @@ fn image_host_auth() {
             "image_hosts[0].auth: cannot sign for h: the host is not like BUCKET.oss-REGION.aliyuncs.com, so bucket and region have to be given"
         ],
     );
+    let of_vod = "image_hosts[0].auth: a bucket whose name begins with outin- belongs to VOD itself, and no key of yours can sign for it; configure a CDN domain in VOD, or have VOD store into a bucket of your own, so that later events name that host";
+    let of_host = json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s"});
+    for (name, auth) in [
+        ("outin-0123456789abcdef.oss-cn-shanghai.aliyuncs.com", of_host),
+        (
+            "vod.example.com",
+            json!({"type": "oss", "access_key_id": "i", "access_key_secret": "s",
+                                   "bucket": "outin-0123456789abcdef", "region": "cn-shanghai"}),
+        ),
+    ] {
+        let entry = json!({"url": "file:a", "image_hosts": [{"name": name, "auth": auth}]});
+        assert_eq!(build("archive", entry, Surroundings::default()).unwrap_err(), of_vod);
+    }
     check(
         keys("endpoint", "e"),
         &expect![
@@ -189,7 +221,11 @@ fn image_host_auth() {
 #[test]
 fn webhook() {
     let url = "http://h/";
-    check("webhook", json!({}), &expect![": missing field `url`"]);
+    check(
+        "webhook",
+        json!({}),
+        &expect!["url: is missing; expected a URL like https://cms.internal/hooks/vod"],
+    );
     check(
         "webhook",
         json!({"url": "cms.internal/hook"}),
@@ -295,6 +331,13 @@ fn webhook() {
 fn archive() {
     check(
         "archive",
+        json!({}),
+        &expect![
+            "url: is missing; expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration"
+        ],
+    );
+    check(
+        "archive",
         json!({"url": "archive"}),
         &expect![[
             r#"url: "archive" has no scheme; expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration"#
@@ -321,57 +364,137 @@ fn archive() {
     check("archive", json!({"url": "s3://"}), &expect!["url: expected a bucket after s3://"]);
     check(
         "archive",
-        json!({"url": "s3://b", "access_key_id": "a"}),
+        json!({"url": "s3://media", "access_key_id": "a"}),
         &expect!["secret_access_key: is missing beside access_key_id"],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "endpoint": "minio:9000"}),
+        json!({"url": "s3://media", "endpoint": "minio:9000"}),
         &expect!["endpoint: expected a URL like https://s3.example.com: it has no host"],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "path_style": "yes"}),
+        json!({"url": "s3://media", "path_style": "yes"}),
         &expect![[r#"path_style: "yes" is neither true nor false"#]],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "session_token": "t"}),
+        json!({"url": "s3://media", "session_token": "t"}),
         &expect!["access_key_id: is missing beside session_token"],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "credentials": {"kind": "environment"}}),
+        json!({"url": "s3://media", "credentials": {"kind": "environment"}}),
         &expect![
             "credentials: belongs to oss://; the keys of s3:// stand in access_key_id and secret_access_key"
         ],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "sse": "none"}),
+        json!({"url": "s3://media", "sse": "none"}),
         &expect![[r#"sse: "none" is no encryption; expected "AES256", "aws:kms" or { kms_key = "…" }"#]],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "sse": {"key": "k"}}),
+        json!({"url": "s3://media", "sse": {"key": "k"}}),
         &expect![[r#"sse: expected "AES256", "aws:kms" or { kms_key = "…" }"#]],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "sse": 5}),
+        json!({"url": "s3://media", "sse": 5}),
         &expect![[r#"sse: expected "AES256", "aws:kms" or { kms_key = "…" }, found integer"#]],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "record_storage_class": "GLACIER"}),
+        json!({"url": "s3://media", "record_storage_class": "GLACIER"}),
         &expect![
             "record_storage_class: a record is read again when its event comes again, and an archive class lets nobody read at once; use STANDARD or STANDARD_IA"
         ],
     );
     check(
         "archive",
-        json!({"url": "s3://b", "ca_file": "/nowhere/ca.pem"}),
+        json!({"url": "s3://media", "ca_file": "/nowhere/ca.pem"}),
         &expect!["ca_file: /nowhere/ca.pem cannot be used: No such file or directory (os error 2)"],
+    );
+}
+
+/// The URL of a store is never repeated in the message: it may have keys in it.
+#[test]
+fn the_url_of_a_bucket() {
+    let check = |url: &str, expect: &Expect| {
+        check("archive", json!({"url": url, "region": "eu-1"}), expect);
+    };
+    let no_name = expect![
+        "url: does not name a bucket: a name has 3 to 63 lower-case letters, digits, dots and hyphens, the first and the last of them a letter or a digit"
+    ];
+    for url in
+        ["s3://Media_Archive", "s3://ab/c", "oss://-media", "s3://media:9000/a", "s3://id:s3cret/x@media/a"]
+    {
+        check(url, &no_name);
+    }
+    check(
+        "s3://id:s3cret@media/a",
+        &expect![
+            "url: has keys in it, which stand in access_key_id and secret_access_key; expected s3://bucket/prefix"
+        ],
+    );
+    check(
+        "oss://id@media",
+        &expect!["url: has keys in it, which stand in credentials; expected oss://bucket/prefix"],
+    );
+    check(
+        "s3://media/a?b=s3cret",
+        &expect!["url: has a ? or # in it, which no prefix has; expected s3://bucket/prefix"],
+    );
+    check(
+        "s3://media#s3cret",
+        &expect!["url: has a ? or # in it, which no prefix has; expected s3://bucket/prefix"],
+    );
+    let dots =
+        expect!["url: has a . or .. in its prefix, which leads nowhere in a bucket; write the prefix out"];
+    for url in ["s3://media/../x", "s3://media/a/./b", "oss://media/.."] {
+        check(url, &dots);
+    }
+    check("s3:media/a", &expect!["url: expected s3://bucket/prefix"]);
+    check("s3:///a", &expect!["url: expected a bucket after s3://"]);
+}
+
+#[test]
+fn where_a_bucket_is_asked_for() {
+    check(
+        "archive",
+        json!({"url": "s3://media", "endpoint": "http://127.0.0.1:9000"}),
+        &expect![
+            "path_style: the endpoint is an IP address, where no bucket can stand in the host; set path_style = true"
+        ],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://media", "endpoint": "https://[::1]:9000", "path_style": false}),
+        &expect![
+            "path_style: the endpoint is an IP address, where no bucket can stand in the host; set path_style = true"
+        ],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://media", "endpoint": "http://10.0.0.1", "region": "cn-shanghai"}),
+        &expect![
+            "endpoint: is an IP address, where no bucket can stand in the host, and OSS takes it nowhere else; give a name"
+        ],
+    );
+    check(
+        "archive",
+        json!({"url": "s3://media", "region": "EU West"}),
+        &expect![[
+            r#"region: "EU West" is no region: expected lower-case letters, digits and hyphens, like eu-west-1"#
+        ]],
+    );
+    check(
+        "archive",
+        json!({"url": "oss://media", "region": "oss-"}),
+        &expect![[
+            r#"region: "" is no region: expected lower-case letters, digits and hyphens, like eu-west-1"#
+        ]],
     );
 }
 
@@ -380,41 +503,41 @@ fn archive_in_oss() {
     check("archive", json!({"url": "oss://"}), &expect!["url: expected a bucket after oss://"]);
     check(
         "archive",
-        json!({"url": "oss://b"}),
+        json!({"url": "oss://media"}),
         &expect!["region: is missing; it is that of the bucket, for example cn-shanghai"],
     );
     check(
         "archive",
-        json!({"url": "oss://b", "endpoint": "https://oss.example.com"}),
+        json!({"url": "oss://media", "endpoint": "https://oss.example.com"}),
         &expect![
             "region: is missing, and cannot be told from endpoint; requests are signed for a region, for example cn-shanghai"
         ],
     );
     check(
         "archive",
-        json!({"url": "oss://b", "endpoint": "https://s3.oss-cn-shanghai.aliyuncs.com", "internal": true}),
+        json!({"url": "oss://media", "endpoint": "https://s3.oss-cn-shanghai.aliyuncs.com", "internal": true}),
         &expect!["internal: belongs to region; endpoint says where to go by itself"],
     );
     check(
         "archive",
-        json!({"url": "oss://b", "region": "cn-shanghai", "path_style": true}),
+        json!({"url": "oss://media", "region": "cn-shanghai", "path_style": true}),
         &expect!["path_style: belongs to s3://; OSS takes the bucket in the host only"],
     );
     check(
         "archive",
-        json!({"url": "oss://b", "region": "cn-shanghai", "access_key_id": "a"}),
+        json!({"url": "oss://media", "region": "cn-shanghai", "access_key_id": "a"}),
         &expect!["access_key_id: belongs to s3://; keys of Alibaba Cloud stand in credentials"],
     );
     check(
         "archive",
-        json!({"url": "oss://b", "region": "cn-shanghai", "credentials": {"kind": "sts"}}),
+        json!({"url": "oss://media", "region": "cn-shanghai", "credentials": {"kind": "sts"}}),
         &expect![[
             r#"credentials: there are no credentials of kind "sts"; expected static, environment, file, sts_file or ecs_ram_role"#
         ]],
     );
     check(
         "archive",
-        json!({"url": "oss://b", "region": "cn-shanghai",
+        json!({"url": "oss://media", "region": "cn-shanghai",
                "credentials": {"kind": "static", "access_key_id": "a", "access_key_secret": {"env": "MISSING"}}}),
         &expect![
             "credentials.access_key_secret: the environment variable MISSING is not set; it holds the secret"

@@ -15,7 +15,7 @@ use crate::bucket::{Bucket, target};
 use crate::build;
 use crate::images::gif;
 use crate::images_kept::{event, image, sink};
-use crate::script::{Request, Script, answer};
+use crate::script::{Request, Script, answer, plain_http};
 
 fn s3(server: &Script) -> Value {
     json!({"url": "s3://events/some/prefix", "endpoint": server.url(""), "path_style": true, "region": "eu-1",
@@ -379,4 +379,26 @@ async fn without_any_keys_the_message_says_where_they_were_looked_for() {
     let says = "; there are no keys to sign with: the instance metadata service, asked since neither \
                 access_key_id nor AWS_ACCESS_KEY_ID is set, gives none: Connection refused";
     assert!(error.message.contains(says), "{error}");
+    let mend = "; set access_key_id and secret_access_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    assert!(error.message.ends_with(mend), "{error}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_none_is_named() {
+    let check = async |endpoint: &dyn Fn(&Script) -> Value, says: &str| {
+        check_refused(|server| with(s3(server), &endpoint(server)), answer("200 OK", &[], "hello"), says)
+            .await;
+    };
+    let no_store = "; what answers there does not speak S3; correct endpoint: ";
+    check(&|_| json!({}), no_store).await;
+    let plain = plain_http().await;
+    let tls = |_: &Script| json!({"endpoint": format!("https://{plain}")});
+    check(&tls, "; it speaks plain HTTP there; where that is meant, begin endpoint with http://: ").await;
+    // A name that is reserved to have no address (RFC 6761).
+    let nowhere = |_: &Script| json!({"endpoint": "http://nowhere.invalid:9000", "path_style": false});
+    let says = "; the host events.nowhere.invalid has no address; correct endpoint, or set path_style = true where the \
+                store wants the bucket in the path: ";
+    check(&nowhere, says).await;
+    let path_style = |_: &Script| json!({"endpoint": "http://nowhere.invalid:9000"});
+    check(&path_style, "; the host nowhere.invalid has no address; correct endpoint: ").await;
 }

@@ -133,9 +133,9 @@ async fn records_are_listed_by_day() {
         assert!(archive.listed(Some("1999-12-31".parse().unwrap())).await.is_empty());
     }
     expect![[r#"
-        events/date=2024-03-04/evt_1afa881fe4fc99b17abebc2219dc12194.json {"id":"evt_1afa881fe4fc99b17abebc2219dc12194","event_type":"FileUploadComplete","time":"2024-03-04T00:00:00Z","images":[]}
-        events/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.json {"id":"evt_171faa24a9cdbe31316da17ae207f3c31","event_type":"DynamicImageComplete","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null}]}
-        events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json {"id":"evt_1a837bca04c4f17debab042bcffb2153d","event_type":"DynamicImageComplete","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null}]}"#]].assert_eq(&listed.join("\n"));
+        events/date=2024-03-04/evt_1afa881fe4fc99b17abebc2219dc12194.json {"id":"evt_1afa881fe4fc99b17abebc2219dc12194","event_type":"FileUploadComplete","status":null,"time":"2024-03-04T00:00:00Z","images":[]}
+        events/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.json {"id":"evt_171faa24a9cdbe31316da17ae207f3c31","event_type":"DynamicImageComplete","status":"success","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","cause":null,"reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null,"doubts":[]}]}
+        events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json {"id":"evt_1a837bca04c4f17debab042bcffb2153d","event_type":"DynamicImageComplete","status":"success","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","cause":null,"reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null,"doubts":[]}]}"#]].assert_eq(&listed.join("\n"));
 }
 
 #[tokio::test]
@@ -243,6 +243,29 @@ async fn each_mismatch_is_named() {
         0 kept
         events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json is no record: EOF while parsing a value at line 1 column 0
     "#]]).await;
+}
+
+#[tokio::test]
+async fn what_is_no_record_by_its_name_is_left_alone() {
+    for archive in [Archive::in_folder().await, Archive::in_bucket().await] {
+        let before = archive.listed(None).await.len();
+        for foreign in ["events/date=2024-03-05/readme.txt", "events/date=2024-03-05/notes.json"] {
+            write(&archive.folder.join(foreign), "not ours");
+        }
+        assert_eq!(archive.listed(None).await.len(), before);
+        assert_eq!(archive.verified().await, "0 kept\n");
+    }
+}
+
+#[tokio::test]
+async fn doubts_and_causes_are_listed() {
+    let archive = Archive::in_folder().await;
+    let doubts = json!([{"field": "Width", "what": "201, and the image is 200 px wide"}]);
+    archive.keep(|record| record["images"][0]["doubts"] = doubts.clone());
+    let listed = archive.listed(None).await.join("\n");
+    assert!(listed.contains(&format!("\"doubts\":{doubts}")), "{listed}");
+    archive.keep(|record| record["images"][0]["cause"] = json!("missing"));
+    assert!(archive.listed(None).await.join("\n").contains("\"cause\":\"missing\""));
 }
 
 #[tokio::test]

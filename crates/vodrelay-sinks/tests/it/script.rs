@@ -79,6 +79,19 @@ pub(crate) fn answer(status: &str, headers: &[&str], body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()).into_bytes()
 }
 
+/// A server that answers every first bytes as plain HTTP does that is spoken to in TLS.
+pub(crate) async fn plain_http() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&answer("400 Bad Request", &[], "")).await;
+        }
+    });
+    address
+}
+
 async fn converse(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, play: Arc<Play>) {
     while let Some(request) = read_request(&mut stream).await {
         let answer = play(&request);

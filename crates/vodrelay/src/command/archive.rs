@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use vodrelay_core::{Clock, Name, SystemClock};
-use vodrelay_sinks::archive::{Found, FoundRecord, ReadError, Reader};
+use vodrelay_sinks::archive::{Found, FoundImage, FoundRecord, ReadError, Reader};
 
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
@@ -24,7 +24,8 @@ pub(crate) enum Args {
         vodrelay archive list\n  \
         vodrelay archive list --date 2026-11-24 --sink archive\n  \
         vodrelay archive list --json | jq 'select(.images[].state == \"failed\")'\n\n\
-        With --json each record is a line. The relay need not run. Exits with 69 when a store does not answer.")]
+        With --json each record is a line. The relay need not run.\n\
+        Exits with 0 when every record can be read, with 65 when one cannot, with 69 when a store does not answer.")]
     List(Selection),
     /// Hash every object that is kept, and compare it with its record
     #[command(after_help = "Examples:\n  \
@@ -35,6 +36,10 @@ pub(crate) enum Args {
     Verify(Selection),
 }
 
+fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| "expected a day of UTC like 2026-11-24".to_owned())
+}
+
 /// Which records are meant.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Selection {
@@ -42,7 +47,7 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "NAME")]
     sink: Option<Name>,
     /// The UTC day of the records: that of the event, or of its acceptance where it has no time [default: every day]
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     date: Option<Date>,
     /// Print JSON, a line for each
     #[arg(long)]
@@ -54,11 +59,16 @@ pub(crate) struct Selection {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args {
         Args::List(selection) => {
+            let mut unreadable_records = 0;
             for (sink, reader) in selection.archives()? {
                 let listed = list(&sink, &reader, &selection).await;
-                listed.map_err(|error| unreadable(&sink, &error))?;
+                unreadable_records += listed.map_err(|error| unreadable(&sink, &error))?;
             }
-            Ok(())
+            if unreadable_records == 0 {
+                return Ok(());
+            }
+            let message = format!("records that cannot be read: {unreadable_records}");
+            Err(Failure::new(Code::Unreadable, message))
         }
         Args::Verify(selection) => {
             let mut totals = Totals::default();
@@ -78,11 +88,14 @@ impl Selection {
         let loaded = self.config.load()?;
         let wrong = |message: String| Failure::new(Code::Configuration, message);
         let is_meant = |name: &Name| self.sink.as_ref().is_none_or(|sink| sink == name);
-        let archives = loaded.config.sinks.iter().filter(|(_, sink)| sink.kind == "archive");
-        let meant: Vec<_> = archives.filter(|(name, _)| is_meant(name)).collect();
+        let archives = || loaded.config.sinks.iter().filter(|(_, sink)| sink.kind == "archive");
+        let meant: Vec<_> = archives().filter(|(name, _)| is_meant(name)).collect();
         if meant.is_empty() {
-            let which = self.sink.as_ref().map_or_else(String::new, |name| format!(" with the name {name}"));
-            return Err(wrong(format!("no sink of kind \"archive\"{which} is configured")));
+            let named = self.sink.as_ref().map_or_else(String::new, |name| format!(" with the name {name}"));
+            let names: Vec<&str> = archives().map(|(name, _)| name.as_str()).collect();
+            let there_are =
+                if names.is_empty() { String::new() } else { format!("; there are: {}", names.join(", ")) };
+            return Err(wrong(format!("no sink of kind \"archive\"{named} is configured{there_are}")));
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let open = |(name, sink): (&Name, &crate::config::SinkConfig)| {
@@ -101,12 +114,20 @@ fn unreadable(sink: &Name, error: &ReadError) -> Failure {
     Failure::new(Code::Unreachable, format!("sink {sink}: {error}"))
 }
 
-async fn list(sink: &Name, reader: &Reader, selection: &Selection) -> Result<(), ReadError> {
+/// Gives back how many records cannot be read.
+async fn list(sink: &Name, reader: &Reader, selection: &Selection) -> Result<u64, ReadError> {
     let mut records = reader.records(selection.date);
+    let (mut listed, mut unreadable) = (0, 0);
     while let Some(found) = records.next().await? {
+        listed += 1;
+        unreadable += u64::from(found.record.is_err());
         output::line(if selection.json { as_json(sink, &found).to_string() } else { as_text(&found) });
     }
-    Ok(())
+    if listed == 0 {
+        let of_day = selection.date.map_or_else(String::new, |day| format!(" of {day}"));
+        output::note(format!("{sink} has no record{of_day}"));
+    }
+    Ok(unreadable)
 }
 
 fn as_json(sink: &Name, found: &Found) -> Value {
@@ -123,15 +144,23 @@ fn as_json(sink: &Name, found: &Found) -> Value {
 
 fn as_text(found: &Found) -> String {
     match &found.record {
-        Ok(FoundRecord { id, event_type, time, images, .. }) => {
-            let images = images.iter().map(|image| match (&image.key, &image.reason) {
-                (Some(key), _) => format!("\n    {} {key}", image.state),
-                (None, Some(reason)) => format!("\n    {}: {reason}", image.state),
-                (None, None) => format!("\n    {}", image.state),
-            });
-            format!("{time} {id} {event_type}{}", images.collect::<String>())
+        Ok(FoundRecord { id, event_type, time, status, images, .. }) => {
+            let without = (images.is_empty() && status.as_deref() == Some("fail"))
+                .then_some("\n    no image: the event's status is fail");
+            let images: String = images.iter().map(image_as_text).collect();
+            format!("{time} {id} {event_type}{}{images}", without.unwrap_or_default())
         }
         Err(what) => format!("{} {what}", found.key),
+    }
+}
+
+fn image_as_text(image: &FoundImage) -> String {
+    let FoundImage { state, cause, reason, key, .. } = image;
+    let cause = cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    match (key, reason) {
+        (Some(key), _) => format!("\n    {state} {key}"),
+        (None, Some(reason)) => format!("\n    {state}{cause}: {reason}"),
+        (None, None) => format!("\n    {state}{cause}"),
     }
 }
 

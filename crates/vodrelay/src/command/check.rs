@@ -1,5 +1,6 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use vodrelay_core::config::ByteSize;
-use vodrelay_core::{JournalError, Sink, SinkBacklog, SinkFactory};
+use vodrelay_core::{Clock, JournalError, Sink, SinkBacklog, SinkFactory, SystemClock};
 use vodrelay_journal::{DeadLetter, Reader};
 use vodrelay_mns::QueueSettings;
+use vodrelay_sinks::archive::{Survey, survey};
 
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
@@ -26,7 +28,8 @@ const SHOWN: usize = 3;
 /// Arguments of `check`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  vodrelay check\n  vodrelay check --offline --json\n\n\
-    Exits with 78 when the configuration is wrong, with 69 when something does not answer, with 0 otherwise.")]
+    Exits with 70 when a sink panics, with 78 when the configuration is wrong, with 69 when something does not \
+    answer, with 0 otherwise.")]
 pub(crate) struct Args {
     /// Look at this machine only; ask no sink and no queue
     #[arg(long)]
@@ -52,6 +55,7 @@ enum Verdict {
     Warning,
     Wrong,
     Unreachable,
+    Panicked,
 }
 
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
@@ -67,14 +71,20 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     } else {
         findings.iter().for_each(print);
     }
+    conclusion(&findings)
+}
+
+/// The exit that the worst of the findings makes.
+fn conclusion(findings: &[Finding]) -> Result<(), Failure> {
     let found = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-    match (found(Verdict::Wrong), found(Verdict::Unreachable)) {
-        (0, 0) => Ok(()),
-        (0, unreachable) => Err(Failure::new(
-            Code::Unreachable,
-            format!("sinks and queues that did not answer: {unreachable}"),
-        )),
-        (wrong, _) => Err(Failure::new(Code::Configuration, format!("findings that are wrong: {wrong}"))),
+    match (found(Verdict::Panicked), found(Verdict::Wrong), found(Verdict::Unreachable)) {
+        (0, 0, 0) => Ok(()),
+        (0, 0, unreachable) => {
+            let message = format!("sinks and queues that did not answer: {unreachable}");
+            Err(Failure::new(Code::Unreachable, message))
+        }
+        (0, wrong, _) => Err(Failure::new(Code::Configuration, format!("findings that are wrong: {wrong}"))),
+        (panicked, ..) => Err(Failure::new(Code::Internal, format!("sinks that panicked: {panicked}"))),
     }
 }
 
@@ -101,12 +111,13 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
         let detail = "there is none, so every event is kept as unrouted; add [sinks.NAME]";
         findings.push(finding("sinks", Verdict::Warning, detail));
     }
+    findings.extend(archives(loaded));
     for (name, sink) in &sinks {
         let what = format!("sink {name}");
         if offline {
             findings.push(finding(what, Verdict::Ok, "built; not asked (--offline)"));
         } else {
-            findings.extend(ask(&what, sink.as_ref()).await);
+            findings.extend(ask(&what, Arc::clone(sink)).await);
         }
         if loaded.config.sinks.get(name).is_some_and(|sink| {
             sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))
@@ -118,15 +129,48 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings
 }
 
-async fn ask(what: &str, sink: &dyn Sink) -> Vec<Finding> {
-    match tokio::time::timeout(PATIENCE, sink.check()).await {
-        Ok(Ok(remarks)) => {
+async fn ask(what: &str, sink: Arc<dyn Sink>) -> Vec<Finding> {
+    // A task of its own, so that a sink that panics takes nothing but its answer along.
+    let mut asked = tokio::spawn(async move { sink.check().await });
+    match tokio::time::timeout(PATIENCE, &mut asked).await {
+        Ok(Ok(Ok(remarks))) => {
             let remarks = remarks.into_iter().map(|remark| finding(what, Verdict::Warning, remark));
             std::iter::once(finding(what, Verdict::Ok, "answers")).chain(remarks).collect()
         }
-        Ok(Err(error)) => vec![finding(what, Verdict::Unreachable, error.to_string())],
-        Err(_) => vec![finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}"))],
+        Ok(Ok(Err(error))) => vec![finding(what, Verdict::Unreachable, error.to_string())],
+        Ok(Err(_)) => {
+            let detail = "panicked when it was asked; this is a bug in it, and the panic above says where";
+            vec![finding(what, Verdict::Panicked, detail)]
+        }
+        Err(_) => {
+            asked.abort();
+            vec![finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}"))]
+        }
     }
+}
+
+/// What the options of the archives say by themselves.
+fn archives(loaded: &Loaded) -> Vec<Finding> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut findings = Vec::new();
+    let mut places = BTreeMap::new();
+    for (name, sink) in loaded.config.sinks.iter().filter(|(_, sink)| sink.kind == "archive") {
+        // What cannot be read so is of a kind of somebody's own, and was built a moment ago.
+        let surveyed = survey(&sink.options(&loaded.surroundings), sink.settings().timeout.0, &clock);
+        let Ok(Survey { place, images, doubts }) = surveyed else { continue };
+        let what = format!("sink {name}");
+        findings.push(finding(what.clone(), Verdict::Ok, images));
+        findings.extend(doubts.into_iter().map(|doubt| finding(what.clone(), Verdict::Warning, doubt)));
+        if let Some(other) = places.get(&place) {
+            let detail = format!(
+                "writes to the same place as sink {other}, {place}; give each a prefix, or take one out"
+            );
+            findings.push(finding(what, Verdict::Warning, detail));
+        } else {
+            places.insert(place, name);
+        }
+    }
+    findings
 }
 
 fn data_dir(loaded: &Loaded) -> Finding {
@@ -308,6 +352,7 @@ fn print(finding: &Finding) {
         Verdict::Warning => "warning",
         Verdict::Wrong => "WRONG",
         Verdict::Unreachable => "NO ANSWER",
+        Verdict::Panicked => "PANICKED",
     };
     output::line(format!("{word:<10} {}: {}", finding.what, finding.detail));
 }
@@ -322,9 +367,31 @@ mod tests {
     async fn remarks_are_warnings_beside_a_good_answer() {
         let mut sink = MockSink::new();
         sink.expect_check().return_once(|| Ok(vec!["s3://b is odd".to_owned()]));
-        let findings = ask("sink archive", &sink).await;
+        let findings = ask("sink archive", Arc::new(sink)).await;
         let said: Vec<(Verdict, &str)> =
             findings.iter().map(|finding| (finding.verdict, finding.detail.as_str())).collect();
         assert_eq!(said, [(Verdict::Ok, "answers"), (Verdict::Warning, "s3://b is odd")]);
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_panics_is_a_finding() {
+        let mut sink = MockSink::new();
+        sink.expect_check().return_once(|| panic!("a bug of the sink"));
+        let findings = ask("sink archive", Arc::new(sink)).await;
+        let said: Vec<Verdict> = findings.iter().map(|finding| finding.verdict).collect();
+        assert_eq!(said, [Verdict::Panicked]);
+    }
+
+    #[test]
+    fn the_worst_finding_makes_the_exit() {
+        let check = |verdicts: &[Verdict], expect: Option<Code>| {
+            let findings: Vec<Finding> =
+                verdicts.iter().map(|verdict| finding("sink a", *verdict, "")).collect();
+            assert_eq!(conclusion(&findings).err().map(|failure| failure.code), expect, "{verdicts:?}");
+        };
+        check(&[Verdict::Ok, Verdict::Warning], None);
+        check(&[Verdict::Unreachable, Verdict::Ok], Some(Code::Unreachable));
+        check(&[Verdict::Unreachable, Verdict::Wrong], Some(Code::Configuration));
+        check(&[Verdict::Wrong, Verdict::Panicked, Verdict::Unreachable], Some(Code::Internal));
     }
 }

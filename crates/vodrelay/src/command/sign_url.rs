@@ -19,7 +19,7 @@ use crate::output;
     changed. Where it is answered 403, the header X-Tengine-Error tells whether the signature or the time was wrong.")]
 pub(crate) struct Args {
     /// The domain's type of URL signing: A, B, C (its first form, also C1) or C2
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = auth_type)]
     auth_type: CdnAuthType,
     #[command(flatten)]
     key: KeyArgs,
@@ -57,6 +57,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         output::line(signed);
     }
     Ok(())
+}
+
+fn auth_type(text: &str) -> Result<CdnAuthType, String> {
+    if text.eq_ignore_ascii_case("oss") {
+        return Err("this command signs for CDN domains; for a bucket of OSS the archive signs by itself, as auth of \
+                    image_hosts says"
+            .to_owned());
+    }
+    text.parse().map_err(|error: UrlAuthError| error.to_string())
 }
 
 fn auth(args: &Args) -> Result<CdnAuth, Failure> {

@@ -160,6 +160,7 @@ fn sign_url_says_what_it_cannot_sign() {
         check(&[&["sign-url", "--key", "s3cret"][..], more].concat(), "", 64, says);
     };
     let url = "http://vod.example.com/a/b.gif";
+    refuse(&["--type", "oss", url], "as auth of image_hosts says");
     refuse(&["--type", "F", url], "expected A, B, C1 (or C) or C2");
     refuse(&["--type", "A", "b.gif"], "does not begin with http://");
     refuse(&["--type", "A", "http://vod.example.com/a/../b.gif"], "a segment . or ..");

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::DATE;
 use jiff::Timestamp;
 
-use super::super::image_hosts::{Key, Signer};
+use super::super::image_hosts::{Key, OF_VOD, Signer};
 
 /// A clock that is off by less than this, in seconds, explains nothing.
 const TOLERABLE_SKEW: i64 = 60;
@@ -35,7 +35,7 @@ impl Denial<'_> {
         let said_by_oss = element(self.body, "Message").unwrap_or_default().to_ascii_lowercase();
         // First what the key could do nothing about.
         if self.host.starts_with("outin-") {
-            return OUTIN.to_owned();
+            return OF_VOD.to_owned();
         }
         if said_by_cdn.contains("expired timestamp")
             || said_by_oss.contains("expired")
@@ -110,10 +110,6 @@ impl Denial<'_> {
 
 const WANTS_SIGNATURE: &str =
     "the CDN wants signed URLs; set auth = { type = \"A\", key = … } as in the domain's URL signing";
-
-const OUTIN: &str = "a bucket whose name begins with outin- belongs to VOD itself, and no key of yours can sign for it; \
-                     configure a CDN domain in VOD, or have VOD store into a bucket of your own, so that later events \
-                     name that host";
 
 /// The text of the first such element. OSS's answers are flat, and nothing but a message hangs on it.
 fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {

@@ -11,12 +11,14 @@ pub(super) struct Pace {
     least: u64,
     waited: Duration,
     got: u64,
+    /// For how long nothing has come.
+    silent: Duration,
 }
 
-/// What was wrong in the span that is over.
+/// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lag {
-    /// Nothing came.
+    /// Nothing came for a whole span.
     Stalled,
     /// Something came, and not enough.
     Slow,
@@ -26,31 +28,45 @@ impl Pace {
     /// In each `span` at least `min_speed` bytes a second must come.
     pub(super) fn new(span: Duration, min_speed: u64) -> Self {
         let least = u128::from(min_speed) * span.as_millis() / 1000;
-        Self { span, least: u64::try_from(least).unwrap_or(u64::MAX), waited: Duration::ZERO, got: 0 }
+        Self {
+            span,
+            least: u64::try_from(least).unwrap_or(u64::MAX),
+            waited: Duration::ZERO,
+            got: 0,
+            silent: Duration::ZERO,
+        }
     }
 
     /// For how long to wait before asking again.
     pub(super) fn patience(&self) -> Duration {
-        self.span.saturating_sub(self.waited)
+        let of_silence = self.span.saturating_sub(self.silent);
+        // A span that is over has brought too little, and goes on until it is known whether anything comes at all.
+        match self.span.saturating_sub(self.waited) {
+            Duration::ZERO => of_silence,
+            of_span => of_span.min(of_silence),
+        }
     }
 
     /// That many bytes came after so long.
     ///
     /// # Errors
-    /// At the end of a span in which too few came.
+    /// After a span without any, and at the end of one in which too few came and which was not the beginning of that.
     pub(super) fn note(&mut self, waited: Duration, bytes: usize) -> Result<(), Lag> {
         self.waited += waited;
         self.got += bytes as u64;
+        self.silent = if bytes == 0 { self.silent + waited } else { Duration::ZERO };
+        if self.silent >= self.span {
+            return Err(Lag::Stalled);
+        }
         if self.waited < self.span {
             return Ok(());
         }
-        let got = std::mem::take(&mut self.got);
-        self.waited = Duration::ZERO;
-        match got {
-            0 => Err(Lag::Stalled),
-            got if got < self.least => Err(Lag::Slow),
-            _ => Ok(()),
+        if self.got < self.least {
+            return if bytes == 0 { Ok(()) } else { Err(Lag::Slow) };
         }
+        self.got = 0;
+        self.waited = Duration::ZERO;
+        Ok(())
     }
 }
 
@@ -68,7 +84,10 @@ mod tests {
         };
         check(&[(29, 0)], Ok(()));
         check(&[(30, 0)], Err(Lag::Stalled));
-        check(&[(29, 1), (1, 0)], Err(Lag::Slow));
+        check(&[(29, 1), (1, 0)], Ok(()));
+        check(&[(29, 1), (1, 0), (28, 9)], Err(Lag::Slow));
+        check(&[(0, 300), (30, 0)], Err(Lag::Stalled));
+        check(&[(29, 1), (1, 0), (29, 0)], Err(Lag::Stalled));
         check(&[(30, 29_999)], Err(Lag::Slow));
         check(&[(30, 30_000)], Ok(()));
         check(&[(1, 1 << 20), (29, 0), (29, 0), (1, 0)], Err(Lag::Stalled));
@@ -83,5 +102,8 @@ mod tests {
         assert_eq!(pace.patience(), Duration::from_secs(20));
         pace.note(Duration::from_secs(20), 25).unwrap();
         assert_eq!(pace.patience(), Duration::from_secs(30));
+        pace.note(Duration::from_secs(25), 5).unwrap();
+        pace.note(Duration::from_secs(5), 0).unwrap();
+        assert_eq!(pace.patience(), Duration::from_secs(25), "until it is known whether anything comes");
     }
 }

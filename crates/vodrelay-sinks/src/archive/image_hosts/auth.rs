@@ -17,7 +17,7 @@ const OSS_VALIDITY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table like { type = \"A\", key = … }")]
 pub(super) struct Written {
-    r#type: String,
+    r#type: Option<String>,
     key: Option<SecretSource>,
     keys: Option<Vec<SecretSource>>,
     access_key_id: Option<SecretSource>,
@@ -61,6 +61,12 @@ pub(in crate::archive) enum Key {
 }
 
 impl Auth {
+    /// Whether it signs for a bucket of VOD's own.
+    pub(in crate::archive) fn is_of_vod(&self) -> bool {
+        let Self::Oss(oss) = self else { return false };
+        oss.bucket_and_region.as_ref().is_some_and(|(bucket, _)| bucket.starts_with("outin-"))
+    }
+
     pub(in crate::archive) fn signer(&self) -> Signer {
         match self {
             Self::None => Signer::Nobody,
@@ -121,13 +127,14 @@ impl fmt::Debug for Auth {
 
 impl Written {
     pub(super) fn resolve(&self, surroundings: &Surroundings) -> Result<Auth, ConfigError> {
-        if self.r#type == "oss" {
+        let wrong = |message: String| ConfigError::new("type", message);
+        let name = self.r#type.as_deref();
+        let name = name.ok_or_else(|| wrong("is missing: expected A, B, C (or C1), C2 or oss".to_owned()))?;
+        if name == "oss" {
             return self.oss(surroundings);
         }
-        let auth_type: CdnAuthType = self.r#type.parse().map_err(|_| {
-            let message =
-                format!("{:?} is no type of signing: expected A, B, C (or C1), C2 or oss", self.r#type);
-            ConfigError::new("type", message)
+        let auth_type: CdnAuthType = name.parse().map_err(|_| {
+            wrong(format!("{name:?} is no type of signing: expected A, B, C (or C1), C2 or oss"))
         })?;
         self.cdn(auth_type, surroundings)
     }

@@ -24,14 +24,36 @@ impl HostPattern {
             Some(port) => url.port_or_known_default() == Some(port),
             None => url.port().is_none(),
         };
-        let host_matches = match (&self.host, url.host()) {
+        port_matches && self.matches_host(url)
+    }
+
+    /// Whether the URL's host is meant, whatever its port.
+    pub(in crate::archive) fn matches_host(&self, url: &Url) -> bool {
+        match (&self.host, url.host()) {
             (Host::Domain(above), Some(Host::Domain(host))) if self.is_above => host
                 .strip_suffix(above.as_str())
                 .is_some_and(|before| before.len() > 1 && before.ends_with('.')),
             (host, Some(of_url)) => *host == of_url.to_owned(),
             _ => false,
+        }
+    }
+
+    /// Whether every URL that the other one matches is matched by this one.
+    pub(in crate::archive) fn covers(&self, other: &Self) -> bool {
+        let port_covers = self.port == other.port;
+        let host_covers = match (&self.host, &other.host) {
+            (Host::Domain(above), Host::Domain(host)) if self.is_above => {
+                host.strip_suffix(above.as_str()).is_some_and(|before| before.ends_with('.'))
+                    || other.is_above && above == host
+            }
+            (host, of_other) => host == of_other && !other.is_above,
         };
-        port_matches && host_matches
+        port_covers && host_covers
+    }
+
+    /// Whether the host is a bucket of VOD's own.
+    pub(in crate::archive) fn is_of_vod(&self) -> bool {
+        matches!(&self.host, Host::Domain(name) if !self.is_above && name.starts_with("outin-"))
     }
 
     /// A URL that matches.
@@ -125,6 +147,27 @@ mod tests {
         check("vod.example.com:9200", "vod.example.com", false);
         check("[::1]:8080", "[::1]:8080", true);
         check("*.example.com:8080", "vod.example.com:8080", true);
+    }
+
+    #[test]
+    fn one_may_cover_another() {
+        let check = |one: &str, other: &str, expect: bool| {
+            let (one, other) = (HostPattern::parse(one).unwrap(), HostPattern::parse(other).unwrap());
+            assert_eq!(one.covers(&other), expect, "{one} {other}");
+        };
+        check("vod.example.com", "VOD.example.com", true);
+        check("*.example.com", "vod.example.com", true);
+        check("*.example.com", "*.example.com", true);
+        check("*.example.com", "*.vod.example.com", true);
+        check("*.vod.example.com", "*.example.com", false);
+        check("*.example.com", "example.com", false);
+        check("*.example.com", "badexample.com", false);
+        check("vod.example.com", "*.example.com", false);
+        check("example.com", "*.example.com", false);
+        check("*.example.com", "vod.example.com:8080", false);
+        check("*.example.com:8080", "vod.example.com:8080", true);
+        check("127.0.0.1", "0x7f.1", true);
+        check("127.0.0.1", "[::1]", false);
     }
 
     #[test]

@@ -7,25 +7,31 @@ use std::sync::Arc;
 
 use aliyun_credentials::{Config as Credentials, CredentialProvider};
 use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
 use object_store::{ClientOptions, HeaderMap, HeaderValue};
 use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, SecretSource, Surroundings};
 
 use super::s3::Endpoint;
 use super::written::Written;
-use super::{bucket_and_prefix, s3};
+use super::{checked_region, s3};
 use crate::archive::credentials::OfAlibabaCloud;
-use crate::archive::store::{Bucket, Place, SparingCompletion, Store};
+use crate::archive::store::{Asked, Bucket, Place, SparingCompletion, Store};
 
 /// Opens the bucket.
 pub(super) fn open(
     written: &Written,
+    (bucket, prefix): (String, Path),
     surroundings: &Surroundings,
     clock: &Arc<dyn Clock>,
 ) -> Result<Store, ConfigError> {
-    let (bucket, prefix) = bucket_and_prefix(&written.url)?;
     let (endpoint, region) = endpoint_and_region(written)?;
     let endpoint = Endpoint::read(&endpoint, &bucket, false)?;
+    if endpoint.is_bare_address {
+        let message = "is an IP address, where no bucket can stand in the host, and OSS takes it nowhere else; \
+                       give a name";
+        return Err(ConfigError::new("endpoint", message));
+    }
     let provider = provider(written, surroundings, Arc::clone(clock))?;
     let client = |headers: HeaderMap| {
         let options = ClientOptions::new().with_allow_http(endpoint.is_plain).with_default_headers(headers);
@@ -48,6 +54,7 @@ pub(super) fn open(
         create_only: Some(Arc::new(create_only)),
         record_class: s3::record_class(written)?,
         image_class: written.image_storage_class.clone(),
+        asked: Asked { host: endpoint.host, mend: "correct region or endpoint" },
     };
     let name = format!("oss://{bucket} at {}", endpoint.origin);
     Ok(Store::new(Arc::new(objects), prefix, name, Place::Bucket(beside)))
@@ -57,6 +64,7 @@ pub(super) fn open(
 fn endpoint_and_region(written: &Written) -> Result<(String, String), ConfigError> {
     // The console shows both `cn-shanghai` and `oss-cn-shanghai`.
     let region = written.region.as_deref().map(|region| region.trim_start_matches("oss-"));
+    let region = region.map(checked_region).transpose()?;
     let is_internal = written.internal.unwrap_or(false);
     match (&written.endpoint, region) {
         (Some(_), _) if written.internal.is_some() => {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
+use object_store::path::Path;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
-use url::Url;
+use url::{Host, Url};
 use vodrelay_core::config::{ConfigError, Surroundings};
 
-use super::bucket_and_prefix;
+use super::checked_region;
 use super::written::{Encryption, Written};
 use crate::archive::credentials::OfChain;
-use crate::archive::store::{Bucket, Place, SparingCompletion, Store};
+use crate::archive::store::{Asked, Bucket, Place, SparingCompletion, Store};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,8 +37,11 @@ const CHAIN: [(&str, AmazonS3ConfigKey); 11] = [
 ];
 
 /// Opens the bucket.
-pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Store, ConfigError> {
-    let (bucket, prefix) = bucket_and_prefix(&written.url)?;
+pub(super) fn open(
+    written: &Written,
+    (bucket, prefix): (String, Path),
+    surroundings: &Surroundings,
+) -> Result<Store, ConfigError> {
     let is_path_style = written.path_style.unwrap_or(false);
     let variable = |names: &[&str]| names.iter().find_map(|name| set(surroundings, name));
 
@@ -48,7 +52,7 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
     if let Some(region) =
         written.region.as_deref().or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
     {
-        builder = builder.with_region(region);
+        builder = builder.with_region(checked_region(region)?);
     }
     let endpoint =
         written.endpoint.as_deref().or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
@@ -56,15 +60,30 @@ pub(super) fn open(written: &Written, surroundings: &Surroundings) -> Result<Sto
     let mut name = format!("s3://{bucket}");
     let mut options = ClientOptions::new();
     if let Some(endpoint) = &endpoint {
+        if endpoint.is_bare_address {
+            let message =
+                "the endpoint is an IP address, where no bucket can stand in the host; set path_style = true";
+            return Err(ConfigError::new("path_style", message));
+        }
         builder = builder.with_endpoint(&endpoint.url);
         options = options.with_allow_http(endpoint.is_plain);
         name = format!("{name} at {}", endpoint.origin);
     }
     let builder = with_client(builder, options, written, surroundings)?;
     let keys = Arc::clone(build(builder.clone())?.credentials());
-    let keys: AwsCredentialProvider = Arc::new(OfChain { keys, whence: whence(surroundings) });
+    let (whence, mend) = whence(surroundings);
+    let keys: AwsCredentialProvider = Arc::new(OfChain { keys, whence, mend });
     let objects = build(builder.with_credentials(Arc::clone(&keys)))?;
+    let asked = match endpoint {
+        Some(endpoint) if is_path_style => Asked { host: endpoint.host, mend: "correct endpoint" },
+        Some(endpoint) => Asked {
+            host: endpoint.host,
+            mend: "correct endpoint, or set path_style = true where the store wants the bucket in the path",
+        },
+        None => Asked { host: format!("{bucket}.s3 of AWS"), mend: "correct region" },
+    };
     let beside = Bucket {
+        asked,
         keys,
         refused: None,
         create_only: None,
@@ -109,16 +128,19 @@ fn with_keys(
     Ok(builder)
 }
 
-/// Who is asked for keys where neither the options nor the environment have any.
-fn whence(surroundings: &Surroundings) -> &'static str {
+/// Who is asked for keys where neither the options nor the environment have any, and what to do where none are given.
+fn whence(surroundings: &Surroundings) -> (&'static str, &'static str) {
     let is_set = |name: &str| set(surroundings, name).is_some();
     if is_set("AWS_WEB_IDENTITY_TOKEN_FILE") && is_set("AWS_ROLE_ARN") {
-        "the security token service, asked with the web identity of AWS_WEB_IDENTITY_TOKEN_FILE,"
+        let asked = "the security token service, asked with the web identity of AWS_WEB_IDENTITY_TOKEN_FILE,";
+        (asked, "see to the role of AWS_ROLE_ARN and whom it trusts")
     } else if is_set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || is_set("AWS_CONTAINER_CREDENTIALS_FULL_URI")
     {
-        "the container's own service (AWS_CONTAINER_CREDENTIALS_…)"
+        ("the container's own service (AWS_CONTAINER_CREDENTIALS_…)", "give the task or the pod a role")
     } else {
-        "the instance metadata service, asked since neither access_key_id nor AWS_ACCESS_KEY_ID is set,"
+        let asked =
+            "the instance metadata service, asked since neither access_key_id nor AWS_ACCESS_KEY_ID is set,";
+        (asked, "set access_key_id and secret_access_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     }
 }
 
@@ -202,6 +224,10 @@ pub(super) struct Endpoint {
     pub(super) url: String,
     /// As messages show it.
     pub(super) origin: String,
+    /// The host that is asked, with the bucket where it stands there.
+    pub(super) host: String,
+    /// Whether the bucket would have to stand in front of an IP address.
+    pub(super) is_bare_address: bool,
     /// Whether plain HTTP is spoken: only where the endpoint says so.
     pub(super) is_plain: bool,
 }
@@ -222,10 +248,13 @@ impl Endpoint {
         }
         let is_plain = url.scheme() == "http";
         if is_path_style || host.starts_with(&format!("{bucket}.")) {
-            return Ok(Self { url: origin.clone(), origin, is_plain });
+            let host = host.to_owned();
+            return Ok(Self { url: origin.clone(), origin, host, is_bare_address: false, is_plain });
         }
+        let is_bare_address = !matches!(url.host(), Some(Host::Domain(_)));
+        let host = format!("{bucket}.{host}");
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Ok(Self { url: format!("{}://{bucket}.{host}{port}", url.scheme()), origin, is_plain })
+        Ok(Self { url: format!("{}://{host}{port}", url.scheme()), origin, host, is_bare_address, is_plain })
     }
 }
 

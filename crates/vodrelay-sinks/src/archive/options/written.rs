@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use vodrelay_core::config::{ConfigError, SecretSource};
 
@@ -12,7 +13,7 @@ use crate::archive::image_hosts;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
-    pub(super) url: String,
+    pub(super) url: Option<String>,
     pub(super) endpoint: Option<String>,
     pub(super) region: Option<String>,
     #[serde(default, deserialize_with = "yes_or_no")]
@@ -27,7 +28,7 @@ pub(super) struct Written {
     pub(super) sse: Option<Encryption>,
     pub(super) record_storage_class: Option<String>,
     pub(super) image_storage_class: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entries")]
     pub(super) image_hosts: Vec<image_hosts::Written>,
 }
 
@@ -72,6 +73,31 @@ impl Written {
             _ => "leave it out",
         };
         Err(ConfigError::new(*key, format!("belongs to {belongs}; {why}")))
+    }
+}
+
+/// The entries, or what is to be written instead of a single table.
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<image_hosts::Written>, D::Error> {
+    deserializer.deserialize_any(EntriesVisitor)
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Vec<image_hosts::Written>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("entries, each below [[sinks.NAME.options.image_hosts]]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+        Deserialize::deserialize(SeqAccessDeserializer::new(entries))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Err(A::Error::custom(
+            "there may be several entries, so each has two brackets: write [[sinks.NAME.options.image_hosts]]",
+        ))
     }
 }
 

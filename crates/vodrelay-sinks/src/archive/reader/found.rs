@@ -23,6 +23,8 @@ pub struct FoundRecord {
     pub id: String,
     /// The event's type.
     pub event_type: String,
+    /// The event's status, where it has one.
+    pub status: Option<String>,
     /// The event's time, or that of its acceptance where it has none.
     pub time: Timestamp,
     /// The event's images, by their place in it.
@@ -36,6 +38,8 @@ pub struct FoundRecord {
 pub struct FoundImage {
     /// `linked`, `pending`, `kept` or `failed`, or what a later version may call it.
     pub state: String,
+    /// The word for why a failed one is not kept.
+    pub cause: Option<String>,
     /// Why it is not kept, where the record says.
     pub reason: Option<String>,
     /// The key of a kept one, below the prefix of the archive.
@@ -44,6 +48,18 @@ pub struct FoundImage {
     pub sha256: Option<String>,
     /// The size of a kept one in bytes.
     pub kept_bytes: Option<u64>,
+    /// In what a kept one differs from what the event says of it.
+    #[serde(default)]
+    pub doubts: Vec<FoundDoubt>,
+}
+
+/// In what an image differs from what the event says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct FoundDoubt {
+    /// The provider's name of the field.
+    pub field: String,
+    /// What is odd about it.
+    pub what: String,
 }
 
 impl Found {
@@ -86,6 +102,8 @@ struct Written {
 struct Event {
     id: String,
     event_type: String,
+    #[serde(default)]
+    status: Option<String>,
     event_time: Option<Timestamp>,
 }
 
@@ -107,6 +125,7 @@ impl FoundRecord {
         }
         let Written { event, images, body, receipt } = serde_json::from_slice(bytes).map_err(no_record)?;
         let time = event.event_time.unwrap_or(receipt.received_at);
-        Ok(Self { id: event.id, event_type: event.event_type, time, images, body })
+        let Event { id, event_type, status, .. } = event;
+        Ok(Self { id, event_type, status, time, images, body })
     }
 }

@@ -4,7 +4,9 @@
 
 use object_store::Error;
 
+use super::Asked;
 use crate::archive::credentials::NoKeys;
+use crate::exchange::speaks_plain_http;
 
 /// How much of a store's error is kept, in characters: some answer with pages of XML.
 const EXCERPT: usize = 400;
@@ -34,6 +36,12 @@ pub(super) enum Fault {
     InArchive,
     Busy,
     Full,
+    /// The host has no address.
+    NoHost,
+    /// TLS was spoken to somebody who does not.
+    PlainHttp,
+    /// Whoever answers is no store.
+    NoStore,
     Other,
 }
 
@@ -69,8 +77,8 @@ const CODES: [(&str, Fault); 27] = [
 ];
 
 impl Fault {
-    /// What to do about it, a fragment; `key` is the access key that signed.
-    pub(super) fn mend(self, key: Option<&str>) -> String {
+    /// What to do about it, a fragment; `key` is the access key that signed, `asked` who was asked.
+    pub(super) fn mend(self, key: Option<&str>, asked: Option<&Asked>) -> String {
         let key = key.unwrap_or("that signed");
         match self {
             Self::NoBucket => "there is no such bucket at this endpoint; make it, or correct url".to_owned(),
@@ -90,6 +98,11 @@ impl Fault {
             Self::Full => "the store is full, or the quota used up".to_owned(),
             Self::Conflict => "another write to it is under way".to_owned(),
             Self::NotImplemented => "the store does not know what was asked".to_owned(),
+            Self::NoHost => no_host(asked),
+            Self::PlainHttp => {
+                "it speaks plain HTTP there; where that is meant, begin endpoint with http://".to_owned()
+            }
+            Self::NoStore => "what answers there does not speak S3; correct endpoint".to_owned(),
             Self::Exists | Self::NoObject | Self::Other => String::new(),
         }
     }
@@ -98,6 +111,10 @@ impl Fault {
     pub(super) fn is_of_keys(self) -> bool {
         matches!(self, Self::UnknownKey | Self::WrongSecret | Self::ExpiredToken | Self::Denied)
     }
+}
+
+fn no_host(asked: Option<&Asked>) -> String {
+    asked.map_or_else(String::new, |Asked { host, mend }| format!("the host {host} has no address; {mend}"))
 }
 
 /// What the error means.
@@ -121,6 +138,10 @@ pub(super) fn of(error: &Error) -> Fault {
         (Error::AlreadyExists { .. } | Error::Precondition { .. }, _) => Fault::Exists,
         (Error::NotFound { .. }, _) => Fault::NoObject,
         _ if text.contains("redirect without LOCATION") => Fault::WrongRegion,
+        _ if text.contains("failed to lookup address") => Fault::NoHost,
+        _ if speaks_plain_http(&text) => Fault::PlainHttp,
+        // Every answer of a store to a write has one.
+        _ if text.contains("ETag Header missing") => Fault::NoStore,
         _ => Fault::Other,
     }
 }

@@ -83,6 +83,11 @@ impl Store {
         Ok(Some((whole.into(), version)))
     }
 
+    /// Whether there is an object under that key, as far as the access key may know.
+    pub(in crate::archive) async fn has_key(&self, key: &str) -> Result<bool, SinkError> {
+        self.has(&self.path(key)).await
+    }
+
     /// Whether there is such an object, as far as the key may know.
     pub(super) async fn has(&self, path: &Path) -> Result<bool, SinkError> {
         match self.objects.head(path).await {

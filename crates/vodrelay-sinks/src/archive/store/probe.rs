@@ -1,8 +1,12 @@
 //! What `vodrelay check` asks of a store: that it takes and gives back, and whether it heeds conditions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
+use tokio::time::{Instant, timeout_at};
 use vodrelay_core::SinkError;
+use vodrelay_core::config::Span;
 
 use super::fault::{self, Fault};
 use super::{Kind, Store};
@@ -10,11 +14,23 @@ use super::{Kind, Store};
 /// Where the probes are written, in one piece and in parts, and taken away again.
 const KEY: &str = ".vodrelay-check";
 const IN_PARTS: &str = ".vodrelay-check-parts";
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 impl Store {
     /// Finds out whether objects can be written, in one piece like a record and in parts like an image, and read; and
     /// tells if the store does not heed conditions.
     pub(in super::super) async fn probe(&self, mark: &str) -> Result<Vec<String>, SinkError> {
+        let deadline = Instant::now() + PATIENCE;
+        if let Some(bucket) = self.bucket() {
+            let asked = format!("whoever is asked for the keys of {}; set them in its options", self.name);
+            // Without keys the first write says so, and what to do.
+            let _ = until(deadline, &asked, bucket.keys.get_credential()).await?;
+        }
+        until(deadline, &self.name, self.write_and_read(mark)).await?
+    }
+
+    async fn write_and_read(&self, mark: &str) -> Result<Vec<String>, SinkError> {
         let [first, second, third] = [1, 2, 3].map(|number| Bytes::from(format!("{number} {mark}\n")));
         self.replace(KEY, Kind::Record, first.clone()).await?;
         self.expect(KEY, &first).await?;
@@ -73,5 +89,24 @@ impl Store {
             self.name
         );
         vec![remark]
+    }
+}
+
+/// Whoever hangs is named, which those who wait for the check could not do.
+async fn until<T>(deadline: Instant, asked: &str, answer: impl Future<Output = T>) -> Result<T, SinkError> {
+    let late = |_| SinkError::temporary(format!("no answer within {} of {asked}", Span(PATIENCE)));
+    timeout_at(deadline, answer).await.map_err(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_is_named() {
+        let deadline = Instant::now() + PATIENCE;
+        assert_eq!(until(deadline, "s3://media", async { 7 }).await, Ok(7));
+        let hangs = until::<()>(deadline, "s3://media at http://h:1", std::future::pending()).await;
+        assert_eq!(hangs.unwrap_err().message, "no answer within 12s of s3://media at http://h:1");
     }
 }
