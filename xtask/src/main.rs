@@ -17,7 +17,7 @@ usage: cargo xtask COMMAND
   tidy     layering, module headers, fixtures all used, crate list in the documents true
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
-  torture  kill -9 under load, at length: nothing acknowledged may be missing
+  torture  kill -9 under load, at length: nothing acknowledged may be missing, no image either
   alone    check each crate of layers 0 and 1 by itself
 ";
 
@@ -44,11 +44,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// The kill test of `ci`, on a release build and at full length.
+/// The kill tests of `ci`, on a release build and at full length.
 fn torture() -> Result<(), String> {
-    let variables = [("RUN_SLOW_TESTS", "1"), ("TORTURE_EVENTS", "20000"), ("TORTURE_KILLS", "3")];
-    run::cargo(
-        &["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", "kill", "--", "--nocapture"],
-        &variables,
-    )
+    let variables = [
+        ("RUN_SLOW_TESTS", "1"),
+        ("TORTURE_EVENTS", "20000"),
+        ("TORTURE_KILLS", "3"),
+        ("TORTURE_IMAGES", "2000"),
+        ("TORTURE_IMAGE_KILLS", "12"),
+    ];
+    let test = ["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", "kill"];
+    run::cargo(&[&test[..], &["--", "--nocapture", "--test-threads", "1"]].concat(), &variables)
 }

@@ -1,0 +1,156 @@
+//! kill -9 at random moments while images pass from callback to store: no record calls an image kept that does not
+//! stand there whole, none is lost, and none is fetched twice but those that a kill struck.
+//!
+//! `RUN_SLOW_TESTS=1` runs it; `TORTURE_IMAGES` and `TORTURE_IMAGE_KILLS` make it longer (`cargo xtask torture` does),
+//! `TORTURE_SEED` repeats the moments of a run.
+
+mod cdn;
+mod shelf;
+mod store;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use vodrelay_core::testing::Picture;
+
+use self::cdn::Cdn;
+use self::shelf::Shelf;
+use self::store::{BUCKET, KEY, SECRET, Store};
+use crate::kill::number;
+use crate::relay::{Process, client, configuration, free_port, send_as_vod, until};
+
+/// Images under way at the same time.
+const CONCURRENCY: usize = 4;
+const SENDERS: usize = 8;
+/// How many events are sent before the image of the first of them is asked for, so that callbacks come until the end.
+const AHEAD: usize = 30;
+/// The longest wait from the moment that is counted to the kill.
+const HESITATION: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_leaves_no_record_without_its_image_and_loses_none() {
+    if !crate::slow_tests_are_asked_for() {
+        return;
+    }
+    let (images, kills) = (number("TORTURE_IMAGES", 60), number("TORTURE_IMAGE_KILLS", 4));
+    let seed = number("TORTURE_SEED", rand::random::<u32>() as usize);
+    println!("TORTURE_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed as u64);
+    let folder = tempfile::tempdir().unwrap();
+    let (cdn, store) = (Cdn::start().await, Store::start().await);
+    let shelf = Shelf::new(store.bucket(), images, cdn.address);
+    let (http, admin) = (free_port(), free_port());
+    let config = configuration(http, admin) + &archive(&cdn, &store);
+    let mut relay = Process::start_with(folder.path(), &config, http, admin).await;
+    let (begun, senders) = (Instant::now(), send(images, http, &cdn));
+
+    let mut moments: Vec<usize> = (0..kills).map(|_| random.random_range(1..images)).collect();
+    moments.sort_unstable();
+    let (mut struck, mut asked_before) = (HashMap::<usize, usize>::new(), 0);
+    for moment in moments {
+        until("the moment to strike", LIMIT, || cdn.asked().len() >= moment).await;
+        sleep(HESITATION.mul_f64(random.random())).await;
+        relay.kill_9();
+        until("the end of what was under way", LIMIT, || cdn.is_quiet() && store.is_quiet()).await;
+        // A file that the store was about to give its name may still get it.
+        sleep(Duration::from_millis(50)).await;
+        let (kept, asked) = (shelf.survey(), cdn.asked());
+        let in_this_life = asked.iter().skip(asked_before);
+        let in_flight: Vec<usize> = in_this_life.copied().filter(|number| !kept.contains(number)).collect();
+        println!("kill -9 after {} requests: {} kept, in flight {in_flight:?}", asked.len(), kept.len());
+        assert!(in_flight.len() <= CONCURRENCY, "more are in flight than may be");
+        in_flight.into_iter().for_each(|number| *struck.entry(number).or_default() += 1);
+        asked_before = asked.len();
+        relay = Process::start_with(folder.path(), &config, http, admin).await;
+    }
+
+    let acknowledged = acknowledged(senders).await;
+    let all_kept = || acknowledged.iter().all(|number| shelf.says_kept(*number));
+    until("the last image", LIMIT, all_kept).await;
+    assert_eq!(relay.terminate(), Some(0));
+    let kept = shelf.survey();
+    let mut again = HashMap::<usize, usize>::new();
+    cdn.asked().into_iter().for_each(|number| *again.entry(number).or_default() += 1);
+    again.retain(|_, requests| *requests > 1);
+    println!(
+        "{images} images, {kills} kills: {} acknowledged, {} kept, {} struck, {} fetched again, {:.1} s",
+        acknowledged.len(),
+        kept.len(),
+        struck.len(),
+        again.len(),
+        begun.elapsed().as_secs_f64(),
+    );
+    assert!(acknowledged.iter().all(|number| kept.contains(number)), "an image is lost");
+    assert!(!struck.is_empty(), "no kill struck anything");
+    for (number, requests) in again {
+        let times = struck.get(&number).copied().unwrap_or(0);
+        assert!(
+            requests <= 1 + times,
+            "image {number} was fetched {requests} times, and struck {times} times"
+        );
+    }
+}
+
+/// Sends an event for each image; those that were acknowledged come back.
+fn send(images: usize, to: SocketAddr, cdn: &Cdn) -> JoinSet<Vec<usize>> {
+    let (next, client) = (Arc::new(AtomicUsize::new(0)), client());
+    let mut senders = JoinSet::new();
+    for _ in 0..SENDERS {
+        let (next, client, cdn) = (Arc::clone(&next), client.clone(), cdn.clone());
+        senders.spawn(async move {
+            let mut acknowledged = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::SeqCst);
+                if number >= images {
+                    return acknowledged;
+                }
+                until("the images before", LIMIT, || number < cdn.asked().len() + AHEAD).await;
+                if send_as_vod(&client, to, Picture::new(number).event(cdn.address)).await {
+                    acknowledged.push(number);
+                }
+            }
+        });
+    }
+    senders
+}
+
+async fn acknowledged(senders: JoinSet<Vec<usize>>) -> Vec<usize> {
+    senders.join_all().await.concat()
+}
+
+fn archive(cdn: &Cdn, store: &Store) -> String {
+    let (cdn, store) = (cdn.address, store.address);
+    format!(
+        r#"
+[sinks.archive]
+kind = "archive"
+concurrency = {CONCURRENCY}
+retry = {{ first = "200ms", cap = "1s" }}
+[sinks.archive.options]
+url = "s3://{BUCKET}"
+endpoint = "http://{store}"
+path_style = true
+region = "eu-1"
+access_key_id = "{KEY}"
+secret_access_key = "{SECRET}"
+[[sinks.archive.options.image_hosts]]
+name = "{cdn}"
+allow_addresses = ["127.0.0.1"]
+"#
+    )
+}
+
+/// Every file below a folder; none where there is no folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
