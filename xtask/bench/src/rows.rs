@@ -140,7 +140,7 @@ pub(crate) const ROWS: [Row; 11] = [
     Row {
         name: "images-memory",
         what: "memory over idle while those images pass, four at a time",
-        // 64 MiB.
+        // 64 and 32 MiB.
         floor: 67.1,
         aim: 33.5,
         unit: " MB",

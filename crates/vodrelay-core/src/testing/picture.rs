@@ -110,7 +110,8 @@ impl Picture {
         let (filled, last) = (left / PIECE * PIECE, left % PIECE);
         let padding = usize::from(last == 1);
         head.push((number.len() + padding) as u8);
-        head.extend(number.iter().chain(&[0][..padding]));
+        head.extend(number);
+        head.resize(head.len() + padding, 0);
         let mut tail = Vec::new();
         if last > 1 {
             tail.push((last - 1) as u8);

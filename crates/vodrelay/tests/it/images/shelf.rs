@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vodrelay_core::testing::Picture;
 
@@ -15,6 +15,20 @@ pub(super) struct Shelf {
     bucket: PathBuf,
     by_id: HashMap<String, Sent>,
     record_of: HashMap<usize, PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    images: [Image; 1],
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Image {
+    state: String,
+    key: String,
+    sha256: String,
+    kept_bytes: usize,
 }
 
 /// A picture that the host sends.
@@ -46,15 +60,15 @@ impl Shelf {
         let mut kept = HashSet::new();
         for path in files(&self.bucket.join("events")) {
             let image = image(&path);
-            if image["state"] != "kept" {
+            if image.state != "kept" {
                 continue;
             }
-            let key = image["key"].as_str().unwrap();
-            let stands = whole.get(key).unwrap_or_else(|| panic!("{key} is called kept and is not there"));
+            let key = image.key;
+            let stands = whole.get(&key).unwrap_or_else(|| panic!("{key} is called kept and is not there"));
             let Sent { picture, sha256 } = self.of(path.file_stem().unwrap().to_str().unwrap());
             assert_eq!(picture.number, stands.picture.number, "{key} is of another event");
-            assert_eq!(image["sha256"], *sha256, "{key}");
-            assert_eq!(image["kept_bytes"], picture.size, "{key}");
+            assert_eq!(image.sha256, *sha256, "{key}");
+            assert_eq!(image.kept_bytes, picture.size, "{key}");
             kept.insert(picture.number);
         }
         kept
@@ -63,7 +77,7 @@ impl Shelf {
     /// Whether there is a record of that picture, and calls it kept.
     pub(super) fn says_kept(&self, number: usize) -> bool {
         let path = self.record_of.get(&number).unwrap();
-        path.exists() && image(path)["state"] == "kept"
+        path.exists() && image(path).state == "kept"
     }
 
     /// The key of an object, and the picture that it is, to the last byte.
@@ -82,9 +96,9 @@ impl Shelf {
 }
 
 /// The one image of a record.
-fn image(record: &Path) -> Value {
-    let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
-    record["images"][0].clone()
+fn image(record: &Path) -> Image {
+    let Record { images: [image] } = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    image
 }
 
 fn hex(sha256: Sha256) -> String {
