@@ -5,12 +5,14 @@
 mod clock;
 mod journal_contract;
 mod memory_journal;
+mod picture;
 mod sample;
 mod sink_contract;
 
 pub use self::clock::ManualClock;
 pub use self::journal_contract::journal_contract;
 pub use self::memory_journal::MemoryJournal;
+pub use self::picture::Picture;
 pub use self::sample::{delivery_of, envelope_of, event_body};
 pub use self::sink_contract::sink_contract;
 pub use crate::journal::MockJournal;

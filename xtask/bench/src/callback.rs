@@ -26,9 +26,13 @@ pub(crate) fn body() -> Numbered {
 
 /// A whole request, with a proof of this moment.
 pub(crate) fn request() -> Numbered {
-    let (body, proof) =
-        (SAMPLE.trim_end(), CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), clock::now()));
-    let request = format!(
+    Numbered::new(&request_with(SAMPLE.trim_end()))
+}
+
+/// A whole request with that body, and a proof of this moment.
+pub(crate) fn request_with(body: &str) -> String {
+    let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), clock::now());
+    format!(
         "POST {PATH} HTTP/1.1\r\nhost: relay.example.com\r\nuser-agent: bench\r\ncontent-type: application/json\r\n\
          {}: {}\r\n{}: {}\r\ncontent-length: {}\r\n\r\n{body}",
         CallbackProof::TIMESTAMP_HEADER,
@@ -36,8 +40,7 @@ pub(crate) fn request() -> Numbered {
         CallbackProof::SIGNATURE_HEADER,
         proof.signature_hex(),
         body.len(),
-    );
-    Numbered::new(&request)
+    )
 }
 
 impl Numbered {

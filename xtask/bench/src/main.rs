@@ -1,12 +1,15 @@
 //! `cargo xtask bench`: every number that the relay is to reach, as a ratio of two sides measured in one run.
 //!
-//! The relay is the release binary in a process of its own, as are the baseline and the webhook receiver; the load
+//! The relay is the release binary in a process of its own, as are the baselines and the servers around it; the load
 //! generator is this process. All share the same cores.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to the person who called it")]
 
+mod archive;
 mod baseline;
 mod callback;
+mod cdn;
 mod clock;
+mod copy;
 mod load;
 mod machine;
 mod million;
@@ -15,6 +18,7 @@ mod receiver;
 mod relay;
 mod report;
 mod rows;
+mod store;
 mod sync;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +27,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::archive::Archived;
 use crate::rows::{ROWS, Row};
 
 /// What the rows measure with.
@@ -34,13 +39,18 @@ struct Bench {
     folder: PathBuf,
     /// The journal in which a million events wait, once a row has asked for it.
     million: Option<PathBuf>,
+    /// What came of archiving images, once a row has asked for it.
+    archived: Option<Archived>,
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let result = match words.first().map(String::as_str) {
-        Some("baseline") => baseline::run(),
-        Some("receiver") => receiver::run(),
+    let result = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["baseline"] => baseline::run(),
+        ["receiver"] => receiver::run(),
+        ["cdn"] => cdn::run(),
+        ["store", folder] => store::run(folder),
+        ["copy", cdn, store, first, after] => copy::run(cdn, store, first, after),
         _ => bench(&words),
     };
     match result {
@@ -62,7 +72,7 @@ fn bench(words: &[String]) -> Result<(), String> {
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     machine::check_disk(&folder)?;
     let temporary = tempfile::tempdir_in(&folder).map_err(|error| error.to_string())?;
-    let bench = Bench { vodrelay, folder: temporary.path().to_owned(), million: None };
+    let bench = Bench { vodrelay, folder: temporary.path().to_owned(), million: None, archived: None };
 
     let (done, result) = oneshot::channel();
     std::thread::spawn(move || {
@@ -114,7 +124,7 @@ fn measure(mut bench: Bench, rows: &[&Row], write: bool) -> Result<(), String> {
     for row in rows {
         let measured = (row.measure)(&mut bench).map_err(|error| format!("{}: {error}", row.name))?;
         let line = report::line(row, &measured);
-        println!("{:<8} {line}", row.name);
+        println!("{:<13} {line}", row.name);
         lines.push(line);
         if report::verdict(row, measured.figure) == report::Verdict::Missed {
             missed.push(row.name);

@@ -1,5 +1,6 @@
 //! Processes that are measured: each ends with its value, and all of them with this process.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -69,11 +70,15 @@ impl Process {
         Ok(Self { id })
     }
 
-    /// Starts this program as one of its servers, and waits until it says on which port.
-    pub(crate) fn start_server(name: &str) -> Result<(Self, SocketAddr), String> {
+    /// Starts this program with these words.
+    pub(crate) fn start_this(words: &[&OsStr]) -> Result<Self, String> {
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(this);
-        let process = Self::start(command.arg(name).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        Self::start(Command::new(this).args(words).stdin(Stdio::piped()).stdout(Stdio::piped()))
+    }
+
+    /// Starts this program as one of its servers, and waits until it says on which port.
+    pub(crate) fn start_server(name: &str, words: &[&OsStr]) -> Result<(Self, SocketAddr), String> {
+        let process = Self::start_this(&[&[OsStr::new(name)], words].concat())?;
         let out = process.with(|child| child.stdout.take()).flatten().ok_or("no output")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).map_err(|error| format!("{name}: {error}"))?;
@@ -86,7 +91,12 @@ impl Process {
         let pid = i32::try_from(self.id).ok().and_then(Pid::from_raw).ok_or("no such process")?;
         kill_process(pid, Signal::TERM)
             .map_err(|error| format!("cannot stop process {}: {error}", self.id))?;
-        let deadline = Instant::now() + STOP_LIMIT;
+        self.finish(STOP_LIMIT)
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub(crate) fn finish(self, limit: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             match self.ended()? {
                 Some(status) if status.success() => return Ok(()),
@@ -94,7 +104,7 @@ impl Process {
                 None => sleep(Duration::from_millis(5)),
             }
         }
-        Err(format!("the process did not stop within {STOP_LIMIT:?}"))
+        Err(format!("the process did not end within {limit:?}"))
     }
 
     /// How it ended, if it did.

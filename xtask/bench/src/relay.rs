@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// The journal's folder within the relay's.
 pub(crate) const DATA: &str = "data";
-/// The one sink.
+/// The one sink, where it is a webhook.
 pub(crate) const SINK: &str = "hook";
 /// Deliveries under way at the same time.
 const CONCURRENCY: usize = 64;
@@ -47,12 +47,17 @@ impl Relay {
     }
 
     /// Starts a relay in that folder and does not wait for it.
-    pub(crate) fn launch(mut command: Command, folder: &Path, sink: SocketAddr) -> Result<Self, String> {
+    pub(crate) fn launch(command: Command, folder: &Path, sink: SocketAddr) -> Result<Self, String> {
+        Self::launch_with(command, folder, &webhook(sink))
+    }
+
+    /// The same with that sink in its configuration.
+    pub(crate) fn launch_with(mut command: Command, folder: &Path, sink: &str) -> Result<Self, String> {
         let (http, admin) = (nobody()?, nobody()?);
         let config = folder.join("vodrelay.toml");
         let prepare = || {
             fs::create_dir_all(folder)?;
-            fs::write(&config, configuration(http, admin, sink))?;
+            fs::write(&config, configuration(http, admin) + sink)?;
             fs::File::create(folder.join("log"))
         };
         let log = prepare().map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
@@ -130,7 +135,7 @@ pub(crate) fn get(from: SocketAddr, path: &str) -> Result<String, String> {
     }
 }
 
-fn configuration(http: SocketAddr, admin: SocketAddr, sink: SocketAddr) -> String {
+fn configuration(http: SocketAddr, admin: SocketAddr) -> String {
     format!(
         r#"data_dir = "{DATA}"
 [http]
@@ -140,13 +145,19 @@ public_url = "{PUBLIC_URL}"
 keys = ["{KEY}"]
 [journal]
 min_free = "16MiB"
-[sinks.{SINK}]
+[admin]
+listen = "{admin}"
+"#
+    )
+}
+
+fn webhook(sink: SocketAddr) -> String {
+    format!(
+        r#"[sinks.{SINK}]
 kind = "webhook"
 concurrency = {CONCURRENCY}
 [sinks.{SINK}.options]
 url = "http://{sink}/hook"
-[admin]
-listen = "{admin}"
 "#
     )
 }

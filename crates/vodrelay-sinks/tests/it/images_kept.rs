@@ -415,7 +415,7 @@ async fn of_two_large_images_in_a_folder_the_record_tells_of_the_one_that_stands
         let folder = tempfile::tempdir().unwrap();
         let turn = std::sync::atomic::AtomicU16::new(0);
         let host = Script::start(move |_| {
-            let turn = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let turn = turn.fetch_add(1, Ordering::SeqCst);
             image(&webp(400, 300, 2 + turn, 17 << 19))
         })
         .await;

@@ -18,6 +18,7 @@ use crate::relay::{Process, client, send_as_vod, until};
 const IN_FLIGHT: usize = 50;
 const SENDERS: usize = 128;
 
+/// A variable of the environment, or what it is without it.
 pub(crate) fn number(variable: &str, default: usize) -> usize {
     let environment: std::collections::HashMap<String, String> = std::env::vars().collect();
     environment.get(variable).and_then(|text| text.parse().ok()).unwrap_or(default)

@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod config;
+mod images;
 mod kill;
 mod load;
 mod operate;

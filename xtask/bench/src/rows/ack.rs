@@ -14,7 +14,7 @@ const ROUND: Duration = Duration::from_secs(3);
 
 /// The sink is up, so settlements share the writer with what is accepted, as they do in a working relay.
 pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
-    let (_receiver, sink) = Process::start_server("receiver")?;
+    let (_receiver, sink) = Process::start_server("receiver", &[])?;
     let relay = Relay::start(bench, "ack", sink)?;
     closed_loop(relay.http, 1, Until::Sent(500))?;
     let (mut raw_p99, mut p99, mut p50) = (Vec::new(), Vec::new(), Vec::new());

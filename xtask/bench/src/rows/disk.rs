@@ -19,7 +19,7 @@ pub(super) fn binary(bench: &mut Bench) -> Result<Measured, String> {
 
 /// The whole journal after a clean stop, shared among its events, all of them delivered.
 pub(super) fn delivered(bench: &mut Bench) -> Result<Measured, String> {
-    let (_receiver, sink) = Process::start_server("receiver")?;
+    let (_receiver, sink) = Process::start_server("receiver", &[])?;
     let relay = Relay::start(bench, "disk", sink)?;
     closed_loop(relay.http, CLIENTS, Until::Sent(EVENTS))?;
     relay.until_settled(EVENTS, Duration::from_secs(60))?;

@@ -15,7 +15,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The sink is down, so each event is stored with its pending delivery and nothing is delivered.
 pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
-    let (_baseline, bare) = Process::start_server("baseline")?;
+    let (_baseline, bare) = Process::start_server("baseline", &[])?;
     let relay = Relay::start(bench, "ingest", nobody()?)?;
     for to in [bare, relay.http] {
         closed_loop(to, CLIENTS, Until::Elapsed(WARM_UP))?;

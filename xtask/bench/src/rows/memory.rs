@@ -13,7 +13,7 @@ use crate::relay::{Relay, nobody};
 
 /// After a few callbacks, delivered.
 pub(super) fn idle(bench: &mut Bench) -> Result<Measured, String> {
-    let (_receiver, sink) = Process::start_server("receiver")?;
+    let (_receiver, sink) = Process::start_server("receiver", &[])?;
     let relay = Relay::start(bench, "idle", sink)?;
     closed_loop(relay.http, 1, Until::Sent(10))?;
     relay.until_settled(10, Duration::from_secs(10))?;

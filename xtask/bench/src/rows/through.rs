@@ -14,7 +14,7 @@ const EVENTS: u64 = 30_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
-    let (_receiver, sink) = Process::start_server("receiver")?;
+    let (_receiver, sink) = Process::start_server("receiver", &[])?;
     let through = Relay::start(bench, "through", sink)?;
     let alone = Relay::start(bench, "alone", nobody()?)?;
     let (mut through_rates, mut alone_rates, mut settled) = (Vec::new(), Vec::new(), 0);

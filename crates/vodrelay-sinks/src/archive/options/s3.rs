@@ -17,7 +17,7 @@ use crate::archive::store::{Asked, Bucket, Place, SparingCompletion, Store};
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the store may take for an answer, the sending of the request included, and for each piece of it. A part of
-/// an image has 8 MiB, which this leaves to a line of 1.2 Mbit/s.
+/// an image has 5 MiB, which this leaves to a line of 0.7 Mbit/s.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// The variables of the ordinary chain, in the order in which they are asked: keys, a web identity, the metadata
