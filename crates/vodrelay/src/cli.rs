@@ -141,7 +141,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut command_line(), "vodrelay", &mut text);
-            output::line(String::from_utf8_lossy(&text).trim_end());
+            output::raw(String::from_utf8_lossy(&text).trim_end());
             Ok(())
         }
     }

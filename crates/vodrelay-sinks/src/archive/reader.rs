@@ -15,7 +15,7 @@ use vodrelay_core::{Clock, SinkError};
 pub use self::found::{Found, FoundDoubt, FoundImage, FoundRecord};
 pub use self::verify::{Mismatch, Verdict};
 use super::options;
-use super::store::Store;
+use super::store::{Store, WHOLE};
 
 /// How many records are read at the same time: a store far away answers each after a while.
 const AHEAD: usize = 8;
@@ -100,6 +100,11 @@ impl Reader {
     }
 
     async fn read(&self, key: String) -> Result<Option<Found>, ReadError> {
+        let size = self.store.open(&key).await?.map_or(0, |reading| reading.size);
+        if size > WHOLE {
+            let record = Err(format!("has {size} bytes, more than any record"));
+            return Ok(Some(Found { key, record }));
+        }
         let read = self.store.read(&key).await?;
         Ok(read.map(|(bytes, _)| Found::new(key, &bytes)))
     }

@@ -22,7 +22,7 @@ pub(super) use self::completion::SparingCompletion;
 use self::fault::Fault;
 pub(super) use self::fault::cause;
 pub(super) use self::folder::Folder;
-pub(super) use self::objects::{Reading, Updated};
+pub(super) use self::objects::{Reading, Updated, WHOLE};
 
 /// An object store and the prefix inside it.
 #[derive(Debug)]

@@ -32,6 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     let _log = logging::start(&args.log)?;
+    outlive_limits_of_file_size();
     let loaded = args.config.load()?;
     let sockets = Sockets::handed_over().map_err(|error| failure_of_start(&error.into()))?;
     let relay = Relay::start(&loaded, own_factories, metrics()?, sockets)
@@ -71,6 +72,13 @@ fn poisoned(reason: &str) -> Failure {
          kept its word\n  look at the disk (dmesg), then start again"
     );
     Failure::new(Code::Poisoned, message)
+}
+
+/// A limit on the size of files is then an error of the write that meets it, and not the end of the process.
+fn outlive_limits_of_file_size() {
+    const SIGXFSZ: i32 = 25;
+    // Whoever listens once is never ended by it again.
+    drop(signal(SignalKind::from_raw(SIGXFSZ)));
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         None => sample(&args.event_type, &args.set, Timestamp::now())?,
     };
     if args.print {
-        output::line(String::from_utf8_lossy(&body));
+        output::raw(String::from_utf8_lossy(&body));
         return Ok(());
     }
     if let Some(name) = &args.queue {

@@ -19,7 +19,8 @@ pub(in crate::archive) fn compare(claims: &Image, facts: &Facts) -> Result<Vec<D
         ("Height", claims.height_px, facts.height_px, "high"),
     ];
     for (field, claimed, actual, way) in pixels {
-        let Some(claimed) = claimed else { continue };
+        // No image has no pixels: that is how an encoder says that it does not know.
+        let Some(claimed) = claimed.filter(|claimed| *claimed > 0) else { continue };
         match claimed.abs_diff(actual.into()) {
             0 => {}
             1..=ROUNDING_PX => doubt(field, format!("{claimed}, and the image is {actual} px {way}")),

@@ -1,8 +1,8 @@
 //! What stands in the store, by name.
 
 use futures_util::stream::{BoxStream, StreamExt};
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{Error, ObjectStore};
 use vodrelay_core::SinkError;
 
 use super::Store;
@@ -22,9 +22,13 @@ impl Store {
     /// The keys below this folder, page by page: in order where the store is a bucket.
     pub(in crate::archive) fn keys<'s>(&'s self, folder: &str) -> BoxStream<'s, Result<String, SinkError>> {
         let path = self.path(folder);
-        let listed = self.objects.list(Some(&path)).map(move |object| match object {
-            Ok(object) => Ok(self.key(&object.location)),
-            Err(error) => Err(self.failed("list", &path, &error)),
+        let listed = self.objects.list(Some(&path)).filter_map(move |object| {
+            std::future::ready(match object {
+                Ok(object) => Some(Ok(self.key(&object.location))),
+                // Nothing of ours has a name that cannot be read, and it hides nothing of ours.
+                Err(Error::InvalidPath { .. }) => None,
+                Err(error) => Some(Err(self.failed("list", &path, &error))),
+            })
         });
         listed.boxed()
     }

@@ -12,7 +12,7 @@ use super::fault::{self, Fault};
 use super::{Kind, Place, Store};
 
 /// No object that is read at once is larger, in bytes: a record is a few times a body.
-const WHOLE: u64 = 64 << 20;
+pub(in crate::archive) const WHOLE: u64 = 64 << 20;
 
 /// What became of an object that was to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
