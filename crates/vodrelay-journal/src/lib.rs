@@ -6,6 +6,8 @@ mod claim;
 mod config;
 mod counters;
 mod error;
+#[cfg(test)]
+mod faults;
 mod files;
 mod ids;
 mod in_hand;
@@ -22,6 +24,8 @@ mod schema;
 mod settle;
 mod shared;
 mod space;
+mod storage;
+mod verify;
 mod words;
 mod writer;
 
@@ -34,3 +38,4 @@ pub use reader::{
     EventState, Reader,
 };
 pub use space::free_bytes;
+pub use verify::{Finding, FindingKind, Listener, Progress, Verified, verify};

@@ -40,6 +40,16 @@ impl Lock {
     }
 }
 
+/// Whether a process has the journal now; one whose lock cannot be looked at counts as running.
+pub(crate) fn is_held(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder.join(NAME)) else { return false };
+    // A shared lock writes nothing and goes with the file; a relay that starts just then would be told to try again.
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().is_err(),
+        Err(_) => true,
+    }
+}
+
 impl Drop for Lock {
     /// Closing would do, if a child process that is just being started did not hold a copy of the descriptor until it
     /// begins its own program.

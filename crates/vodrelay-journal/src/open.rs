@@ -1,7 +1,6 @@
 //! Opening: lock, look, create or take over, then start the two threads.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +28,8 @@ use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
 use crate::shared::Shared;
-use crate::space::{FreeBytes, Space};
+use crate::space::Space;
+use crate::storage::Storage;
 use crate::writer::{Batch, Names, Writer};
 
 /// The file in the journal's folder.
@@ -64,7 +64,7 @@ pub(crate) fn open(
     config: &Config,
     bounds: RefusedBounds,
     clock: Arc<dyn Clock>,
-    free_bytes: FreeBytes,
+    storage: &Storage,
 ) -> Result<Running, OpenError> {
     let now = clock.now();
     // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
@@ -73,12 +73,13 @@ pub(crate) fn open(
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
-    let mut conn = Connection::open(&file).map_err(sqlite)?;
+    let mut conn = storage.connect(&file, OpenFlags::default()).map_err(sqlite)?;
     let opened = prepare(folder, &mut conn, nanos(now))?;
     if opened.unclean {
         recover_log(&file, &conn)?;
     }
-    sync_folder(folder).map_err(|error| OpenError::from_io(folder, &error))?;
+    // A new file is there after a power cut only if its folder was synced too.
+    (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
     let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
     let leases = Leases::starting_at(opened.openings);
@@ -89,14 +90,14 @@ pub(crate) fn open(
     #[cfg(test)]
     let fail_next_commit = Arc::default();
     let claimant = Claimant {
-        conn: connect_to_read(&file).map_err(sqlite)?,
+        conn: connect_to_read(&file, storage).map_err(sqlite)?,
         shared: Arc::clone(&shared),
         writer: writer.clone(),
         requests,
         sources: HashMap::new(),
         labels: HashMap::new(),
     };
-    let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
+    let checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
     let ids = Ids::load(&conn).map_err(sqlite)?;
     let the_writer = Writer {
@@ -106,7 +107,7 @@ pub(crate) fn open(
         names,
         ids,
         checkpoints,
-        space: Space::new(config.min_free.0, free_bytes),
+        space: Space::new(config.min_free.0, Arc::clone(&storage.free_bytes)),
         files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
         retention: Retention::new(config),
         refusals: Refusals::new(bounds),
@@ -224,18 +225,10 @@ fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opene
 }
 
 /// A connection that cannot write.
-pub(crate) fn connect_to_read(file: &Path) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+pub(crate) fn connect_to_read(file: &Path, storage: &Storage) -> rusqlite::Result<Connection> {
+    let conn = storage.connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_WAIT)?;
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(conn)
-}
-
-/// A new file is there after a power cut only if its folder was synced too.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
 }
