@@ -21,6 +21,8 @@ pub(super) enum State {
 pub(super) struct Event {
     pub(super) body: Bytes,
     pub(super) is_acknowledged: bool,
+    /// The sinks of each time that it was appended, since it was last known for sure what is there.
+    appends: Vec<Vec<&'static str>>,
     /// Everything of it may have been delivered when old events were last removed.
     may_go: bool,
     /// All that each delivery may be; one alone where it was acknowledged.
@@ -38,10 +40,12 @@ impl Model {
         let new = || Event {
             body: body.clone(),
             is_acknowledged: false,
+            appends: Vec::new(),
             may_go: false,
             deliveries: BTreeMap::new(),
         };
         let event = self.events.entry(id).or_insert_with(new);
+        event.appends.push(sinks.to_vec());
         for sink in sinks {
             event.deliveries.entry(sink).or_insert_with(|| BTreeSet::from([State::Absent, State::Pending]));
         }
@@ -53,6 +57,7 @@ impl Model {
         for sink in sinks {
             event.deliveries.get_mut(sink).unwrap().remove(&State::Absent);
         }
+        event.may_go &= event.may_be_done();
     }
 
     /// An event that may be appended again: one that is not on its way out.
@@ -94,7 +99,7 @@ impl Model {
     /// Old events are removed from now on: those all of whose deliveries may be delivered, or that have none.
     pub(super) fn removal_begins(&mut self) {
         for event in self.events.values_mut() {
-            event.may_go |= event.deliveries.values().all(|states| states.contains(&State::Delivered));
+            event.may_go |= event.may_be_done();
         }
     }
 
@@ -142,9 +147,9 @@ impl Event {
         if self.body != there.body {
             wrong.push(format!("event {id:x?} has another body"));
         }
-        let missing = self.deliveries.keys().filter(|sink| !there.deliveries.contains_key(**sink)).count();
-        if !self.is_acknowledged && missing > 0 {
-            wrong.push(format!("event {id:x?} is there in part: {missing} deliveries are not"));
+        if !self.is_whole(there) {
+            let (asked, found) = (&self.appends, there.deliveries.keys());
+            wrong.push(format!("event {id:x?} is there in part: of {asked:?} it has {found:?}"));
         }
         for (sink, states) in &mut self.deliveries {
             let state = there.deliveries.get(*sink).copied().unwrap_or(State::Absent);
@@ -157,6 +162,21 @@ impl Event {
         }
         self.deliveries.retain(|_, states| !states.contains(&State::Absent));
         self.is_acknowledged = true;
+        self.appends = vec![self.deliveries.keys().copied().collect()];
+    }
+
+    /// Whether what is there is what some of the appends have brought, each of them whole.
+    fn is_whole(&self, there: &There) -> bool {
+        let is_there = |sinks: &&Vec<&str>| sinks.iter().all(|sink| there.deliveries.contains_key(*sink));
+        let whole: Vec<_> = self.appends.iter().filter(is_there).collect();
+        let brought = |sink: &String| whole.iter().any(|sinks| sinks.contains(&sink.as_str()));
+        !whole.is_empty() && there.deliveries.keys().all(brought)
+    }
+
+    fn may_be_done(&self) -> bool {
+        let is_done =
+            |states: &BTreeSet<State>| states.contains(&State::Delivered) || states.contains(&State::Absent);
+        self.deliveries.values().all(is_done)
     }
 }
 
