@@ -68,15 +68,6 @@ impl Checkpoints {
     }
 }
 
-/// Moves all of the log into the file and empties it, before anything new is written behind it.
-///
-/// After a sync that failed the kernel may hold pages of the log that never reached the disk and count as clean: they
-/// read well, and no later sync writes them. What is appended behind such a hole is lost with the next power cut. So
-/// after an unclean stop the log's content is written anew, into the file, and the log begins from its start.
-pub(crate) fn recover(conn: &Connection) -> Result<bool, Fault> {
-    checkpoint(conn, CheckpointMode::TRUNCATE, crate::open::BUSY_WAIT)
-}
-
 /// Returns whether all of the log was moved.
 fn checkpoint(conn: &Connection, mode: CheckpointMode, wait: Duration) -> Result<bool, Fault> {
     conn.busy_timeout(wait)?;

@@ -56,8 +56,8 @@ impl SqliteJournal {
         clock: Arc<dyn Clock>,
         storage: &Storage,
     ) -> Result<Self, OpenError> {
-        let running = open::open(folder, &config, bounds, clock, storage)?;
-        let reader = Arc::new(Mutex::new(Reader::open_on(folder, storage)?));
+        let (running, reader) = open::open(folder, &config, bounds, clock, storage)?;
+        let reader = Arc::new(Mutex::new(reader));
         Ok(Self { inner: Arc::new(Inner { running: Some(running), reader }) })
     }
 

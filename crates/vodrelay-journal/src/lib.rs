@@ -15,6 +15,7 @@ mod journal;
 mod key;
 mod lease;
 mod lock;
+mod log;
 mod op;
 mod open;
 mod reader;

@@ -12,10 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use vodrelay_core::Clock;
 
-use crate::checkpoint::{self, Checkpoints};
+use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
-use crate::error::Fault;
 use crate::error::OpenError;
 use crate::files::Files;
 use crate::ids::Ids;
@@ -23,7 +22,9 @@ use crate::in_hand;
 use crate::key::nanos;
 use crate::lease::Leases;
 use crate::lock::Lock;
+use crate::log;
 use crate::op::WriterQueue;
+use crate::reader::Reader;
 use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
@@ -65,7 +66,7 @@ pub(crate) fn open(
     bounds: RefusedBounds,
     clock: Arc<dyn Clock>,
     storage: &Storage,
-) -> Result<Running, OpenError> {
+) -> Result<(Running, Reader), OpenError> {
     let now = clock.now();
     // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -73,11 +74,9 @@ pub(crate) fn open(
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+    look_at_log(&folder.join(LOG))?;
     let mut conn = storage.connect(&file, OpenFlags::default()).map_err(sqlite)?;
-    let opened = prepare(folder, &mut conn, nanos(now))?;
-    if opened.unclean {
-        recover_log(&file, &conn)?;
-    }
+    let opened = prepare(folder, &mut conn, storage, nanos(now))?;
     // A new file is there after a power cut only if its folder was synced too.
     (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
@@ -114,6 +113,8 @@ pub(crate) fn open(
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };
+    // The last thing that can fail before there are threads, which would keep the lock for a moment longer.
+    let reader = Reader::open_on(folder, storage)?;
     let threads = vec![
         spawn(folder, "journal-claims", &shared, move || claimant.run())?,
         spawn(folder, "journal-writer", &shared, move || {
@@ -122,14 +123,15 @@ pub(crate) fn open(
             the_writer.run();
         })?,
     ];
-    Ok(Running {
+    let running = Running {
         shared,
         writer,
         claims,
         threads,
         #[cfg(test)]
         fail_next_commit,
-    })
+    };
+    Ok((running, reader))
 }
 
 /// A thread whose panic is told to everybody: nothing would answer any more.
@@ -151,7 +153,7 @@ fn spawn(
         .map_err(|error| OpenError::from_io(folder, &error))
 }
 
-fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, OpenError> {
+fn prepare(folder: &Path, conn: &mut Connection, storage: &Storage, now: i64) -> Result<Opened, OpenError> {
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     conn.busy_timeout(BUSY_WAIT).map_err(sqlite)?;
@@ -174,20 +176,29 @@ fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, Ope
         }
     }
     set_up(conn, found == Found::Empty).map_err(sqlite)?;
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+    make_log_durable(&folder.join(LOG), storage)?;
     take_over(conn, found == Found::Empty, now).map_err(sqlite)
 }
 
-fn recover_log(file: &Path, conn: &Connection) -> Result<(), OpenError> {
-    let path = file.to_owned();
-    match checkpoint::recover(conn) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let cause = "another program reads it, so its log cannot be written anew after an unclean stop; end that program and start again";
-            Err(OpenError::Io { path, cause: cause.to_owned() })
-        }
-        Err(Fault::Full(cause)) => Err(OpenError::DiskFull { path, cause }),
-        Err(fault) => Err(OpenError::Io { path, cause: fault.to_error().to_string() }),
+/// SQLite would drop what stands behind damage.
+fn look_at_log(path: &Path) -> Result<(), OpenError> {
+    match log::damage(path).map_err(|error| OpenError::from_io(path, &error))? {
+        Some(cause) => Err(OpenError::Corrupt { path: path.to_owned(), cause }),
+        None => Ok(()),
     }
+}
+
+/// After a sync that failed, the kernel may hold pages of the log that never reached the disk and count as clean: they
+/// read well, and no later sync writes them. With the next power cut all that was written behind such a hole would be
+/// lost, and a file into which commits from behind it were half moved would be damaged. So before anything is written
+/// or moved, the whole log is written anew. Nobody else writes to it meanwhile: the transaction has begun.
+fn make_log_durable(log: &Path, storage: &Storage) -> Result<(), OpenError> {
+    let is_empty = std::fs::metadata(log).map_or(true, |found| found.len() == 0);
+    if is_empty {
+        return Ok(());
+    }
+    (storage.write_anew)(log).map_err(|error| OpenError::from_io(log, &error))
 }
 
 /// Settings that live in the file are made before the first table is.
@@ -211,8 +222,8 @@ fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Notes in the transaction that has begun that the journal is in use, and ends it.
 fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opened> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
     if empty {
         schema::create(conn)?;
     }

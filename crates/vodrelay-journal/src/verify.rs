@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 use crate::error::OpenError;
 use crate::lock;
+use crate::log;
+use crate::open::LOG;
 use crate::reader;
 use crate::storage::Storage;
 
@@ -127,6 +129,10 @@ pub(crate) fn verify_on(
     let is_running = lock::is_held(folder);
     let conn = reader::connect(folder, storage)?;
     let mut look = Look { conn, is_running, listener, verified: Verified::default() };
+    // A relay that runs has looked at it, and is writing to it.
+    if !is_running && let Ok(Some(cause)) = log::damage(&folder.join(LOG)) {
+        look.found(FindingKind::Structure, format!("the log {LOG}: {cause}"));
+    }
     let steps: [(&str, fn(&mut Look<'_>) -> rusqlite::Result<()>); 5] = [
         ("the structure of the file", structure::check),
         ("the events", events::check),

@@ -57,12 +57,13 @@ impl Model {
         for sink in sinks {
             event.deliveries.get_mut(sink).unwrap().remove(&State::Absent);
         }
-        event.may_go &= event.may_be_done();
     }
 
-    /// An event that may be appended again: one that is not on its way out.
+    /// An event that may be appended again: one with a dead letter, so that it stays whatever goes.
     pub(super) fn any(&self, number: usize) -> Option<Bytes> {
-        let staying: Vec<&Event> = self.events.values().filter(|event| !event.may_go).collect();
+        let stays =
+            |event: &&Event| event.deliveries.values().any(|states| *states == BTreeSet::from([State::Dead]));
+        let staying: Vec<&Event> = self.events.values().filter(stays).collect();
         staying.get(number % staying.len().max(1)).map(|event| event.body.clone())
     }
 
@@ -174,9 +175,7 @@ impl Event {
     }
 
     fn may_be_done(&self) -> bool {
-        let is_done =
-            |states: &BTreeSet<State>| states.contains(&State::Delivered) || states.contains(&State::Absent);
-        self.deliveries.values().all(is_done)
+        self.deliveries.values().all(|states| states.contains(&State::Delivered))
     }
 }
 

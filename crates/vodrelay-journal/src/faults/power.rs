@@ -54,7 +54,7 @@ fn run(seed: u64, rig: &Rig, belief: Belief) -> Report {
 }
 
 /// Opens what the cut has left, and compares; a journal that does not open keeps no promise.
-fn compare(rig: &Rig, model: &mut Model) -> Vec<String> {
+pub(super) fn compare(rig: &Rig, model: &mut Model) -> Vec<String> {
     let journal = match rig.open() {
         Ok(journal) => journal,
         Err(error) => return vec![format!("it does not open after the cut: {error}")],
