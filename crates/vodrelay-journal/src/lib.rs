@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod append;
+mod backup;
 mod checkpoint;
 mod claim;
 mod config;
+mod copy;
 mod counters;
 mod error;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod open;
 mod reader;
 mod refused;
 mod retention;
+mod salvage;
 mod schema;
 mod settle;
 mod shared;
@@ -30,7 +33,9 @@ mod verify;
 mod words;
 mod writer;
 
+pub use backup::{BackedUp, backup};
 pub use config::{Config, Keep, Kind, RefusedBounds};
+pub use copy::CopyError;
 pub use error::OpenError;
 pub use journal::SqliteJournal;
 pub use open::FILE;
@@ -38,5 +43,6 @@ pub use reader::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
     EventState, Reader,
 };
+pub use salvage::{Loss, LossKind, Salvaged, salvage};
 pub use space::free_bytes;
 pub use verify::{Finding, FindingKind, Listener, Progress, Verified, verify};

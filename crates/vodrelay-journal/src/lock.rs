@@ -40,6 +40,21 @@ impl Lock {
     }
 }
 
+/// Keeps others away without a trace in the folder; nothing where no relay has ever been.
+pub(crate) fn keep(folder: &Path) -> Result<Option<File>, OpenError> {
+    let path = folder.join(NAME);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(OpenError::from_io(&path, &error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(held_by(folder, &mut file)),
+        Err(TryLockError::Error(error)) => Err(OpenError::from_io(&path, &error)),
+    }
+}
+
 /// Whether a process has the journal now; one whose lock cannot be looked at counts as running.
 pub(crate) fn is_held(folder: &Path) -> bool {
     let Ok(file) = File::open(folder.join(NAME)) else { return false };

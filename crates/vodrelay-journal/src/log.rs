@@ -134,45 +134,71 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Makes a copy of a log read as far as its last commit, damage and all: each checksum is made anew. Which page a bit
-/// has flipped in is for the one to find out who reads the file then.
-pub(crate) fn mend(path: &Path) -> io::Result<()> {
+/// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
+/// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is.
+pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
+    let goes_on = damage(path)?.is_some();
     let Some((head, frames)) = open(path)? else { return Ok(()) };
-    let mut found: Vec<(u32, u32)> = Vec::new();
-    for frame in frames {
-        found.push(frame?.salts());
+    let file = File::options().write(true).open(main)?;
+    let mut log = Applied { file, waiting: Vec::new(), is_unbroken: head.is_right, is_proven_by_next: false };
+    let (mut salts, mut before) = (head.salts, [head.stored; 2]);
+    for (number, frame) in frames.enumerate() {
+        let frame = frame?;
+        if !head.is_right && number == 0 {
+            salts = frame.salts();
+        }
+        let is_ours = frame.salts() == salts;
+        let continues =
+            is_ours && before.iter().any(|before| frame.sum_after(*before, head.order) == frame.stored());
+        if !continues && !goes_on {
+            break;
+        }
+        before = [frame.stored(), frame.sum_after(before[0], head.order)];
+        log.take(frame, continues)?;
     }
-    // A damaged header is made anew for the salts that most frames have, and the damaged salts of a frame with it.
-    let salts = if head.is_right { head.salts } else { most_frequent(&found).unwrap_or(head.salts) };
-    let count = found.iter().rposition(|found| *found == salts).map_or(0, |last| last + 1);
-    let file = File::options().read(true).write(true).open(path)?;
-    let mut header = [0; HEADER];
-    file.read_exact_at(&mut header, 0)?;
-    put(&mut header, 0, MAGIC | u32::from(matches!(head.order, Order::Big)));
-    put(&mut header, 4, 3_007_000);
-    put(&mut header, 8, u32::try_from(PAGE).unwrap_or(0));
-    put(&mut header, 16, salts.0);
-    put(&mut header, 20, salts.1);
-    let mut before = sum([0, 0], header.get(..24).unwrap_or_default(), head.order);
-    put(&mut header, 24, before[0]);
-    put(&mut header, 28, before[1]);
-    file.write_all_at(&header, 0)?;
-    for number in 0..count {
-        let offset = (HEADER + number * FRAME) as u64;
-        let mut frame = Frame { bytes: vec![0; FRAME] };
-        file.read_exact_at(&mut frame.bytes, offset)?;
-        put(&mut frame.bytes, 8, salts.0);
-        put(&mut frame.bytes, 12, salts.1);
-        before = frame.sum_after(before, head.order);
-        put(&mut frame.bytes, 16, before[0]);
-        put(&mut frame.bytes, 20, before[1]);
-        file.write_all_at(frame.bytes.get(..FRAME_HEADER).unwrap_or_default(), offset)?;
-    }
-    Ok(())
+    log.file.sync_all()
 }
 
-fn most_frequent(salts: &[(u32, u32)]) -> Option<(u32, u32)> {
-    salts.iter().max_by_key(|one| salts.iter().filter(|other| other == one).count()).copied()
+/// Pages on their way from a log into the file.
+struct Applied {
+    file: File,
+    /// Those since the last commit that went in.
+    waiting: Vec<Frame>,
+    is_unbroken: bool,
+    /// The last frame is a commit, and the transaction has a break: only one that continues shows that it was synced.
+    is_proven_by_next: bool,
+}
+
+impl Applied {
+    fn take(&mut self, frame: Frame, continues: bool) -> io::Result<()> {
+        if std::mem::take(&mut self.is_proven_by_next) && continues {
+            self.commit()?;
+        }
+        self.is_unbroken &= continues;
+        let is_commit = frame.is_commit();
+        self.waiting.push(frame);
+        match (is_commit, self.is_unbroken) {
+            (true, true) => self.commit(),
+            (true, false) => {
+                self.is_proven_by_next = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        for frame in self.waiting.drain(..) {
+            let page = u64::from(number_at(&frame.bytes, 0));
+            let bytes = frame.bytes.get(FRAME_HEADER..).unwrap_or_default();
+            // A page number that no journal of ours reaches (4 TB) is a bit that has flipped.
+            if (1..1 << 30).contains(&page) {
+                self.file.write_all_at(bytes, (page - 1) * PAGE as u64)?;
+            }
+        }
+        self.is_unbroken = true;
+        Ok(())
+    }
 }
 
 fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
@@ -190,12 +216,6 @@ fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
 fn number_at(bytes: &[u8], offset: usize) -> u32 {
     let found = bytes.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
     u32::from_be_bytes(found.unwrap_or_default())
-}
-
-fn put(bytes: &mut [u8], offset: usize, number: u32) {
-    if let Some(place) = bytes.get_mut(offset..offset + 4) {
-        place.copy_from_slice(&number.to_be_bytes());
-    }
 }
 
 #[cfg(test)]
@@ -221,8 +241,8 @@ mod tests {
         }
     }
 
-    /// Flips a bit there and says whether that is found, and how many rows there are then, and when it is mended.
-    fn check(frame: usize, offset: usize, is_found: bool, rows: Option<i64>, mended: i64) {
+    /// Flips a bit there and says whether that is found, and how many rows SQLite finds, and how many are applied.
+    fn check(frame: usize, offset: usize, is_found: bool, rows: Option<i64>, applied: i64) {
         let folder = tempfile::tempdir().unwrap();
         killed(folder.path());
         let log = folder.path().join("db-wal");
@@ -230,15 +250,14 @@ mod tests {
         flip_bit(&log, (HEADER + frame * FRAME + offset) as u64, 3).unwrap();
         let copy = folder.path().join("copy");
         std::fs::copy(folder.path().join("db"), &copy).unwrap();
-        std::fs::copy(&log, folder.path().join("copy-wal")).unwrap();
+        apply(&log, &copy).unwrap();
         assert_eq!(damage(&log).unwrap().is_some(), is_found, "frame {frame}, offset {offset}");
         let count = |path: &Path| {
             let conn = Connection::open(path).unwrap();
             conn.query_row("SELECT COUNT(*) FROM t", [], |row| row.get(0)).ok()
         };
         assert_eq!(count(&folder.path().join("db")), rows, "SQLite drops what stands behind");
-        mend(&folder.path().join("copy-wal")).unwrap();
-        assert_eq!(count(&copy), Some(mended), "frame {frame}, offset {offset}");
+        assert_eq!(count(&copy), Some(applied), "frame {frame}, offset {offset}");
     }
 
     #[test]
@@ -249,7 +268,7 @@ mod tests {
         check(3, 17, true, Some(1), 5);
         check(0, 200, true, None, 5);
         // The last commit may as well have been under way.
-        check(6, 4_000, false, Some(4), 5);
+        check(6, 4_000, false, Some(4), 4);
     }
 
     #[test]
@@ -259,8 +278,10 @@ mod tests {
         let log = folder.path().join("db-wal");
         flip_bit(&log, 18, 0).unwrap();
         assert!(damage(&log).unwrap().unwrap().contains("header"));
-        mend(&log).unwrap();
-        let conn = Connection::open(folder.path().join("db")).unwrap();
+        let main = folder.path().join("db");
+        apply(&log, &main).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        let conn = Connection::open(&main).unwrap();
         let rows: i64 = conn.query_row("SELECT COUNT(*) FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 5);
     }

@@ -65,8 +65,9 @@ fn opens_under(fault: Fault, seed: u64) {
 #[test]
 fn an_opening_that_fails_says_why_and_loses_nothing() {
     for fault in faults() {
-        for after in 0..runs(6, 40) {
-            opens_under(Fault { after, ..fault }, after);
+        for seed in 0..runs(2, 40) {
+            let after = Dice::new(seed).below(24);
+            opens_under(Fault { after, ..fault }, seed);
         }
     }
 }
@@ -99,21 +100,21 @@ fn plays_under(fault: Fault, seed: u64, cut: bool) -> bool {
 fn whatever_fails_nothing_acknowledged_is_lost() {
     let mut struck = 0;
     for fault in faults() {
-        for run in 0..runs(4, 24) {
+        for run in 0..runs(2, 24) {
             let times = if run % 2 == 0 { 1 } else { u64::MAX };
             let after = Dice::new(run).below(60);
             struck += u64::from(plays_under(Fault { after, times, ..fault }, run, false));
         }
     }
     println!("{struck} faults struck");
-    assert!(struck > 20, "{struck} is too few to show anything");
+    assert!(struck > 10, "{struck} is too few to show anything");
 }
 
 /// After a sync that failed, the kernel holds pages that read well, are on no disk, and count as clean. What is written
 /// behind them must not be lost with them, nor may they be half in the file when the power goes.
 #[test]
 fn a_failed_sync_and_then_a_power_cut_lose_nothing() {
-    for seed in 0..runs(40, 400) {
+    for seed in 0..runs(16, 400) {
         let after = Dice::new(seed).below(80);
         let file = if seed % 4 == 0 { File::Main } else { File::Log };
         plays_under(Fault { after, file, ..Fault::once(Operation::Sync, How::Io) }, seed, true);
