@@ -12,15 +12,20 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 
-use self::ranges::read_range;
+use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
-use crate::copy::{CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, Target, WORDS};
+use crate::copy::{CopyError, EVENTS, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::lock;
 use crate::open::FILE;
 
 /// Bodies that are not what was accepted are put here, in the new journal's folder.
 const KEPT_OUT: &str = "kept-out";
+
+/// Where the tables of names end, if nothing says so.
+const MOST_NAMES: i64 = 1 << 14;
+/// No relay gets so far, and the numbers of deliveries still fit.
+const MOST_SEQ: i64 = 1 << 50;
 
 /// Something that is not in the new journal, or not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,19 +122,27 @@ impl Salvage<'_> {
         (self.told)(Loss { kind, what: what.into() });
     }
 
-    fn put(&self, table: &crate::copy::Table, row: &[Value]) -> Result<bool, CopyError> {
+    fn put(&self, table: &Table, row: &[Value]) -> Result<bool, CopyError> {
         self.target.put(table, row).map_err(|error| self.target.failed(&error))
+    }
+
+    fn tell_unread(&mut self, table: &Table, unread: Unread) {
+        let belongings = if table.name == EVENTS.name { ", nor does what belongs to them" } else { "" };
+        for (first, last) in unread.lost {
+            self.tell(LossKind::Lost, format!("{} {first} to {last} do not read{belongings}", table.name));
+        }
+        for (first, last) in unread.doubtful {
+            let what = "are out of order: what was found is there, and others may have gone";
+            self.tell(LossKind::Lost, format!("{} {first} to {last} {what}", table.name));
+        }
     }
 
     /// Words and sinks, by their numbers.
     fn names(&mut self, from: &Scratch) -> Result<(), CopyError> {
         for table in [&WORDS, &SINKS] {
             let mut rows = Vec::new();
-            let last = from.largest(table, "id");
-            let lost = read_range(&from.conn, table, "id", 0, last, &mut |row| rows.push(row));
-            for (first, last) in lost {
-                self.tell(LossKind::Lost, format!("{} {first} to {last}: the names do not read", table.name));
-            }
+            let unread = read_range(&from.conn, table, "id", 0, MOST_NAMES, &mut |row| rows.push(row));
+            self.tell_unread(table, unread);
             for row in rows {
                 let Some(Value::Integer(number)) = row.first().cloned() else { continue };
                 if event::is_name(table, &row) && self.put(table, &row)? {
@@ -146,38 +159,35 @@ impl Salvage<'_> {
     }
 
     fn events(&mut self, from: &Scratch) -> Result<(), CopyError> {
-        let last = from
-            .largest(&EVENTS, "seq")
-            .max(from.largest(&DELIVERIES, "id") >> 12)
-            .max(from.meta("last_seq"));
-        self.count.last_seq = from.meta("last_seq");
+        self.count.last_seq = from.meta("last_seq").clamp(0, MOST_SEQ);
         let mut outcome = Ok(());
-        let lost = read_range(&from.conn, &EVENTS, "seq", 1, last, &mut |row| {
+        let unread = read_range(&from.conn, &EVENTS, "seq", 1, from.expected_seq(), &mut |row| {
             if outcome.is_ok() {
                 outcome = self.event(from, row);
             }
         });
         outcome?;
-        for (first, last) in lost {
-            let what = format!("events {first} to {last} do not read, with all that belongs to them");
-            self.tell(LossKind::Lost, what);
-        }
+        self.tell_unread(&EVENTS, unread);
         Ok(())
     }
 
     fn refusals(&mut self, from: &Scratch) -> Result<(), CopyError> {
-        let mut rows = Vec::new();
-        let last = from.largest(&REFUSALS, "id");
-        let lost = read_range(&from.conn, &REFUSALS, "id", 1, last, &mut |row| rows.push(row));
-        for row in rows {
-            if self.put(&REFUSALS, &row)? {
-                self.count.refusals += 1;
-            } else {
-                self.tell(LossKind::Lost, format!("refusal {:?}: it does not read", row.first()));
+        let mut outcome = Ok(());
+        let unread = read_range(&from.conn, &REFUSALS, "id", 0, from.expected_refusal(), &mut |row| {
+            if outcome.is_ok() {
+                outcome = self.refusal(&row);
             }
-        }
-        for (first, last) in lost {
-            self.tell(LossKind::Lost, format!("refusals {first} to {last} do not read"));
+        });
+        outcome?;
+        self.tell_unread(&REFUSALS, unread);
+        Ok(())
+    }
+
+    fn refusal(&mut self, row: &[Value]) -> Result<(), CopyError> {
+        if self.put(&REFUSALS, row)? {
+            self.count.refusals += 1;
+        } else {
+            self.tell(LossKind::Lost, "a refusal whose fields cannot be what they are");
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use vod_event::EventId;
 use vodrelay_core::{SinkName, SourceName};
 
 use super::scratch::Scratch;
-use super::{LossKind, Salvage};
+use super::{LossKind, MOST_SEQ, Salvage};
 use crate::backup::values;
 use crate::copy::{ATTEMPTS, CopyError, DELIVERIES, EVENTS, SINKS, SOURCES, Table, WORDS};
 use crate::key::Key;
@@ -34,6 +34,10 @@ pub(super) fn is_name(table: &Table, row: &[Value]) -> bool {
 impl Salvage<'_> {
     pub(super) fn event(&mut self, from: &Scratch, mut row: Vec<Value>) -> Result<(), CopyError> {
         let Some(Value::Integer(seq)) = row.first().cloned() else { return Ok(()) };
+        if seq > MOST_SEQ {
+            self.tell(LossKind::Lost, format!("event {seq}: no relay gets so far, its number has changed"));
+            return Ok(());
+        }
         let (Some(Value::Blob(sha256)), Some(Value::Blob(body))) = (row.get(SHA256), row.get(BODY)) else {
             self.tell(LossKind::Lost, format!("event {seq}: its body is none"));
             return Ok(());
@@ -60,7 +64,8 @@ impl Salvage<'_> {
             return Ok(());
         }
         self.words_of(seq, &mut row)?;
-        let deliveries = self.deliveries(from, seq);
+        let had_none = matches!(row.get(STATE), Some(Value::Integer(1 | 2)));
+        let deliveries = self.deliveries(from, seq, had_none);
         let state = match (deliveries.is_empty(), row.get(UNREADABLE)) {
             (false, _) => 0,
             (true, Some(Value::Null)) => 1,
@@ -135,12 +140,15 @@ impl Salvage<'_> {
     }
 
     /// What reads of an event's deliveries; one of which nobody can say where it stands is to be made again.
-    fn deliveries(&mut self, from: &Scratch, seq: i64) -> Vec<Vec<Value>> {
+    fn deliveries(&mut self, from: &Scratch, seq: i64, had_none: bool) -> Vec<Vec<Value>> {
         let (first, last) = Key::range_of(seq);
         if let Ok(rows) = rows(from, &DELIVERIES, "id", first, last) {
             return rows;
         }
         let mut found = Vec::new();
+        if had_none {
+            return found;
+        }
         for sink in self.sinks.clone() {
             let key = Key::new(seq, sink).0;
             match rows(from, &DELIVERIES, "id", key, key) {
@@ -220,7 +228,12 @@ fn rows(
     last: i64,
 ) -> rusqlite::Result<Vec<Vec<Value>>> {
     let sql = table.select(&format!("WHERE {key} BETWEEN ?1 AND ?2"));
-    from.conn.prepare_cached(&sql)?.query_map([first, last], values)?.collect()
+    let is_within =
+        |row: &Vec<Value>| matches!(row.first(), Some(Value::Integer(key)) if (first..=last).contains(key));
+    let rows: Vec<Vec<Value>> =
+        from.conn.prepare_cached(&sql)?.query_map([first, last], values)?.collect::<Result<_, _>>()?;
+    // A bit that flips in a key puts a row where it does not belong.
+    if rows.iter().all(is_within) { Ok(rows) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
 }
 
 /// A delivery of which nothing is known, as a new one.

@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{LossKind, Salvage};
-use crate::copy::{CopyError, Table};
+use crate::copy::CopyError;
 use crate::error::OpenError;
 use crate::log;
 use crate::open::{FILE, LOG};
 use crate::schema::{self, Found};
 
 const PAGE: usize = 4_096;
+/// A number beyond comes from a bit that flipped rather than from that many rows; searching for them would take days.
+const MOST_BELIEVED: i64 = 1 << 30;
+/// So many keys are searched for where nothing is said.
+const FEW: i64 = 1 << 12;
 
 /// Removed when it is dropped.
 pub(super) struct Scratch {
@@ -50,12 +54,31 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// The largest number in a table, as far as it can be told.
-    pub(super) fn largest(&self, table: &Table, key: &str) -> i64 {
-        let sql = format!("SELECT MAX({key}) FROM {}", table.name);
-        let counted = "SELECT events * 4096 FROM totals";
-        let ask = |sql: &str| self.conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).ok().flatten();
-        ask(&sql).or_else(|| ask(counted)).unwrap_or(1 << 32)
+    /// Up to where there may be events, as other tables tell.
+    pub(super) fn expected_seq(&self) -> i64 {
+        self.largest(&[
+            "SELECT MAX(id) >> 12 FROM deliveries",
+            "SELECT MAX(seq) FROM event_ids",
+            "SELECT value FROM meta WHERE key = 'last_seq'",
+            "SELECT MAX(seq) FROM events",
+        ])
+    }
+
+    /// Up to where there may be refusals.
+    pub(super) fn expected_refusal(&self) -> i64 {
+        self.largest(&[
+            "SELECT MAX(id) FROM refusals",
+            "SELECT MAX(id) FROM refusals INDEXED BY refusals_by_share",
+            "SELECT refusals FROM totals",
+        ])
+    }
+
+    /// The largest answer that can be believed.
+    fn largest(&self, questions: &[&str]) -> i64 {
+        let ask =
+            |sql: &&str| self.conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).ok().flatten();
+        let believed = questions.iter().filter_map(ask).filter(|answer| (0..MOST_BELIEVED).contains(answer));
+        believed.max().unwrap_or(FEW)
     }
 
     pub(super) fn meta(&self, key: &str) -> i64 {
@@ -122,7 +145,8 @@ fn open(
 
 fn look(main: &Path) -> rusqlite::Result<(Connection, Found)> {
     let conn = Connection::open(main)?;
-    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
+    // Without the check of cells more of a damaged page reads; bodies have their digests.
+    conn.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
     let found = schema::look(&conn)?;
     Ok((conn, found))
 }
@@ -158,7 +182,7 @@ fn transplant(main: &Path, new: &Path) -> rusqlite::Result<()> {
             }
             file.write_all_at(&page, (number - 1) * PAGE as u64)?;
         }
-        file.sync_all()
+        Ok(())
     })();
     copied.map_err(|error: io::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

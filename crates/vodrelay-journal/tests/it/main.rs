@@ -13,4 +13,6 @@ mod promise;
 mod reading;
 mod refusals;
 mod retention;
+mod salvage;
 mod throughput;
+mod verifying;
