@@ -154,14 +154,21 @@ fn read_page(number: u64, length: u64, read: &Read<'_>) -> Result<Vec<u8>, i32> 
 mod tests {
     use super::*;
 
+    fn full_of(byte: u8) -> impl Fn(u64, &mut [u8]) -> Result<(), i32> {
+        move |_, bytes| {
+            bytes.fill(byte);
+            Ok(())
+        }
+    }
+
     /// A file of one page is overwritten, then synced as told; which first bytes may a cut leave?
     fn after_cuts(sync: impl Fn(&mut Unsynced)) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let found = (0..64).map(|seed| {
             let mut file = Unsynced::new(PAGE, true);
-            file.before(0..8, &|_, bytes| Ok(bytes.fill(b'a'))).unwrap();
-            file.after(0..8, PAGE, &|_, bytes| Ok(bytes.fill(b'b'))).unwrap();
+            file.before(0..8, &full_of(b'a')).unwrap();
+            file.after(0..8, PAGE, &full_of(b'b')).unwrap();
             sync(&mut file);
             std::fs::write(&path, [b'b'; 4_096]).unwrap();
             let open = std::fs::File::options().write(true).open(&path).unwrap();

@@ -133,7 +133,7 @@ pub(crate) fn verify_on(
     if !is_running && let Ok(Some(cause)) = log::damage(&folder.join(LOG)) {
         look.found(FindingKind::Structure, format!("the log {LOG}: {cause}"));
     }
-    let steps: [(&str, fn(&mut Look<'_>) -> rusqlite::Result<()>); 5] = [
+    let steps: [(&str, Step); 5] = [
         ("the structure of the file", structure::check),
         ("the events", events::check),
         ("the deliveries", events::check_deliveries),
@@ -147,6 +147,9 @@ pub(crate) fn verify_on(
     }
     Ok(look.verified)
 }
+
+/// One part of a verification.
+type Step = fn(&mut Look<'_>) -> rusqlite::Result<()>;
 
 /// A verification under way.
 struct Look<'a> {

@@ -86,7 +86,7 @@ impl Salvage<'_> {
         self.count.events += 1;
         self.count.last_seq = self.count.last_seq.max(seq);
         for delivery in deliveries {
-            self.put_delivery(seq, delivery)?;
+            self.put_delivery(seq, &delivery)?;
         }
         self.belongings(from, seq)
     }
@@ -165,7 +165,7 @@ impl Salvage<'_> {
         found
     }
 
-    fn put_delivery(&mut self, seq: i64, row: Vec<Value>) -> Result<(), CopyError> {
+    fn put_delivery(&mut self, seq: i64, row: &[Value]) -> Result<(), CopyError> {
         let Some(Value::Integer(id)) = row.first().cloned() else { return Ok(()) };
         let sink = Key(id).sink();
         if self.target.is_new(&SINKS, sink) {
@@ -180,7 +180,7 @@ impl Salvage<'_> {
                 _ => false,
             };
         self.count.deliveries += 1;
-        if is_right && self.put(&DELIVERIES, &row)? {
+        if is_right && self.put(&DELIVERIES, row)? {
             return Ok(());
         }
         self.tell(
