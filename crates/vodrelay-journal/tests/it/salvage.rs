@@ -98,7 +98,7 @@ async fn flipped_bits_cost_what_they_hit_and_no_more() {
     fold(whole.path());
     let expected = read(whole.path());
     let mut lost = 0;
-    for seed in 0..if slow { 300 } else { 20 } {
+    for seed in 0..if slow { 300 } else { 8 } {
         let folder = tempfile::tempdir().unwrap();
         copy_files(whole.path(), folder.path());
         let file = folder.path().join("journal.sqlite3");
@@ -137,7 +137,7 @@ async fn what_was_acknowledged_behind_damage_in_the_log_is_read() {
         copy_files(whole.path(), copy.path());
         read(copy.path())
     };
-    for seed in 0..20 {
+    for seed in 0..8 {
         let folder = tempfile::tempdir().unwrap();
         copy_files(whole.path(), folder.path());
         let log = folder.path().join("journal.sqlite3-wal");
