@@ -39,6 +39,8 @@ async fn run(seed: u64, place: Where, report: &mut Report) {
     let (rig, mut model, mut dice) = (Rig::new(), Model::default(), Dice::new(seed));
     let journal = rig.open().unwrap();
     assert_eq!(play(&rig, journal, &mut model, &mut dice, 25, Belief::Answered).await, [""; 0]);
+    // Damage of the last commit looks like a cut; the last one is that of an opening then, which nobody misses.
+    drop(rig.open().unwrap());
     let flips = 1 + dice.pick(6);
     if matches!(place, Where::Main | Where::Both) {
         flip_bits(&rig.file(), dice.roll(), flips).unwrap();
@@ -66,11 +68,14 @@ async fn run(seed: u64, place: Where, report: &mut Report) {
     match (cause, got) {
         (Some(_), _) => report.poisoned += 1,
         (None, Err(error)) => panic!("{context}: a claim failed with {error}, and the journal goes on"),
-        (None, Ok(_)) if !findings.is_empty() => report.found += 1,
+        // A log that was opened has nothing behind the damage.
+        (None, Ok(_)) if !findings.is_empty() && !matches!(place, Where::Log) => report.found += 1,
         (None, Ok(got)) => {
             assert!(appended.is_ok(), "{context}: {appended:?}");
             let missing = missing(&rig, &model, &got);
             assert!(missing.is_empty(), "{context}: {missing:?} are gone, and nobody says so");
+            let again = settled_again(&model, &got);
+            assert!(again.is_empty(), "{context}: {again:?} were settled and came again, and nobody says so");
             report.harmless += 1;
         }
     }
@@ -124,6 +129,20 @@ fn missing(rig: &Rig, model: &Model, got: &BTreeSet<(&'static str, Vec<u8>)>) ->
         }
     }
     missing
+}
+
+/// Deliveries that were delivered or dead for sure, and came.
+fn settled_again(model: &Model, got: &BTreeSet<(&'static str, Vec<u8>)>) -> Vec<String> {
+    let deliveries = model.events.iter().flat_map(|(id, event)| {
+        event.deliveries.iter().map(move |(sink, states)| (id, &event.body, *sink, states))
+    });
+    let was_settled = |states: &BTreeSet<State>| {
+        [State::Delivered, State::Dead].iter().any(|state| *states == BTreeSet::from([*state]))
+    };
+    deliveries
+        .filter(|(_, body, sink, states)| was_settled(states) && got.contains(&(sink, body.to_vec())))
+        .map(|(id, _, sink, _)| format!("{id:x?} for {sink}"))
+        .collect()
 }
 
 #[test]
