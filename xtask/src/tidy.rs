@@ -9,10 +9,11 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use crate::run::root;
 
 /// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 12] = [
     ("vod-event", 0),
     ("aliyun-credentials", 0),
     ("mns-emulator", 0),
+    ("vodrelay-fault-vfs", 0),
     ("mns-client", 1),
     ("vodrelay-core", 1),
     ("vodrelay-http", 2),

@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB};
 use crate::error::Fault;
 
 /// Pages of 4 KiB in the log before the first checkpoint; see docs/JOURNAL.md for what was measured.
-const PAGES: i64 = 2_000;
+pub(crate) const PAGES: i64 = 2_000;
 /// From here on the writer waits a little for readers, so that the log can start from its beginning again (40 MiB).
 const MANY_PAGES: i64 = 10_000;
 /// From here on it waits as long as a reader may take: the log stays under 64 MB.
@@ -25,19 +25,20 @@ const LONG_WAIT: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     pages: Arc<AtomicI64>,
+    first_at: i64,
     next_at: i64,
 }
 
 impl Checkpoints {
     /// Watches the log of that connection.
-    pub(crate) fn watch(conn: &mut Connection) -> rusqlite::Result<Self> {
+    pub(crate) fn watch(conn: &mut Connection, first_at: i64) -> rusqlite::Result<Self> {
         let pages = Arc::new(AtomicI64::new(0));
         let gauge = Arc::clone(&pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: i32| {
             gauge.store(i64::from(count), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, next_at: PAGES })
+        Ok(Self { pages, first_at, next_at: first_at })
     }
 
     pub(crate) fn run_when_due(&mut self, conn: &Connection) -> Result<(), Fault> {
@@ -52,7 +53,7 @@ impl Checkpoints {
         };
         let complete = checkpoint(conn, mode, wait)?;
         // After a complete one the next commit starts the log anew; otherwise a reader is in the way for a while.
-        self.next_at = if complete { PAGES } else { pages + PAGES / 4 };
+        self.next_at = if complete { self.first_at } else { pages + self.first_at / 4 };
         if complete {
             self.pages.store(0, Ordering::Relaxed);
         }
@@ -62,18 +63,9 @@ impl Checkpoints {
     /// Moves all of it and gives the room back, as far as readers let it.
     pub(crate) fn finish(&mut self, conn: &Connection) -> Result<(), Fault> {
         checkpoint(conn, CheckpointMode::TRUNCATE, SHORT_WAIT)?;
-        self.next_at = PAGES;
+        self.next_at = self.first_at;
         Ok(())
     }
-}
-
-/// Moves all of the log into the file and empties it, before anything new is written behind it.
-///
-/// After a sync that failed the kernel may hold pages of the log that never reached the disk and count as clean: they
-/// read well, and no later sync writes them. What is appended behind such a hole is lost with the next power cut. So
-/// after an unclean stop the log's content is written anew, into the file, and the log begins from its start.
-pub(crate) fn recover(conn: &Connection) -> Result<bool, Fault> {
-    checkpoint(conn, CheckpointMode::TRUNCATE, crate::open::BUSY_WAIT)
 }
 
 /// Returns whether all of the log was moved.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ffi;
 use vodrelay_core::JournalError;
 
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
 /// Why a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,8 +78,18 @@ pub enum OpenError {
         /// What the system said.
         cause: String,
     },
+    /// The disk does not read or write.
+    #[error(
+        "the disk of {path} does not work: {cause}; look at it (`dmesg`), then start again, or restore a backup on another one"
+    )]
+    DiskFails {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
     /// Anything else.
-    #[error("cannot open the journal in {path}: {cause}")]
+    #[error("cannot open the journal in {path}: {cause}; mend that, then start again")]
     Io {
         /// The folder or file.
         path: PathBuf,
@@ -94,6 +106,7 @@ impl OpenError {
                 Self::NotWritable { path, cause }
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, cause },
+            _ if error.raw_os_error() == Some(EIO) => Self::DiskFails { path, cause },
             _ => Self::Io { path, cause },
         }
     }
@@ -101,7 +114,12 @@ impl OpenError {
     pub(crate) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         let (path, cause) = (path.to_owned(), error.to_string());
+        let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
         match error.sqlite_error_code() {
+            _ if extended == ffi::SQLITE_IOERR_SHMSIZE => Self::DiskFull { path, cause },
+            Some(ErrorCode::SystemIoFailure) => {
+                Self::DiskFails { path, cause: format!("{cause} (SQLite code {extended})") }
+            }
             Some(ErrorCode::NotADatabase) => Self::NotAJournal { path, cause },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, cause },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {

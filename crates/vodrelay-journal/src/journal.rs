@@ -17,7 +17,7 @@ use crate::error::OpenError;
 use crate::op::{Op, Row};
 use crate::open::{self, Running};
 use crate::reader::Reader;
-use crate::space::{FreeBytes, free_bytes};
+use crate::storage::Storage;
 
 /// A journal in one SQLite file, owned by this process.
 ///
@@ -46,7 +46,7 @@ impl SqliteJournal {
         bounds: RefusedBounds,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        Self::open_on(folder, config, bounds, clock, Arc::new(free_bytes))
+        Self::open_on(folder, config, bounds, clock, &Storage::default())
     }
 
     pub(crate) fn open_on(
@@ -54,10 +54,10 @@ impl SqliteJournal {
         config: Config,
         bounds: RefusedBounds,
         clock: Arc<dyn Clock>,
-        free_bytes: FreeBytes,
+        storage: &Storage,
     ) -> Result<Self, OpenError> {
-        let running = open::open(folder, &config, bounds, clock, free_bytes)?;
-        let reader = Arc::new(Mutex::new(Reader::open(folder)?));
+        let (running, reader) = open::open(folder, &config, bounds, clock, storage)?;
+        let reader = Arc::new(Mutex::new(reader));
         Ok(Self { inner: Arc::new(Inner { running: Some(running), reader }) })
     }
 

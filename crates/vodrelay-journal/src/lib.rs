@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod append;
+mod backup;
 mod checkpoint;
 mod claim;
 mod config;
+mod copy;
 mod counters;
 mod error;
+#[cfg(test)]
+mod faults;
 mod files;
 mod ids;
 mod in_hand;
@@ -13,19 +17,25 @@ mod journal;
 mod key;
 mod lease;
 mod lock;
+mod log;
 mod op;
 mod open;
 mod reader;
 mod refused;
 mod retention;
+mod salvage;
 mod schema;
 mod settle;
 mod shared;
 mod space;
+mod storage;
+mod verify;
 mod words;
 mod writer;
 
+pub use backup::{BackedUp, backup};
 pub use config::{Config, Keep, Kind, RefusedBounds};
+pub use copy::CopyError;
 pub use error::OpenError;
 pub use journal::SqliteJournal;
 pub use open::FILE;
@@ -33,4 +43,6 @@ pub use reader::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
     EventState, Reader,
 };
+pub use salvage::{Loss, LossKind, Salvaged, salvage};
 pub use space::free_bytes;
+pub use verify::{Finding, FindingKind, Listener, Progress, Verified, verify};

@@ -40,6 +40,31 @@ impl Lock {
     }
 }
 
+/// Keeps others away without a trace in the folder; nothing where no relay has ever been.
+pub(crate) fn keep(folder: &Path) -> Result<Option<File>, OpenError> {
+    let path = folder.join(NAME);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(OpenError::from_io(&path, &error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(held_by(folder, &mut file)),
+        Err(TryLockError::Error(error)) => Err(OpenError::from_io(&path, &error)),
+    }
+}
+
+/// Whether a process has the journal now; one whose lock cannot be looked at counts as running.
+pub(crate) fn is_held(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder.join(NAME)) else { return false };
+    // A shared lock writes nothing and goes with the file; a relay that starts just then would be told to try again.
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().is_err(),
+        Err(_) => true,
+    }
+}
+
 impl Drop for Lock {
     /// Closing would do, if a child process that is just being started did not hold a copy of the descriptor until it
     /// begins its own program.

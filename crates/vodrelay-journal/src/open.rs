@@ -1,7 +1,6 @@
 //! Opening: lock, look, create or take over, then start the two threads.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use vodrelay_core::Clock;
 
-use crate::checkpoint::{self, Checkpoints};
+use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
-use crate::error::Fault;
 use crate::error::OpenError;
 use crate::files::Files;
 use crate::ids::Ids;
@@ -24,12 +22,15 @@ use crate::in_hand;
 use crate::key::nanos;
 use crate::lease::Leases;
 use crate::lock::Lock;
+use crate::log;
 use crate::op::WriterQueue;
+use crate::reader::Reader;
 use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
 use crate::shared::Shared;
-use crate::space::{FreeBytes, Space};
+use crate::space::Space;
+use crate::storage::Storage;
 use crate::writer::{Batch, Names, Writer};
 
 /// The file in the journal's folder.
@@ -64,8 +65,8 @@ pub(crate) fn open(
     config: &Config,
     bounds: RefusedBounds,
     clock: Arc<dyn Clock>,
-    free_bytes: FreeBytes,
-) -> Result<Running, OpenError> {
+    storage: &Storage,
+) -> Result<(Running, Reader), OpenError> {
     let now = clock.now();
     // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -73,12 +74,11 @@ pub(crate) fn open(
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
-    let mut conn = Connection::open(&file).map_err(sqlite)?;
-    let opened = prepare(folder, &mut conn, nanos(now))?;
-    if opened.unclean {
-        recover_log(&file, &conn)?;
-    }
-    sync_folder(folder).map_err(|error| OpenError::from_io(folder, &error))?;
+    look_at_log(&folder.join(LOG))?;
+    let mut conn = storage.connect(&file, OpenFlags::default()).map_err(sqlite)?;
+    let opened = prepare(folder, &mut conn, storage, nanos(now))?;
+    // A new file is there after a power cut only if its folder was synced too.
+    (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
     let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
     let leases = Leases::starting_at(opened.openings);
@@ -89,14 +89,14 @@ pub(crate) fn open(
     #[cfg(test)]
     let fail_next_commit = Arc::default();
     let claimant = Claimant {
-        conn: connect_to_read(&file).map_err(sqlite)?,
+        conn: connect_to_read(&file, storage).map_err(sqlite)?,
         shared: Arc::clone(&shared),
         writer: writer.clone(),
         requests,
         sources: HashMap::new(),
         labels: HashMap::new(),
     };
-    let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
+    let checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
     let ids = Ids::load(&conn).map_err(sqlite)?;
     let the_writer = Writer {
@@ -106,13 +106,15 @@ pub(crate) fn open(
         names,
         ids,
         checkpoints,
-        space: Space::new(config.min_free.0, free_bytes),
+        space: Space::new(config.min_free.0, Arc::clone(&storage.free_bytes)),
         files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
         retention: Retention::new(config),
         refusals: Refusals::new(bounds),
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };
+    // The last thing that can fail before there are threads, which would keep the lock for a moment longer.
+    let reader = Reader::open_on(folder, storage)?;
     let threads = vec![
         spawn(folder, "journal-claims", &shared, move || claimant.run())?,
         spawn(folder, "journal-writer", &shared, move || {
@@ -121,14 +123,15 @@ pub(crate) fn open(
             the_writer.run();
         })?,
     ];
-    Ok(Running {
+    let running = Running {
         shared,
         writer,
         claims,
         threads,
         #[cfg(test)]
         fail_next_commit,
-    })
+    };
+    Ok((running, reader))
 }
 
 /// A thread whose panic is told to everybody: nothing would answer any more.
@@ -150,7 +153,7 @@ fn spawn(
         .map_err(|error| OpenError::from_io(folder, &error))
 }
 
-fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, OpenError> {
+fn prepare(folder: &Path, conn: &mut Connection, storage: &Storage, now: i64) -> Result<Opened, OpenError> {
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     conn.busy_timeout(BUSY_WAIT).map_err(sqlite)?;
@@ -173,20 +176,29 @@ fn prepare(folder: &Path, conn: &mut Connection, now: i64) -> Result<Opened, Ope
         }
     }
     set_up(conn, found == Found::Empty).map_err(sqlite)?;
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+    make_log_durable(&folder.join(LOG), storage)?;
     take_over(conn, found == Found::Empty, now).map_err(sqlite)
 }
 
-fn recover_log(file: &Path, conn: &Connection) -> Result<(), OpenError> {
-    let path = file.to_owned();
-    match checkpoint::recover(conn) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            let cause = "another program reads it, so its log cannot be written anew after an unclean stop; end that program and start again";
-            Err(OpenError::Io { path, cause: cause.to_owned() })
-        }
-        Err(Fault::Full(cause)) => Err(OpenError::DiskFull { path, cause }),
-        Err(fault) => Err(OpenError::Io { path, cause: fault.to_error().to_string() }),
+/// SQLite would drop what stands behind damage.
+fn look_at_log(path: &Path) -> Result<(), OpenError> {
+    match log::damage(path).map_err(|error| OpenError::from_io(path, &error))? {
+        Some(cause) => Err(OpenError::Corrupt { path: path.to_owned(), cause }),
+        None => Ok(()),
     }
+}
+
+/// After a sync that failed, the kernel may hold pages of the log that never reached the disk and count as clean: they
+/// read well, and no later sync writes them. With the next power cut all that was written behind such a hole would be
+/// lost, and a file into which commits from behind it were half moved would be damaged. So before anything is written
+/// or moved, the whole log is written anew. Nobody else writes to it meanwhile: the transaction has begun.
+fn make_log_durable(log: &Path, storage: &Storage) -> Result<(), OpenError> {
+    let is_empty = std::fs::metadata(log).map_or(true, |found| found.len() == 0);
+    if is_empty {
+        return Ok(());
+    }
+    (storage.write_anew)(log).map_err(|error| OpenError::from_io(log, &error))
 }
 
 /// Settings that live in the file are made before the first table is.
@@ -210,8 +222,8 @@ fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Notes in the transaction that has begun that the journal is in use, and ends it.
 fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opened> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
     if empty {
         schema::create(conn)?;
     }
@@ -224,18 +236,10 @@ fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opene
 }
 
 /// A connection that cannot write.
-pub(crate) fn connect_to_read(file: &Path) -> rusqlite::Result<Connection> {
-    let conn = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+pub(crate) fn connect_to_read(file: &Path, storage: &Storage) -> rusqlite::Result<Connection> {
+    let conn = storage.connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_WAIT)?;
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(conn)
-}
-
-/// A new file is there after a power cut only if its folder was synced too.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -15,6 +15,7 @@ use crate::error::{Fault, OpenError};
 use crate::key::{Key, moment};
 use crate::open::{FILE, connect_to_read};
 use crate::schema::{self, Found};
+use crate::storage::Storage;
 
 pub use records::{
     AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
@@ -49,22 +50,12 @@ impl Reader {
     /// # Errors
     /// If there is none, or it cannot be read, or only a later version can.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let file = folder.join(FILE);
-        let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
-        std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
-        let mut conn = connect_to_read(&file).map_err(sqlite)?;
-        match schema::look(&conn).map_err(sqlite)? {
-            Found::Journal => {}
-            Found::Newer { found, written_by } => {
-                let (path, known) = (folder.to_owned(), schema::VERSION);
-                return Err(OpenError::NewerSchema { path, found, known, written_by });
-            }
-            Found::Empty | Found::Foreign => {
-                let cause = "it has none of a journal's tables".to_owned();
-                return Err(OpenError::NotAJournal { path: file, cause });
-            }
-        }
-        limit_time(&mut conn).map_err(sqlite)?;
+        Self::open_on(folder, &Storage::default())
+    }
+
+    pub(crate) fn open_on(folder: &Path, storage: &Storage) -> Result<Self, OpenError> {
+        let mut conn = connect(folder, storage)?;
+        limit_time(&mut conn).map_err(|error| OpenError::from_sqlite(&folder.join(FILE), &error))?;
         Ok(Self { conn })
     }
 
@@ -215,6 +206,25 @@ impl Reader {
     ) -> Result<Vec<T>, JournalError> {
         let mut statement = self.conn.prepare_cached(sql).map_err(failed)?;
         statement.query_map(parameters, read).and_then(Iterator::collect).map_err(failed)
+    }
+}
+
+/// A connection that reads a journal which is there, and which this version knows.
+pub(crate) fn connect(folder: &Path, storage: &Storage) -> Result<Connection, OpenError> {
+    let file = folder.join(FILE);
+    let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+    std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
+    let conn = connect_to_read(&file, storage).map_err(sqlite)?;
+    match schema::look(&conn).map_err(sqlite)? {
+        Found::Journal => Ok(conn),
+        Found::Newer { found, written_by } => {
+            let (path, known) = (folder.to_owned(), schema::VERSION);
+            Err(OpenError::NewerSchema { path, found, known, written_by })
+        }
+        Found::Empty | Found::Foreign => {
+            let cause = "it has none of a journal's tables".to_owned();
+            Err(OpenError::NotAJournal { path: file, cause })
+        }
     }
 }
 

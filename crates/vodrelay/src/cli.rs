@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
-use crate::command::{archive, check, explain, health, init, serve, show, sign_url, sinks, trigger, verify};
+use crate::command::{
+    archive, check, explain, health, init, journal, serve, show, sign_url, sinks, trigger, verify,
+};
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
 
@@ -52,6 +54,9 @@ enum Command {
     /// List what the archives hold, and verify that it is whole
     #[command(subcommand)]
     Archive(archive::Args),
+    /// Verify the journal, back it up, salvage a damaged one
+    #[command(subcommand)]
+    Journal(journal::Args),
     /// Tell what waits for each sink of a running relay
     #[command(subcommand)]
     Sinks(sinks::Args),
@@ -135,6 +140,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Verify(args) => verify::run(&args),
         Command::SignUrl(args) => sign_url::run(&args),
         Command::Archive(args) => archive::run(args).await,
+        Command::Journal(args) => journal::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,

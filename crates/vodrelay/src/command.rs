@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod init;
+pub(crate) mod journal;
 pub(crate) mod key;
 pub(crate) mod serve;
 pub(crate) mod show;

@@ -24,12 +24,13 @@ impl Disk {
         let (folder, free) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(PLENTY)));
         let clock = Arc::new(ManualClock::default());
         let gauge = Arc::clone(&free);
+        let free_bytes = Arc::new(move |_: &Path| Ok(gauge.load(Ordering::Relaxed)));
         let journal = SqliteJournal::open_on(
             folder.path(),
             Config::default(),
             RefusedBounds::default(),
             Arc::clone(&clock) as Arc<dyn Clock>,
-            Arc::new(move |_| Ok(gauge.load(Ordering::Relaxed))),
+            &Storage { free_bytes, ..Storage::default() },
         );
         Self { _folder: folder, free, clock, journal: journal.unwrap() }
     }

@@ -24,39 +24,19 @@ async fn what_was_answered_survives() {
     assert_eq!(bench.claim("a", 99).await.len(), 15);
 }
 
-/// Whoever takes the log away after a crash must not take what was answered before it: a log may have a hole that
-/// only shows when more is written after it, so the next start moves all of it into the file first.
 #[tokio::test]
-async fn the_start_after_a_crash_leaves_nothing_in_the_log_alone() {
-    let bench = Bench::new();
-    for number in 0..20 {
-        bench.append(number, &["a"]).await;
-    }
-    let bench = bench.crash();
-    let alone = tempfile::tempdir().unwrap();
-    std::fs::copy(bench.folder.path().join("journal.sqlite3"), alone.path().join("journal.sqlite3")).unwrap();
-    let reader = Connection::open(alone.path().join("journal.sqlite3")).unwrap();
-    let events: i64 = reader.query_row("SELECT COUNT(*) FROM events", [], |row| row.get(0)).unwrap();
-    assert_eq!(events, 20);
-}
-
-#[tokio::test]
-async fn a_start_after_a_crash_waits_for_no_reader_for_ever() {
+async fn a_start_after_a_crash_waits_for_no_reader() {
     let bench = Bench::new();
     bench.append(1, &["a"]).await;
     let folder = tempfile::tempdir().unwrap();
     crate::bench::copy_files(bench.folder.path(), folder.path());
     let reader = Connection::open(folder.path().join("journal.sqlite3")).unwrap();
     reader.execute_batch("BEGIN; SELECT COUNT(*) FROM events;").unwrap();
-    let open = || {
-        let clock = crate::bench::as_clock(&bench.clock);
-        vodrelay_journal::SqliteJournal::open(folder.path(), bench.config, bench.bounds, clock)
-    };
-    let error = open().unwrap_err().to_string();
-    assert!(error.contains("another program reads it") && error.contains("start again"), "{error}");
+    let clock = crate::bench::as_clock(&bench.clock);
+    let journal =
+        vodrelay_journal::SqliteJournal::open(folder.path(), bench.config, bench.bounds, clock).unwrap();
+    assert_eq!(journal.append(&bench.event(2), &[sink("a")]).await, Ok(Appended::New));
     reader.execute_batch("COMMIT").unwrap();
-    drop(reader);
-    open().unwrap();
 }
 
 #[tokio::test]

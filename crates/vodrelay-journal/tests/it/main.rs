@@ -1,6 +1,7 @@
 //! The journal from outside: its contract, its promise over crashes, and what it does when things go wrong.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod backup;
 mod bench;
 mod contract;
 mod crashes;
@@ -12,4 +13,6 @@ mod promise;
 mod reading;
 mod refusals;
 mod retention;
+mod salvage;
 mod throughput;
+mod verifying;

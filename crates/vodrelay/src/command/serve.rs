@@ -120,7 +120,7 @@ pub(crate) fn code_of_journal(error: &OpenError) -> Code {
         OpenError::HeldBy { .. } => Code::JournalHeld,
         OpenError::NotWritable { .. } => Code::Permission,
         OpenError::NewerSchema { .. } | OpenError::NotAJournal { .. } => Code::Configuration,
-        OpenError::Corrupt { .. } => Code::Poisoned,
+        OpenError::Corrupt { .. } | OpenError::DiskFails { .. } => Code::Poisoned,
         _ => Code::CannotCreate,
     }
 }

@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod config;
 mod images;
+mod journal;
 mod kill;
 mod load;
 mod operate;

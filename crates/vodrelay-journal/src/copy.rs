@@ -1,0 +1,277 @@
+//! A new journal made row by row, for a backup or for what was salvaged: under another name until it is whole.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use crate::error::OpenError;
+use crate::open::FILE;
+use crate::schema;
+
+/// A table and its columns, in the order in which rows are copied. What a later schema adds is left to its default.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static str,
+}
+
+pub(crate) const WORDS: Table = Table { name: "words", columns: "id, text" };
+pub(crate) const SINKS: Table = Table { name: "sinks", columns: "id, name" };
+pub(crate) const EVENTS: Table = Table {
+    name: "events",
+    columns: "seq, id, source, labels, received_at, state, event_type, event_time, status, video_id, media_id, job_id, unreadable, sha256, body",
+};
+pub(crate) const SOURCES: Table =
+    Table { name: "event_sources", columns: "event, source, first_at, repeats" };
+pub(crate) const DELIVERIES: Table = Table {
+    name: "deliveries",
+    columns: "id, sink, state, attempts, tries, replays, crashes, age_ms, due_at, first_attempt_at, last_attempt_at, settled_at, status, took_ms, reason",
+};
+pub(crate) const ATTEMPTS: Table =
+    Table { name: "attempts", columns: "delivery, number, started_at, took_ms, status, note" };
+pub(crate) const REFUSALS: Table = Table {
+    name: "refusals",
+    columns: "id, source, cause, detail, received_at, address, timestamp, signature, cut_short, bytes, body",
+};
+
+impl Table {
+    /// A query for its columns; `rest` says which rows.
+    pub(crate) fn select(&self, rest: &str) -> String {
+        format!("SELECT {} FROM {} {rest}", self.columns, self.name)
+    }
+
+    fn insert(&self) -> String {
+        let places = vec!["?"; self.columns.split(',').count()].join(", ");
+        format!("INSERT INTO {} ({}) VALUES ({places})", self.name, self.columns)
+    }
+}
+
+/// Why a copy came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The journal that is to be copied cannot be opened.
+    #[error(transparent)]
+    Source(#[from] OpenError),
+    /// The journal that is to be copied does not read.
+    #[error("{path} does not read: {cause}; run `vodrelay journal verify`, then `vodrelay journal salvage`")]
+    Damaged {
+        /// The journal's file.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
+    /// Nothing is written over.
+    #[error("{path} is there already; name another one, or move it away")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The copy cannot be written.
+    #[error("cannot write {path}: {cause}; make room there, or name another place")]
+    Target {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+impl CopyError {
+    pub(crate) fn damaged(path: &Path, error: &rusqlite::Error) -> Self {
+        Self::Damaged { path: path.to_owned(), cause: error.to_string() }
+    }
+
+    pub(crate) fn target(path: &Path, error: &dyn std::error::Error) -> Self {
+        Self::Target { path: path.to_owned(), cause: error.to_string() }
+    }
+}
+
+/// The file that a target means: a folder gets the journal's own file.
+pub(crate) fn file_of(to: &Path) -> PathBuf {
+    if to.extension().is_some_and(|extension| extension == "sqlite3") { to.to_owned() } else { to.join(FILE) }
+}
+
+/// The new journal while it is made.
+#[derive(Debug)]
+pub(crate) struct Target {
+    conn: Connection,
+    file: PathBuf,
+    partial: PathBuf,
+    known: HashSet<(&'static str, i64)>,
+    is_whole: bool,
+}
+
+impl Target {
+    /// Begins one; nothing stands at its place before [`Target::finish`].
+    pub(crate) fn create(file: PathBuf) -> Result<Self, CopyError> {
+        if file.symlink_metadata().is_ok() {
+            return Err(CopyError::Exists { path: file });
+        }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        make_folder(folder).map_err(|error| CopyError::target(folder, &error))?;
+        let partial = file.with_extension("partial");
+        let failed = |error: &dyn std::error::Error| CopyError::target(&partial, error);
+        // A file that an earlier copy left behind would be taken for this one.
+        match std::fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+            _ => {}
+        }
+        let conn = Connection::open(&partial).map_err(|error| failed(&error))?;
+        let target = Self { conn, file, partial, known: HashSet::new(), is_whole: false };
+        target.prepare().map_err(|error| target.failed(&error))?;
+        Ok(target)
+    }
+
+    /// It is synced once, at its end; until then it is worth nothing.
+    fn prepare(&self) -> rusqlite::Result<()> {
+        self.conn.execute_batch(
+            "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = OFF;
+             PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; BEGIN;",
+        )?;
+        self.conn.set_prepared_statement_cache_capacity(32);
+        schema::create(&self.conn)?;
+        schema::note_opening(&self.conn)?;
+        self.conn.execute("INSERT INTO meta (key, value) VALUES ('clean', 1)", [])?;
+        Ok(())
+    }
+
+    pub(crate) fn failed(&self, error: &rusqlite::Error) -> CopyError {
+        CopyError::target(&self.partial, error)
+    }
+
+    /// Writes a row; says whether the table takes it.
+    pub(crate) fn put(&self, table: &Table, values: &[Value]) -> rusqlite::Result<bool> {
+        let insert = self.conn.prepare_cached(&table.insert())?.execute(params_from_iter(values));
+        match insert {
+            Ok(_) => Ok(true),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes a row that others name by its number, once; says whether it still has to be written.
+    pub(crate) fn is_new(&mut self, table: &Table, number: i64) -> bool {
+        self.known.insert((table.name, number))
+    }
+
+    /// The event that has the id.
+    pub(crate) fn event_with(&self, id: &[u8]) -> rusqlite::Result<Option<i64>> {
+        let mut statement = self.conn.prepare_cached("SELECT seq FROM event_ids WHERE id = ?1")?;
+        statement.query_row([id], |row| row.get(0)).optional()
+    }
+
+    /// The word with that number.
+    pub(crate) fn word(&self, number: i64) -> rusqlite::Result<Option<String>> {
+        let mut statement = self.conn.prepare_cached("SELECT text FROM words WHERE id = ?1")?;
+        statement.query_row([number], |row| row.get(0)).optional()
+    }
+
+    /// The number of a word, which is new perhaps.
+    pub(crate) fn number_of_word(&mut self, text: &str) -> rusqlite::Result<i64> {
+        self.conn.execute("INSERT OR IGNORE INTO words (text) VALUES (?1)", [text])?;
+        let number = self.conn.query_row("SELECT id FROM words WHERE text = ?1", [text], |row| row.get(0))?;
+        self.known.insert((WORDS.name, number));
+        Ok(number)
+    }
+
+    /// Whether that delivery was copied.
+    pub(crate) fn has_delivery(&self, id: i64) -> rusqlite::Result<bool> {
+        self.conn.prepare_cached("SELECT 1 FROM deliveries WHERE id = ?1")?.exists([id])
+    }
+
+    /// Whether the number names a row that was copied.
+    pub(crate) fn knows(&self, table: &Table, number: i64) -> bool {
+        self.known.contains(&(table.name, number))
+    }
+
+    /// Notes the id of an event.
+    pub(crate) fn put_id(&self, id: &[u8], seq: i64) -> rusqlite::Result<()> {
+        self.conn
+            .prepare_cached("INSERT INTO event_ids (id, seq) VALUES (?1, ?2)")?
+            .execute(params![id, seq])?;
+        Ok(())
+    }
+
+    /// What the old journal counted and no recount can tell.
+    pub(crate) fn take_over(&self, duplicates: i64, last_seq: i64, openings: i64) -> rusqlite::Result<()> {
+        self.conn.execute("UPDATE totals SET duplicates = ?1", [duplicates])?;
+        self.conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('last_seq', ?1)", [last_seq])?;
+        self.conn.execute("UPDATE meta SET value = ?1 WHERE key = 'openings'", [openings])?;
+        Ok(())
+    }
+
+    /// Counts, syncs, and puts it in its place, unless something has come there meanwhile.
+    pub(crate) fn finish(mut self) -> Result<PathBuf, CopyError> {
+        self.count().map_err(|error| self.failed(&error))?;
+        let conn = std::mem::replace(
+            &mut self.conn,
+            Connection::open_in_memory().map_err(|error| CopyError::target(&self.partial, &error))?,
+        );
+        conn.close().map_err(|(_, error)| self.failed(&error))?;
+        let placed = File::open(&self.partial).and_then(|file| file.sync_all()).and_then(|()| self.place());
+        match placed {
+            Ok(()) => {
+                self.is_whole = true;
+                Ok(self.file.clone())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(CopyError::Exists { path: self.file.clone() })
+            }
+            Err(error) => Err(CopyError::target(&self.file, &error)),
+        }
+    }
+
+    fn count(&self) -> rusqlite::Result<()> {
+        self.conn.execute_batch(
+            "INSERT INTO meta (key, value) SELECT 'ids_folded_to', MAX(seq) FROM events HAVING COUNT(*) > 0;
+             INSERT INTO refusal_shares (cause, address, bytes)
+                 SELECT cause, address, SUM(bytes) FROM refusals GROUP BY cause, address;
+             UPDATE totals SET events = (SELECT COUNT(*) FROM events),
+                 unrouted = (SELECT COUNT(*) FROM events WHERE state = 1),
+                 unreadable = (SELECT COUNT(*) FROM events WHERE state = 2),
+                 refusals = (SELECT COUNT(*) FROM refusals),
+                 refusal_bytes = (SELECT COALESCE(SUM(bytes), 0) FROM refusals);
+             UPDATE sinks SET pending = c.pending, dead_letters = c.dead, delivered = c.delivered FROM (
+                 SELECT sink, SUM(state < 2) AS pending, SUM(state = 3) AS dead, SUM(state = 2) AS delivered
+                 FROM deliveries GROUP BY sink) AS c WHERE c.sink = sinks.id;
+             COMMIT;",
+        )
+    }
+
+    fn place(&self) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let moved = renameat_with(CWD, &self.partial, CWD, &self.file, RenameFlags::NOREPLACE);
+        match moved {
+            Ok(()) => {}
+            // Not every file system knows how to leave what is there alone.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !self.file.exists() => {
+                std::fs::rename(&self.partial, &self.file)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl Drop for Target {
+    /// What is not whole is of no use to anybody.
+    fn drop(&mut self) {
+        if !self.is_whole {
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// What VOD sends is for nobody else on this machine.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

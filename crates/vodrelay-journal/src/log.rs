@@ -1,0 +1,288 @@
+//! Looking at the write-ahead log before SQLite does.
+//!
+//! SQLite ends a log at the first frame whose checksum is not right, since that is how a power cut leaves the end of
+//! one. A bit that flips in the middle looks the same, and every commit behind it would be dropped without a word. But
+//! each commit is synced before the next one begins. So where a frame continues from a commit that stands behind the
+//! break, that commit had been acknowledged, and the log is damaged, not cut.
+//!
+//! The format is that of <https://sqlite.org/fileformat2.html#walformat>. What cannot be told from a cut is damage of
+//! the very last commit.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const MAGIC: u32 = 0x377f_0682;
+const HEADER: usize = 32;
+const FRAME_HEADER: usize = 24;
+/// Every journal has it, from its first page on.
+const PAGE: usize = 4_096;
+const FRAME: usize = FRAME_HEADER + PAGE;
+
+/// A running checksum.
+type Sum = [u32; 2];
+
+/// How the numbers that are summed up are stored.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Little,
+    Big,
+}
+
+/// A frame as it stands.
+struct Frame {
+    bytes: Vec<u8>,
+}
+
+impl Frame {
+    fn is_commit(&self) -> bool {
+        number_at(&self.bytes, 4) != 0
+    }
+
+    fn salts(&self) -> (u32, u32) {
+        (number_at(&self.bytes, 8), number_at(&self.bytes, 12))
+    }
+
+    fn stored(&self) -> Sum {
+        [number_at(&self.bytes, 16), number_at(&self.bytes, 20)]
+    }
+
+    /// What its checksum is when it follows one with that checksum.
+    fn sum_after(&self, before: Sum, order: Order) -> Sum {
+        let head = sum(before, self.bytes.get(..8).unwrap_or_default(), order);
+        sum(head, self.bytes.get(FRAME_HEADER..).unwrap_or_default(), order)
+    }
+}
+
+/// The frames of a log, one after the other.
+struct Frames {
+    file: BufReader<File>,
+}
+
+impl Iterator for Frames {
+    type Item = io::Result<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut bytes = vec![0; FRAME];
+        match self.file.read_exact(&mut bytes) {
+            Ok(()) => Some(Ok(Frame { bytes })),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// What stands at the beginning.
+struct Head {
+    order: Order,
+    salts: (u32, u32),
+    stored: Sum,
+    is_right: bool,
+}
+
+fn open(path: &Path) -> io::Result<Option<(Head, Frames)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::with_capacity(1 << 20, file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = [0; HEADER];
+    match file.read_exact(&mut bytes) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let magic = number_at(&bytes, 0);
+    let order = if magic == MAGIC | 1 { Order::Big } else { Order::Little };
+    let stored = [number_at(&bytes, 24), number_at(&bytes, 28)];
+    let is_right = magic & !1 == MAGIC && sum([0, 0], bytes.get(..24).unwrap_or_default(), order) == stored;
+    let salts = (number_at(&bytes, 16), number_at(&bytes, 20));
+    Ok(Some((Head { order, salts, stored, is_right }, Frames { file })))
+}
+
+/// Says where the log is damaged, if commits that were acknowledged stand behind that.
+pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
+    let Some((head, frames)) = open(path)? else { return Ok(None) };
+    let mut broken_at = (!head.is_right).then_some(0);
+    let mut salts = head.salts;
+    // The checksums that a frame may follow: as stored, and as they ought to be stored.
+    let mut before = [head.stored; 2];
+    let mut follows_commit = false;
+    for (number, frame) in (1_u64..).zip(frames) {
+        let frame = frame?;
+        if broken_at == Some(0) && number == 1 {
+            // The header does not say whose frames these are; they say it themselves.
+            salts = frame.salts();
+        }
+        let continues = frame.salts() == salts
+            && before.iter().any(|before| frame.sum_after(*before, head.order) == frame.stored());
+        if let Some(broken_at) = broken_at {
+            if continues && follows_commit {
+                let place =
+                    if broken_at == 0 { "its header".to_owned() } else { format!("frame {broken_at}") };
+                return Ok(Some(format!(
+                    "{place} is not what was written, and commits that were acknowledged stand behind it"
+                )));
+            }
+        } else if !continues {
+            broken_at = Some(number);
+        }
+        follows_commit = frame.salts() == salts && frame.is_commit();
+        before = [frame.stored(), frame.sum_after(before[0], head.order)];
+    }
+    Ok(None)
+}
+
+/// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
+/// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is.
+pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
+    let goes_on = damage(path)?.is_some();
+    let Some((head, frames)) = open(path)? else { return Ok(()) };
+    let file = File::options().write(true).open(main)?;
+    let mut log = Applied { file, waiting: Vec::new(), is_unbroken: head.is_right, is_proven_by_next: false };
+    let (mut salts, mut before) = (head.salts, [head.stored; 2]);
+    for (number, frame) in frames.enumerate() {
+        let frame = frame?;
+        if !head.is_right && number == 0 {
+            salts = frame.salts();
+        }
+        let is_ours = frame.salts() == salts;
+        let continues =
+            is_ours && before.iter().any(|before| frame.sum_after(*before, head.order) == frame.stored());
+        if !continues && !goes_on {
+            break;
+        }
+        before = [frame.stored(), frame.sum_after(before[0], head.order)];
+        log.take(frame, continues)?;
+    }
+    Ok(())
+}
+
+/// Pages on their way from a log into the file.
+struct Applied {
+    file: File,
+    /// Those since the last commit that went in.
+    waiting: Vec<Frame>,
+    is_unbroken: bool,
+    /// The last frame is a commit, and the transaction has a break: only one that continues shows that it was synced.
+    is_proven_by_next: bool,
+}
+
+impl Applied {
+    fn take(&mut self, frame: Frame, continues: bool) -> io::Result<()> {
+        if std::mem::take(&mut self.is_proven_by_next) && continues {
+            self.commit()?;
+        }
+        self.is_unbroken &= continues;
+        let is_commit = frame.is_commit();
+        self.waiting.push(frame);
+        match (is_commit, self.is_unbroken) {
+            (true, true) => self.commit(),
+            (true, false) => {
+                self.is_proven_by_next = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        for frame in self.waiting.drain(..) {
+            let page = u64::from(number_at(&frame.bytes, 0));
+            let bytes = frame.bytes.get(FRAME_HEADER..).unwrap_or_default();
+            // A page number that no journal of ours reaches (4 TB) is a bit that has flipped.
+            if (1..1 << 30).contains(&page) {
+                self.file.write_all_at(bytes, (page - 1) * PAGE as u64)?;
+            }
+        }
+        self.is_unbroken = true;
+        Ok(())
+    }
+}
+
+fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
+    let word = |bytes: [u8; 4]| match order {
+        Order::Little => u32::from_le_bytes(bytes),
+        Order::Big => u32::from_be_bytes(bytes),
+    };
+    let (pairs, _) = bytes.as_chunks::<8>();
+    pairs.iter().fold(before, |[first, second], [a, b, c, d, e, f, g, h]| {
+        let first = first.wrapping_add(word([*a, *b, *c, *d])).wrapping_add(second);
+        [first, second.wrapping_add(word([*e, *f, *g, *h])).wrapping_add(first)]
+    })
+}
+
+fn number_at(bytes: &[u8], offset: usize) -> u32 {
+    let found = bytes.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
+    u32::from_be_bytes(found.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use vodrelay_fault_vfs::flip_bit;
+
+    use super::*;
+
+    /// A database with six commits in its log, as a kill leaves it.
+    fn killed(folder: &Path) {
+        let conn = Connection::open(folder.join("live")).unwrap();
+        conn.execute_batch(
+            "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE t (x INTEGER PRIMARY KEY);",
+        )
+        .unwrap();
+        for _ in 0..5 {
+            conn.execute("INSERT INTO t DEFAULT VALUES", []).unwrap();
+        }
+        for name in ["", "-wal"] {
+            std::fs::copy(folder.join(format!("live{name}")), folder.join(format!("db{name}"))).unwrap();
+        }
+    }
+
+    /// Flips a bit there and says whether that is found, and how many rows SQLite finds, and how many are applied.
+    fn check(frame: usize, offset: usize, is_found: bool, rows: Option<i64>, applied: i64) {
+        let folder = tempfile::tempdir().unwrap();
+        killed(folder.path());
+        let log = folder.path().join("db-wal");
+        assert_eq!(damage(&log).unwrap(), None);
+        flip_bit(&log, (HEADER + frame * FRAME + offset) as u64, 3).unwrap();
+        let copy = folder.path().join("copy");
+        std::fs::copy(folder.path().join("db"), &copy).unwrap();
+        apply(&log, &copy).unwrap();
+        assert_eq!(damage(&log).unwrap().is_some(), is_found, "frame {frame}, offset {offset}");
+        let count = |path: &Path| {
+            let conn = Connection::open(path).unwrap();
+            conn.query_row("SELECT COUNT(*) FROM t", [], |row| row.get(0)).ok()
+        };
+        assert_eq!(count(&folder.path().join("db")), rows, "SQLite drops what stands behind");
+        assert_eq!(count(&copy), Some(applied), "frame {frame}, offset {offset}");
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_told_from_a_cut_at_the_end() {
+        // Frames 0 and 1 make the table, 2 to 6 have a row each; later ones write the page of earlier ones again.
+        check(3, 100, true, Some(1), 5);
+        check(3, 8, true, Some(1), 5);
+        check(3, 17, true, Some(1), 5);
+        check(0, 200, true, None, 5);
+        // The last commit may as well have been under way.
+        check(6, 4_000, false, Some(4), 4);
+    }
+
+    #[test]
+    fn a_header_that_rots_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        killed(folder.path());
+        let log = folder.path().join("db-wal");
+        flip_bit(&log, 18, 0).unwrap();
+        assert!(damage(&log).unwrap().unwrap().contains("header"));
+        let main = folder.path().join("db");
+        apply(&log, &main).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        let conn = Connection::open(&main).unwrap();
+        let rows: i64 = conn.query_row("SELECT COUNT(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 5);
+    }
+}

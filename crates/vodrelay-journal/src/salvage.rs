@@ -1,0 +1,207 @@
+//! What can be read of a damaged journal, in a new one.
+//!
+//! The damaged journal is copied first, block by block, and never touched again. Of the copy each event is read with
+//! all that belongs to it, around what does not read. Where it is doubtful whether something was delivered, it is
+//! delivered again: at least once is what is promised.
+
+mod event;
+mod ranges;
+mod scratch;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+
+use self::ranges::{Unread, read_range};
+use self::scratch::Scratch;
+use crate::copy::{CopyError, EVENTS, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::error::OpenError;
+use crate::lock;
+use crate::open::FILE;
+
+/// Bodies that are not what was accepted are put here, in the new journal's folder.
+const KEPT_OUT: &str = "kept-out";
+
+/// Where the tables of names end, if nothing says so.
+const MOST_NAMES: i64 = 1 << 14;
+/// No relay gets so far, and the numbers of deliveries still fit.
+const MOST_SEQ: i64 = 1 << 50;
+
+/// Something that is not in the new journal, or not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Which kind.
+    pub kind: LossKind,
+    /// What, and why.
+    pub what: String,
+}
+
+/// Kinds of losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LossKind {
+    /// It does not read, and is gone.
+    Lost,
+    /// A body is not the one that was accepted: it is kept beside the journal and never delivered.
+    KeptOut,
+    /// It was made whole in a way that loses least.
+    Mended,
+}
+
+impl LossKind {
+    /// A word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::KeptOut => "kept-out",
+            Self::Mended => "mended",
+        }
+    }
+}
+
+/// What was salvaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Salvaged {
+    /// The new journal's file.
+    pub file: PathBuf,
+    /// Events in it.
+    pub events: u64,
+    /// Deliveries in it.
+    pub deliveries: u64,
+    /// Refusals in it.
+    pub refusals: u64,
+    /// How many losses were told.
+    pub losses: u64,
+}
+
+/// Copies what reads of the journal in `folder` into a new one in the folder `to`, and tells what does not.
+///
+/// # Errors
+/// If there is no journal, if a relay runs on it, if there is one in `to` already, or if it cannot be written.
+pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<Salvaged, CopyError> {
+    let file = folder.join(FILE);
+    std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
+    let _kept = lock::keep(folder)?;
+    let target = Target::create(to.join(FILE))?;
+    let mut salvage =
+        Salvage { target, told, kept_out: to.join(KEPT_OUT), sinks: Vec::new(), count: Counts::default() };
+    let scratch = Scratch::copy(folder, to, &mut salvage)?;
+    salvage.names(&scratch)?;
+    salvage.events(&scratch)?;
+    salvage.refusals(&scratch)?;
+    salvage.figures(&scratch)?;
+    let Salvage { target, count, .. } = salvage;
+    let Counts { events, deliveries, refusals, losses, .. } = count;
+    Ok(Salvaged { file: target.finish()?, events, deliveries, refusals, losses })
+}
+
+/// A salvage under way.
+struct Salvage<'a> {
+    target: Target,
+    told: &'a mut dyn FnMut(Loss),
+    kept_out: PathBuf,
+    /// The numbers of the sinks that are known.
+    sinks: Vec<i64>,
+    count: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    events: u64,
+    deliveries: u64,
+    refusals: u64,
+    losses: u64,
+    last_seq: i64,
+}
+
+impl Salvage<'_> {
+    fn tell(&mut self, kind: LossKind, what: impl Into<String>) {
+        self.count.losses += 1;
+        (self.told)(Loss { kind, what: what.into() });
+    }
+
+    fn put(&self, table: &Table, row: &[Value]) -> Result<bool, CopyError> {
+        self.target.put(table, row).map_err(|error| self.target.failed(&error))
+    }
+
+    fn tell_unread(&mut self, table: &Table, unread: Unread) {
+        let belongings = if table.name == EVENTS.name { ", nor does what belongs to them" } else { "" };
+        for (first, last) in unread.lost {
+            self.tell(LossKind::Lost, format!("{} {first} to {last} do not read{belongings}", table.name));
+        }
+        for (first, last) in unread.doubtful {
+            let what = "are out of order: what was found is there, and others may have gone";
+            self.tell(LossKind::Lost, format!("{} {first} to {last} {what}", table.name));
+        }
+    }
+
+    /// Words and sinks, by their numbers.
+    fn names(&mut self, from: &Scratch) -> Result<(), CopyError> {
+        for table in [&WORDS, &SINKS] {
+            let mut rows = Vec::new();
+            let unread = read_range(&from.conn, table, "id", 0, MOST_NAMES, &mut |row| rows.push(row));
+            self.tell_unread(table, unread);
+            for row in rows {
+                let Some(Value::Integer(number)) = row.first().cloned() else { continue };
+                if event::is_name(table, &row) && self.put(table, &row)? {
+                    self.target.is_new(table, number);
+                    if table.name == SINKS.name {
+                        self.sinks.push(number);
+                    }
+                } else {
+                    self.tell(LossKind::Lost, format!("{} {number}: the name cannot be one", table.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn events(&mut self, from: &Scratch) -> Result<(), CopyError> {
+        self.count.last_seq = from.meta("last_seq").clamp(0, MOST_SEQ);
+        let mut outcome = Ok(());
+        let unread = read_range(&from.conn, &EVENTS, "seq", 1, from.expected_seq(), &mut |row| {
+            if outcome.is_ok() {
+                outcome = self.event(from, row);
+            }
+        });
+        outcome?;
+        self.tell_unread(&EVENTS, unread);
+        Ok(())
+    }
+
+    fn refusals(&mut self, from: &Scratch) -> Result<(), CopyError> {
+        let mut outcome = Ok(());
+        let unread = read_range(&from.conn, &REFUSALS, "id", 0, from.expected_refusal(), &mut |row| {
+            if outcome.is_ok() {
+                outcome = self.refusal(&row);
+            }
+        });
+        outcome?;
+        self.tell_unread(&REFUSALS, unread);
+        Ok(())
+    }
+
+    fn refusal(&mut self, row: &[Value]) -> Result<(), CopyError> {
+        if self.put(&REFUSALS, row)? {
+            self.count.refusals += 1;
+        } else {
+            self.tell(LossKind::Lost, "a refusal whose fields cannot be what they are");
+        }
+        Ok(())
+    }
+
+    /// What no recount can tell.
+    fn figures(&mut self, from: &Scratch) -> Result<(), CopyError> {
+        let duplicates = from.conn.query_row("SELECT duplicates FROM totals", [], |row| row.get::<_, i64>(0));
+        let duplicates = duplicates.unwrap_or_else(|_| {
+            self.tell(LossKind::Lost, "how many duplicates there were");
+            0
+        });
+        let openings = from.meta("openings").clamp(1, 1 << 20);
+        self.target
+            .take_over(duplicates.max(0), self.count.last_seq, openings)
+            .map_err(|error| self.target.failed(&error))
+    }
+}

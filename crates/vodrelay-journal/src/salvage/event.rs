@@ -1,0 +1,251 @@
+//! One event with its sources, deliveries and attempts.
+
+use rusqlite::types::Value;
+use sha2::{Digest, Sha256};
+use vod_event::EventId;
+use vodrelay_core::{SinkName, SourceName};
+
+use super::scratch::Scratch;
+use super::{LossKind, MOST_SEQ, Salvage};
+use crate::backup::values;
+use crate::copy::{ATTEMPTS, CopyError, DELIVERIES, EVENTS, SINKS, SOURCES, Table, WORDS};
+use crate::key::Key;
+
+/// Columns of an event, as `EVENTS` names them.
+const ID: usize = 1;
+const SOURCE: usize = 2;
+const OTHER_WORDS: [usize; 3] = [3, 6, 8];
+const STATE: usize = 5;
+const UNREADABLE: usize = 12;
+const SHA256: usize = 13;
+const BODY: usize = 14;
+
+/// Stands for a source whose name does not read.
+const UNKNOWN_SOURCE: &str = "callbacks.salvaged";
+
+/// Whether a row of words or sinks can be one.
+pub(super) fn is_name(table: &Table, row: &[Value]) -> bool {
+    match row.get(1) {
+        Some(Value::Text(text)) => table.name != SINKS.name || SinkName::new(text).is_ok(),
+        _ => false,
+    }
+}
+
+impl Salvage<'_> {
+    pub(super) fn event(&mut self, from: &Scratch, mut row: Vec<Value>) -> Result<(), CopyError> {
+        let Some(Value::Integer(seq)) = row.first().cloned() else { return Ok(()) };
+        if seq > MOST_SEQ {
+            self.tell(LossKind::Lost, format!("event {seq}: no relay gets so far, its number has changed"));
+            return Ok(());
+        }
+        let (Some(Value::Blob(sha256)), Some(Value::Blob(body))) = (row.get(SHA256), row.get(BODY)) else {
+            self.tell(LossKind::Lost, format!("event {seq}: its body is none"));
+            return Ok(());
+        };
+        if Sha256::digest(body)[..] != sha256[..] {
+            return self.keep_out(seq, &body.clone());
+        }
+        let expected = match row.get(UNREADABLE) {
+            Some(Value::Null) => {
+                vod_event::read(body).map_or_else(|_| EventId::of_raw(body), |reading| reading.id())
+            }
+            _ => EventId::of_raw(body),
+        };
+        if row.get(ID) != Some(&Value::Blob(expected.as_bytes().to_vec())) {
+            self.tell(
+                LossKind::Mended,
+                format!("event {seq}: its id was not that of its body, and is {expected} now"),
+            );
+            set(&mut row, ID, Value::Blob(expected.as_bytes().to_vec()));
+        }
+        let same = self.target.event_with(expected.as_bytes()).map_err(|error| self.target.failed(&error))?;
+        if let Some(other) = same {
+            self.tell(LossKind::Lost, format!("event {seq} is event {other} once more"));
+            return Ok(());
+        }
+        self.words_of(seq, &mut row)?;
+        let had_none = matches!(row.get(STATE), Some(Value::Integer(1 | 2)));
+        let deliveries = self.deliveries(from, seq, had_none);
+        let state = match (deliveries.is_empty(), row.get(UNREADABLE)) {
+            (false, _) => 0,
+            (true, Some(Value::Null)) => 1,
+            (true, _) => 2,
+        };
+        if row.get(STATE) != Some(&Value::Integer(state)) {
+            self.tell(
+                LossKind::Mended,
+                format!("event {seq} has {} deliveries, and its state is {state} now", deliveries.len()),
+            );
+            set(&mut row, STATE, Value::Integer(state));
+        }
+        if !self.put(&EVENTS, &row)? {
+            self.tell(LossKind::Lost, format!("event {seq}: a field of it cannot be one"));
+            return Ok(());
+        }
+        self.target.put_id(expected.as_bytes(), seq).map_err(|error| self.target.failed(&error))?;
+        self.count.events += 1;
+        self.count.last_seq = self.count.last_seq.max(seq);
+        for delivery in deliveries {
+            self.put_delivery(seq, &delivery)?;
+        }
+        self.belongings(from, seq)
+    }
+
+    /// The bytes may still help a person who knows what they ought to be.
+    fn keep_out(&mut self, seq: i64, body: &[u8]) -> Result<(), CopyError> {
+        let path = self.kept_out.join(format!("{seq}.body"));
+        let written = std::fs::create_dir_all(&self.kept_out).and_then(|()| std::fs::write(&path, body));
+        written.map_err(|error| CopyError::target(&path, &error))?;
+        let what =
+            format!("event {seq}: its body is not the one that was accepted; it is in {}", path.display());
+        self.tell(LossKind::KeptOut, what);
+        Ok(())
+    }
+
+    /// A word that does not read is left out, but for the source, which every event has.
+    fn words_of(&mut self, seq: i64, row: &mut [Value]) -> Result<(), CopyError> {
+        for column in OTHER_WORDS {
+            let is_known =
+                matches!(row.get(column), Some(Value::Integer(word)) if self.target.knows(&WORDS, *word));
+            if !is_known && row.get(column) != Some(&Value::Null) {
+                self.tell(
+                    LossKind::Mended,
+                    format!("event {seq}: its labels, type or status do not read, and are left out"),
+                );
+                set(row, column, Value::Null);
+            }
+        }
+        let source = self.source_of(row.get(SOURCE))?;
+        if row.get(SOURCE) != Some(&source) {
+            self.tell(
+                LossKind::Mended,
+                format!("event {seq}: its source does not read, and is {UNKNOWN_SOURCE} now"),
+            );
+            set(row, SOURCE, source);
+        }
+        Ok(())
+    }
+
+    /// The source as it is named, or the one that stands for those whose name does not read.
+    fn source_of(&mut self, source: Option<&Value>) -> Result<Value, CopyError> {
+        if let Some(Value::Integer(number)) = source
+            && let Some(text) = self.target.word(*number).map_err(|error| self.target.failed(&error))?
+            && text.parse::<SourceName>().is_ok()
+        {
+            return Ok(Value::Integer(*number));
+        }
+        let number =
+            self.target.number_of_word(UNKNOWN_SOURCE).map_err(|error| self.target.failed(&error))?;
+        Ok(Value::Integer(number))
+    }
+
+    /// What reads of an event's deliveries; one of which nobody can say where it stands is to be made again.
+    fn deliveries(&mut self, from: &Scratch, seq: i64, had_none: bool) -> Vec<Vec<Value>> {
+        let (first, last) = Key::range_of(seq);
+        if let Ok(rows) = rows(from, &DELIVERIES, "id", first, last) {
+            return rows;
+        }
+        let mut found = Vec::new();
+        if had_none {
+            return found;
+        }
+        for sink in self.sinks.clone() {
+            let key = Key::new(seq, sink).0;
+            match rows(from, &DELIVERIES, "id", key, key) {
+                Ok(rows) => found.extend(rows),
+                Err(_) => {
+                    self.tell(
+                        LossKind::Mended,
+                        format!("delivery {key} of event {seq} does not read; it is made again, perhaps for nothing"),
+                    );
+                    found.push(fresh(key, sink));
+                }
+            }
+        }
+        found
+    }
+
+    fn put_delivery(&mut self, seq: i64, row: &[Value]) -> Result<(), CopyError> {
+        let Some(Value::Integer(id)) = row.first().cloned() else { return Ok(()) };
+        let sink = Key(id).sink();
+        if self.target.is_new(&SINKS, sink) {
+            let name = format!("lost_{sink}");
+            self.tell(LossKind::Mended, format!("the name of sink {sink} does not read, and is {name} now"));
+            self.put(&SINKS, &[Value::Integer(sink), Value::Text(name)])?;
+        }
+        let is_right = row.get(1) == Some(&Value::Integer(sink))
+            && match row.get(2) {
+                Some(Value::Integer(1)) => matches!(row.get(8), Some(Value::Integer(_))),
+                Some(Value::Integer(state)) => (0..=3).contains(state),
+                _ => false,
+            };
+        self.count.deliveries += 1;
+        if is_right && self.put(&DELIVERIES, row)? {
+            return Ok(());
+        }
+        self.tell(
+            LossKind::Mended,
+            format!("delivery {id} of event {seq} says what cannot be; it is made again"),
+        );
+        self.put(&DELIVERIES, &fresh(id, sink))?;
+        Ok(())
+    }
+
+    /// Sources of duplicates and failed attempts: history, which is told as lost in one line.
+    fn belongings(&mut self, from: &Scratch, seq: i64) -> Result<(), CopyError> {
+        let (first, last) = Key::range_of(seq);
+        for (table, key, first, last) in [(&SOURCES, "event", seq, seq), (&ATTEMPTS, "delivery", first, last)]
+        {
+            let Ok(rows) = rows(from, table, key, first, last) else {
+                self.tell(LossKind::Lost, format!("event {seq}: its {} do not read", table.name));
+                continue;
+            };
+            for row in rows {
+                let names_nobody = match (table.name, row.get(1), row.first()) {
+                    ("event_sources", Some(Value::Integer(word)), _) => !self.target.knows(&WORDS, *word),
+                    ("attempts", _, Some(Value::Integer(delivery))) => {
+                        !self.target.has_delivery(*delivery).map_err(|error| self.target.failed(&error))?
+                    }
+                    _ => true,
+                };
+                if names_nobody || !self.put(table, &row)? {
+                    self.tell(
+                        LossKind::Lost,
+                        format!("event {seq}: one of its {} does not read", table.name),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rows(
+    from: &Scratch,
+    table: &Table,
+    key: &str,
+    first: i64,
+    last: i64,
+) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let sql = table.select(&format!("WHERE {key} BETWEEN ?1 AND ?2"));
+    let is_within =
+        |row: &Vec<Value>| matches!(row.first(), Some(Value::Integer(key)) if (first..=last).contains(key));
+    let rows: Vec<Vec<Value>> =
+        from.conn.prepare_cached(&sql)?.query_map([first, last], values)?.collect::<Result<_, _>>()?;
+    // A bit that flips in a key puts a row where it does not belong.
+    if rows.iter().all(is_within) { Ok(rows) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+}
+
+/// A delivery of which nothing is known, as a new one.
+fn fresh(key: i64, sink: i64) -> Vec<Value> {
+    let mut row = vec![Value::Integer(key), Value::Integer(sink)];
+    row.extend(vec![Value::Integer(0); 6]);
+    row.extend(vec![Value::Null; 7]);
+    row
+}
+
+fn set(row: &mut [Value], column: usize, value: Value) {
+    if let Some(place) = row.get_mut(column) {
+        *place = value;
+    }
+}

@@ -1,0 +1,91 @@
+//! What lies below the journal: how its file is opened, and what is asked of the system beside SQLite. Tests put a
+//! disk there that fails.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::checkpoint;
+use crate::space::{FreeBytes, free_bytes};
+
+/// Does something to the file or folder there.
+pub(crate) type OnPath = Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
+
+/// The ground that one journal stands on.
+#[derive(Clone)]
+pub(crate) struct Storage {
+    /// The VFS that SQLite's files go through; its own where there is none.
+    pub(crate) vfs: Option<CString>,
+    pub(crate) free_bytes: FreeBytes,
+    /// Makes durable which files the folder has.
+    pub(crate) sync_folder: OnPath,
+    /// Writes each page of the file again with the bytes that it has, and syncs it.
+    pub(crate) write_anew: OnPath,
+    /// How many pages of log make the first checkpoint.
+    pub(crate) checkpoint_at: i64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            vfs: None,
+            free_bytes: Arc::new(free_bytes),
+            sync_folder: Arc::new(|folder| File::open(folder)?.sync_all()),
+            write_anew: Arc::new(write_anew),
+            checkpoint_at: checkpoint::PAGES,
+        }
+    }
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("vfs", &self.vfs).finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    /// A connection with which SQLite opens the file, by these flags.
+    pub(crate) fn connect(&self, file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+        match &self.vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs.as_c_str()),
+            None => Connection::open_with_flags(file, flags),
+        }
+    }
+}
+
+/// After a sync that failed, the kernel may hold pages that never reached the disk and count as clean. They read well,
+/// and only what writes to them again lets a sync take them.
+fn write_anew(path: &Path) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let (length, mut offset) = (file.metadata()?.len(), 0);
+    let mut bytes = vec![0; 1 << 20];
+    while offset < length {
+        let read = file.read_at(&mut bytes, offset)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all_at(bytes.get(..read).unwrap_or_default(), offset)?;
+        offset += u64::try_from(read).unwrap_or(0);
+    }
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_anew_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..2_500_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        write_anew(&path).unwrap();
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
+}

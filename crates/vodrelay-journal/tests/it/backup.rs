@@ -1,0 +1,128 @@
+//! Backups while the relay works, and what a restored one is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::{Duration, Instant};
+use vodrelay_core::{Appended, Journal, Ledger, Outcome, SystemClock};
+use vodrelay_journal::{
+    CopyError, Finding, Listener, Progress, RefusedBounds, SqliteJournal, Verified, backup, verify,
+};
+
+use crate::bench::{Bench, LEASE, config, sink};
+
+#[derive(Default)]
+pub(crate) struct Findings(pub(crate) Vec<String>);
+
+impl Listener for Findings {
+    fn found(&mut self, finding: Finding) {
+        assert!(!finding.kind.mend().is_empty());
+        self.0.push(format!("{}: {}", finding.kind.name(), finding.what));
+    }
+
+    fn progress(&mut self, _: Progress) {}
+}
+
+/// Verifies a journal that is to be whole.
+pub(crate) fn verify_whole(folder: &Path) -> Verified {
+    let mut findings = Findings::default();
+    let verified = verify(folder, &mut findings).unwrap();
+    assert_eq!(findings.0, [""; 0]);
+    assert_eq!(verified.left_out, [""; 0]);
+    verified
+}
+
+#[tokio::test]
+async fn a_backup_is_a_journal_of_its_own() {
+    let bench = Bench::new();
+    for number in 0..6 {
+        bench.append(number, if number == 5 { &[] } else { &["a", "b"] }).await;
+    }
+    bench.append(0, &["a"]).await;
+    let claims = bench.claim("a", 3).await;
+    bench.settle(&claims[0], Outcome::Delivered).await;
+    bench.settle(&claims[1], Outcome::DeadLetter("gone".to_owned())).await;
+    bench.settle(&claims[2], Outcome::RetryAt("2000-01-01T00:00:00Z".parse().unwrap())).await;
+    let to = tempfile::tempdir().unwrap();
+    let target = to.path().join("restored");
+    let made = backup(bench.folder.path(), &target, &mut |_| {}).unwrap();
+    assert_eq!((made.events, made.corrupt), (6, 0));
+    let verified = verify_whole(&target);
+    assert_eq!((verified.events, verified.deliveries), (6, 10));
+
+    let before = (bench.journal.totals().await.unwrap(), bench.journal.backlogs().await.unwrap());
+    // Delivered since: a restored backup delivers it again.
+    let since = bench.claim("b", 1).await;
+    bench.settle(&since[0], Outcome::Delivered).await;
+    let clock = crate::bench::as_clock(&bench.clock);
+    let restored = SqliteJournal::open(&target, bench.config, bench.bounds, clock).unwrap();
+    assert_eq!((restored.totals().await.unwrap(), restored.backlogs().await.unwrap()), before);
+    assert_eq!(restored.append(&bench.event(3), &[sink("a")]).await, Ok(Appended::Duplicate));
+    assert_eq!(restored.append(&bench.event(9), &[sink("a")]).await, Ok(Appended::New));
+    assert_eq!(restored.claim(&sink("b"), 99, LEASE).await.unwrap().claims.len(), 5);
+}
+
+#[tokio::test]
+async fn nothing_is_written_over_and_nothing_half_is_left() {
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let to = tempfile::tempdir().unwrap();
+    let file = to.path().join("one.sqlite3");
+    std::fs::write(&file, "somebody's").unwrap();
+    let error = backup(bench.folder.path(), &file, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, CopyError::Exists { .. }), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"somebody's");
+    // The place is taken while the copy is made.
+    let late = to.path().join("late.sqlite3");
+    let error =
+        backup(bench.folder.path(), &late, &mut |_| std::fs::write(&late, "other").unwrap()).unwrap_err();
+    assert!(matches!(error, CopyError::Exists { .. }), "{error}");
+    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 2);
+    let error = backup(&to.path().join("nowhere"), &to.path().join("x"), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, CopyError::Source(_)) && error.to_string().contains("nowhere"), "{error}");
+}
+
+/// Appends as fast as the journal takes them, during a backup.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_holds_up_nobody_and_the_log_stays_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal =
+        SqliteJournal::open(folder.path(), config(), RefusedBounds::default(), Arc::new(SystemClock))
+            .unwrap();
+    let (stop, bench) = (Arc::new(AtomicBool::new(false)), Bench::new());
+    for number in 0..300 {
+        journal.append(&bench.event(number), &[sink("a")]).await.unwrap();
+    }
+    let before = journal.totals().await.unwrap().events;
+    let load = {
+        let (journal, stop) = (journal.clone(), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let (mut worst, mut appended) = (Duration::ZERO, 0);
+            for number in 1_000_000.. {
+                let event = bench.event(number);
+                let begun = Instant::now();
+                journal.append(&event, &[sink("a")]).await.unwrap();
+                (worst, appended) = (worst.max(begun.elapsed()), appended + 1);
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            (worst, appended)
+        })
+    };
+    let (from, to) = (folder.path().to_owned(), tempfile::tempdir().unwrap());
+    let target = to.path().join("copy");
+    let copy = target.clone();
+    let made = tokio::task::spawn_blocking(move || backup(&from, &copy, &mut |_| {})).await.unwrap().unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let (worst, appended) = load.await.unwrap();
+    let log = std::fs::metadata(folder.path().join("journal.sqlite3-wal")).unwrap().len();
+    println!(
+        "{} events copied while {appended} were appended, the slowest in {worst:?}, log {log} bytes",
+        made.events
+    );
+    assert!(made.events >= before, "everything acknowledged before it began");
+    assert!(appended > 0 && worst < Duration::from_secs(2) && log < 16 << 20, "{worst:?}, {log}");
+    verify_whole(&target);
+}

@@ -1,0 +1,191 @@
+//! Salvage: of a journal with flipped bits everything whose rows are undamaged is in the new one, and the rest is told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
+use vodrelay_core::Outcome;
+use vodrelay_fault_vfs::{Dice, flip_bits};
+use vodrelay_journal::{CopyError, Loss, LossKind, OpenError, Salvaged, salvage};
+
+use crate::backup::{Findings, verify_whole};
+use crate::bench::{Bench, copy_files};
+
+const EVENTS: usize = 120;
+
+/// What stands there of an event: its row, and its deliveries by their ids, each whole.
+#[derive(Debug, PartialEq)]
+struct Event {
+    row: Vec<Value>,
+    deliveries: BTreeMap<i64, Vec<Value>>,
+}
+
+impl Event {
+    fn body(&self) -> &Value {
+        self.row.last().unwrap()
+    }
+}
+
+/// A journal with a bit of everything; the log keeps what came last.
+async fn journal() -> tempfile::TempDir {
+    let bench = Bench::new();
+    let sinks: [&[&str]; 4] = [&["a", "b"], &["a"], &["b"], &[]];
+    for number in 0..EVENTS {
+        bench.append(number, sinks[number % 4]).await;
+    }
+    let due = "2000-01-01T00:00:00Z".parse().unwrap();
+    let outcomes = [Outcome::Delivered, Outcome::DeadLetter("gone".to_owned()), Outcome::RetryAt(due)];
+    for (number, claim) in bench.claim("a", 60).await.iter().enumerate() {
+        bench.settle(claim, outcomes[number % 3].clone()).await;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    copy_files(bench.folder.path(), copy.path());
+    copy
+}
+
+/// Moves the log into the file, so that a bit that flips meets the file.
+fn fold(folder: &Path) {
+    let conn = Connection::open(folder.join("journal.sqlite3")).unwrap();
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+}
+
+/// Each event as far as one look for it alone finds it.
+fn read(folder: &Path) -> BTreeMap<i64, Event> {
+    let Ok(conn) = Connection::open(folder.join("journal.sqlite3")) else { return BTreeMap::new() };
+    let whole = |row: &Row<'_>| (0..row.as_ref().column_count()).map(|column| row.get(column)).collect();
+    let read = |seq: i64| -> rusqlite::Result<Event> {
+        let event = conn.query_row("SELECT * FROM events WHERE seq = ?1", [seq], whole)?;
+        let mut statement =
+            conn.prepare("SELECT * FROM deliveries WHERE id BETWEEN ?1 << 12 AND ?1 << 12 | 4095")?;
+        let deliveries = statement.query_map([seq], whole)?.collect::<rusqlite::Result<Vec<Vec<Value>>>>()?;
+        let by_id = deliveries.into_iter().map(|row| match row[0] {
+            Value::Integer(id) => (id, row),
+            _ => panic!("{row:?}"),
+        });
+        Ok(Event { row: event, deliveries: by_id.collect() })
+    };
+    (1..=EVENTS as i64).filter_map(|seq| read(seq).ok().map(|event| (seq, event))).collect()
+}
+
+/// Salvages; the source stays as it is, and the new journal is whole.
+fn run(folder: &Path) -> (tempfile::TempDir, Salvaged, Vec<Loss>) {
+    let (to, mut losses) = (tempfile::tempdir().unwrap(), Vec::new());
+    let bytes = |name: &str| std::fs::read(folder.join(name)).ok();
+    let before = (bytes("journal.sqlite3"), bytes("journal.sqlite3-wal"));
+    let salvaged = salvage(folder, to.path(), &mut |loss| losses.push(loss)).unwrap();
+    assert!(before == (bytes("journal.sqlite3"), bytes("journal.sqlite3-wal")), "the source was touched");
+    assert_eq!(salvaged.losses, losses.len() as u64);
+    let verified = verify_whole(to.path());
+    assert_eq!((verified.events, verified.deliveries), (salvaged.events, salvaged.deliveries));
+    assert!(!to.path().join("salvage.partial").exists());
+    (to, salvaged, losses)
+}
+
+#[tokio::test]
+async fn of_a_whole_journal_everything_is_salvaged() {
+    let folder = journal().await;
+    let (to, salvaged, losses) = run(folder.path());
+    assert_eq!(losses, []);
+    assert_eq!((salvaged.events, salvaged.deliveries), (120, 120));
+    assert_eq!(read(to.path()), read(folder.path()));
+}
+
+#[tokio::test]
+async fn flipped_bits_cost_what_they_hit_and_no_more() {
+    let slow = std::env::vars().any(|(name, _)| name == "RUN_SLOW_TESTS");
+    let whole = journal().await;
+    fold(whole.path());
+    let expected = read(whole.path());
+    let mut lost = 0;
+    for seed in 0..if slow { 300 } else { 8 } {
+        let folder = tempfile::tempdir().unwrap();
+        copy_files(whole.path(), folder.path());
+        let file = folder.path().join("journal.sqlite3");
+        let offsets = flip_bits(&file, seed, 1 + Dice::new(seed).pick(5)).unwrap();
+        let (to, _, losses) = run(folder.path());
+        let salvaged = read(to.path());
+        // Looked for one by one, these read as they were written.
+        let undamaged =
+            read(folder.path()).into_iter().filter(|(seq, event)| expected.get(seq) == Some(event));
+        for (seq, event) in undamaged {
+            let is_there = salvaged
+                .get(&seq)
+                .is_some_and(|there| there.body() == event.body() && there.deliveries == event.deliveries);
+            assert!(
+                is_there,
+                "seed {seed}: event {seq}, flips at {offsets:?}: {losses:#?} {:?} {:?}",
+                event.deliveries,
+                salvaged.get(&seq).map(|e| &e.deliveries)
+            );
+        }
+        for (seq, event) in &salvaged {
+            assert!(expected[seq].body() == event.body(), "seed {seed}: event {seq} has another body");
+        }
+        let gone = expected.len() - salvaged.len();
+        assert!(gone == 0 || !losses.is_empty(), "seed {seed}: {gone} are gone, and nobody says so");
+        lost += gone;
+    }
+    println!("{lost} events lost to flipped bits");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_behind_damage_in_the_log_is_read() {
+    let whole = journal().await;
+    let expected = {
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(whole.path(), copy.path());
+        read(copy.path())
+    };
+    for seed in 0..8 {
+        let folder = tempfile::tempdir().unwrap();
+        copy_files(whole.path(), folder.path());
+        let log = folder.path().join("journal.sqlite3-wal");
+        let middle = std::fs::metadata(&log).unwrap().len() * (1 + seed % 8) / 10 + seed * 131;
+        vodrelay_fault_vfs::flip_bit(&log, middle, 5).unwrap();
+        let (to, salvaged, losses) = run(folder.path());
+        assert!(losses.iter().any(|loss| loss.what.contains("the log")), "seed {seed}: {losses:#?}");
+        assert!(salvaged.events >= EVENTS as u64 - 20, "seed {seed}: {losses:#?}");
+        assert!(read(to.path()).iter().all(|(seq, event)| expected[seq].body() == event.body()));
+    }
+}
+
+#[tokio::test]
+async fn a_journal_whose_first_page_is_gone_is_salvaged() {
+    let folder = journal().await;
+    fold(folder.path());
+    let expected = read(folder.path());
+    let file = folder.path().join("journal.sqlite3");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[..4_096].fill(0xA5);
+    std::fs::write(&file, bytes).unwrap();
+    let (to, _, losses) = run(folder.path());
+    assert_eq!(losses.iter().map(|loss| loss.kind).collect::<Vec<_>>(), [LossKind::Mended]);
+    assert_eq!(read(to.path()), expected);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_was_accepted_is_kept_beside() {
+    let folder = journal().await;
+    fold(folder.path());
+    let conn = Connection::open(folder.path().join("journal.sqlite3")).unwrap();
+    conn.execute("UPDATE events SET body = CAST('{}' AS BLOB) WHERE seq = 7", []).unwrap();
+    drop(conn);
+    let mut findings = Findings::default();
+    vodrelay_journal::verify(folder.path(), &mut findings).unwrap();
+    assert!(findings.0.iter().any(|found| found.starts_with("body: event 7")), "{:?}", findings.0);
+    let (to, salvaged, losses) = run(folder.path());
+    assert_eq!(salvaged.events, 119);
+    assert_eq!(losses.iter().map(|loss| loss.kind).collect::<Vec<_>>(), [LossKind::KeptOut]);
+    assert_eq!(std::fs::read(to.path().join("kept-out/7.body")).unwrap(), b"{}");
+}
+
+#[tokio::test]
+async fn a_journal_in_use_is_left_alone() {
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let to = tempfile::tempdir().unwrap();
+    let error = salvage(bench.folder.path(), to.path(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, CopyError::Source(OpenError::HeldBy { .. })), "{error}");
+    assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
+}
