@@ -22,10 +22,11 @@ impl Receiver {
         unproven: Unproven,
     ) -> Ended {
         self.meter.failed(unproven.cause);
-        if !self.throttle.keeps(visit.sender, Instant::now()) {
+        let size = self.size(&visit);
+        if !self.throttle.keeps(visit.sender, unproven.cause, size, Instant::now()) {
             return Answer::Unproven.into();
         }
-        let Some(_place) = self.refused.try_enter(self.size(&visit)) else { return Answer::Unproven.into() };
+        let Some(_place) = self.refused.try_enter(size) else { return Answer::Unproven.into() };
         self.explain(callback, &visit, &unproven);
         let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
         let detail = unproven.error.to_string();
@@ -41,7 +42,7 @@ impl Receiver {
     pub(crate) fn refuse_unreadable(&self, callback: &Callback, visit: &Visit, body: Bytes) -> Ended {
         let cause = RefusalCause::Unreadable;
         self.meter.failed(cause);
-        if self.throttle.keeps(visit.sender, Instant::now()) {
+        if self.throttle.keeps(visit.sender, cause, body.len(), Instant::now()) {
             tracing::warn!(
                 callback.name = %callback.name, http.sender = %visit.sender, http.read_bytes = body.len(),
                 "a request without a proof is not an event either, so it was refused",
@@ -74,8 +75,11 @@ impl Receiver {
             "a callback was refused",
         );
         match (unproven.cause, &unproven.proof) {
-            (RefusalCause::Mismatch, Some(proof)) if self.hints.due(Hint::NearMiss) => {
-                if let Some(miss) = callback.endpoint.near_miss(proof) {
+            // Looking is slow, and a forgery that resembles nothing must not use up the hint of the minute.
+            (RefusalCause::Mismatch, Some(proof)) if self.hints.due(Hint::Search) => {
+                if let Some(miss) = callback.endpoint.near_miss(proof)
+                    && self.hints.due(Hint::NearMiss)
+                {
                     tracing::warn!(
                         callback.name = %callback.name,
                         callback.public_url = callback.endpoint.url,

@@ -133,7 +133,8 @@ async fn an_address_that_fails_too_often_is_refused_unkept() {
     for _ in 0..80 {
         assert_eq!(status(&server.exchange(post("/vod", "", EVENT)).await), 401);
     }
-    let kept = server.refusals(60).await.len();
-    assert!((60..70).contains(&kept), "{kept}");
+    // A 32nd of the room, and a little that came back meanwhile.
+    let kept = server.refusals(56).await.len();
+    assert!((56..70).contains(&kept), "{kept}");
     assert_eq!(status(&server.exchange(post("/vod", PROVEN, EVENT)).await), 200, "a proven one passes");
 }

@@ -24,6 +24,7 @@ use vodrelay_http::{Config, Receiver, serve};
 pub(crate) const CONFIG: &str = r#"
     body_limit = "1KiB"
     trusted_proxies = ["127.0.0.0/8"]
+    refused = { keep = "1MiB" }
     [callbacks.main]
     public_url = "https://hooks.example.com/vod"
     keys = ["Abcdef0123456789", { name = "old", plain = "OldKey0123456789" }]
