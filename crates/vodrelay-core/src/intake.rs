@@ -10,8 +10,9 @@ use vod_event::EventId;
 
 use crate::envelope::{Arrival, Envelope, PARSER_PANICKED};
 use crate::journal::{Appended, Journal, JournalError};
-use crate::ledger::{Ledger, Refusal};
+use crate::ledger::Ledger;
 use crate::name::SinkName;
+use crate::refusal::Refusal;
 use crate::routing::Routes;
 
 /// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
@@ -75,6 +76,13 @@ impl Intake {
     #[must_use]
     pub fn can_read(body: &[u8]) -> bool {
         catch_unwind(|| vod_event::read(body).is_ok()).unwrap_or(false)
+    }
+
+    /// Which event the body is, as [`Intake::accept`] would find.
+    #[must_use]
+    pub fn identify(body: &[u8]) -> EventId {
+        let read = || vod_event::read(body).ok().map(|reading| reading.id());
+        catch_unwind(read).ok().flatten().unwrap_or_else(|| EventId::of_raw(body))
     }
 
     /// Hands over a request that was turned away. It is written down in the background, a few in one commit and not

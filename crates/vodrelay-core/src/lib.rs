@@ -8,9 +8,12 @@ pub mod envelope;
 pub mod event_types;
 pub mod intake;
 pub mod journal;
+pub mod judge;
 pub mod ledger;
 pub mod name;
 pub mod network;
+pub mod readmission;
+pub mod refusal;
 pub mod retry;
 pub mod routing;
 pub mod sink;
@@ -25,8 +28,11 @@ pub use intake::{Accepted, Intake, RefusalKeeper};
 pub use journal::{
     Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
 };
-pub use ledger::{Ledger, Refusal, RefusalCause, SinkBacklog, Totals};
+pub use judge::Judge;
+pub use ledger::{Ledger, SinkBacklog, Totals};
 pub use name::{Name, NameError, SinkName, SourceName};
+pub use readmission::Readmission;
+pub use refusal::{Refusal, RefusalCause, RefusalFilter, RefusalRecord};
 pub use routing::Routes;
 pub use sink::{Receipt, Sink, SinkError, SinkFactory};
 pub use source::{Source, SourceError};

@@ -21,6 +21,7 @@ pub(crate) enum Op {
     Append(Box<Row>, Answer<Appended>),
     Settle(Vec<Settled>, Answer<Vec<SettleResult>>),
     Refuse(Vec<Refusal>, Answer<()>),
+    RemoveRefusals(Vec<u64>, Answer<u64>),
     /// The body of that delivery is not what was accepted.
     BuryCorrupt(Key, Answer<()>),
     /// Write down now what is in hand.
@@ -85,6 +86,7 @@ impl WriterQueue {
 pub(crate) enum Reply {
     Appended(Appended),
     Settled(Vec<SettleResult>),
+    Removed(u64),
     Done,
     Refused(JournalError),
     /// Nobody waits for it.
@@ -114,6 +116,13 @@ impl Op {
             Self::Settle(_, answer) => {
                 let _ = answer.send(match reply {
                     Ok(Reply::Settled(results)) => Ok(results),
+                    Ok(Reply::Refused(error)) | Err(error) => Err(error),
+                    Ok(_) => Err(odd()),
+                });
+            }
+            Self::RemoveRefusals(_, answer) => {
+                let _ = answer.send(match reply {
+                    Ok(Reply::Removed(removed)) => Ok(removed),
                     Ok(Reply::Refused(error)) | Err(error) => Err(error),
                     Ok(_) => Err(odd()),
                 });

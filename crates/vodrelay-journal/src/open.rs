@@ -99,6 +99,7 @@ pub(crate) fn open(
     let checkpoints = Checkpoints::watch(&mut conn).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
     let ids = Ids::load(&conn).map_err(sqlite)?;
+    let refusals = Refusals::load(&conn, bounds).map_err(sqlite)?;
     let the_writer = Writer {
         conn,
         shared: Arc::clone(&shared),
@@ -109,7 +110,7 @@ pub(crate) fn open(
         space: Space::new(config.min_free.0, free_bytes),
         files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
         retention: Retention::new(config),
-        refusals: Refusals::new(bounds),
+        refusals,
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };

@@ -187,6 +187,9 @@ impl Writer {
                 self.refusals.keep(&self.conn, batch, refusals)?;
                 Ok(Reply::Done)
             }
+            (Op::RemoveRefusals(ids, _), _) => {
+                Ok(Reply::Removed(self.refusals.remove(&self.conn, batch, ids)?))
+            }
             (Op::BuryCorrupt(key, _), _) => {
                 settle::bury(&self.conn, batch, *key, "corrupt")?;
                 Ok(Reply::Done)

@@ -14,8 +14,9 @@ use crate::envelope::{Delivery, Envelope};
 use crate::journal::{
     Appended, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
 };
-use crate::ledger::{Ledger, Refusal, SinkBacklog, Totals};
-use crate::name::SinkName;
+use crate::ledger::{Ledger, SinkBacklog, Totals};
+use crate::name::{SinkName, SourceName};
+use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 
 /// Keeps the [`Journal`] contract but for durability: everything is gone with the value.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ pub struct MemoryJournal {
 struct State {
     events: BTreeMap<EventId, Arc<Envelope>>,
     deliveries: BTreeMap<u64, Row>,
-    refusals: Vec<Refusal>,
+    refusals: BTreeMap<u64, Refusal>,
+    last_refusal: u64,
     duplicates: u64,
     leases: u64,
     fresh_turn: bool,
@@ -66,7 +68,7 @@ impl MemoryJournal {
     /// The refusals kept so far.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
-        self.state().refusals.clone()
+        self.state().refusals.values().cloned().collect()
     }
 
     /// The envelopes kept so far.
@@ -229,8 +231,50 @@ impl Row {
 #[async_trait]
 impl Ledger for MemoryJournal {
     async fn refuse(&self, refusals: Vec<Refusal>) -> Result<(), JournalError> {
-        self.working()?.refusals.extend(refusals);
+        let mut state = self.working()?;
+        for refusal in refusals {
+            state.last_refusal += 1;
+            let id = state.last_refusal;
+            state.refusals.insert(id, refusal);
+        }
         Ok(())
+    }
+
+    async fn list_refusals(
+        &self,
+        filter: RefusalFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RefusalRecord>, JournalError> {
+        let state = self.working()?;
+        let older = state.refusals.range(..before.unwrap_or(u64::MAX)).rev();
+        let records = older.map(|(id, refusal)| refusal.record(*id)).filter(|record| filter.matches(record));
+        Ok(records.take(limit).collect())
+    }
+
+    async fn refusal(&self, id: u64) -> Result<Option<Refusal>, JournalError> {
+        Ok(self.working()?.refusals.get(&id).cloned())
+    }
+
+    async fn next_refusals(
+        &self,
+        source: SourceName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Refusal)>, JournalError> {
+        let state = self.working()?;
+        let next = state.refusals.range(after + 1..).filter(|(_, refusal)| refusal.source == source);
+        Ok(next.take(limit).map(|(id, refusal)| (*id, refusal.clone())).collect())
+    }
+
+    async fn remove_refusals(&self, ids: Vec<u64>) -> Result<u64, JournalError> {
+        let mut state = self.working()?;
+        Ok(ids.iter().filter(|id| state.refusals.remove(id).is_some()).count() as u64)
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError> {
+        let state = self.working()?;
+        Ok(ids.iter().map(|id| state.events.contains_key(id)).collect())
     }
 
     async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {

@@ -1,0 +1,165 @@
+//! What every ledger must do, where the journal is its own. Each implementation runs this suite; `make` gives it a
+//! new, empty journal each time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::clock::ManualClock;
+use super::sample::{envelope_of, event_body};
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::ledger::Ledger;
+use crate::name::{Name, SourceName};
+use crate::refusal::{Refusal, RefusalCause, RefusalFilter};
+
+/// Runs the whole contract.
+pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
+    let fresh = async || {
+        let clock = Arc::new(ManualClock::default());
+        let journal = make(Arc::clone(&clock)).await;
+        Bench { journal, clock }
+    };
+    a_refusal_comes_back_as_it_was_kept(&fresh().await).await;
+    refusals_are_listed_by_pages_the_newest_first(&fresh().await).await;
+    a_filter_lets_through_what_it_says(&fresh().await).await;
+    the_next_refusals_come_in_the_order_of_keeping(&fresh().await).await;
+    a_removed_refusal_is_gone_and_its_id_is_not_given_out_again(&fresh().await).await;
+    events_are_known_by_their_ids(&fresh().await).await;
+}
+
+struct Bench<J> {
+    journal: J,
+    clock: Arc<ManualClock>,
+}
+
+impl<J: Journal + Ledger> Bench<J> {
+    fn refusal(&self, callback: &str, cause: RefusalCause, address: &str) -> Refusal {
+        Refusal {
+            source: source(callback),
+            cause,
+            detail: "in words".to_owned(),
+            received_at: self.clock.now(),
+            address: address.to_owned(),
+            timestamp: Some("1700000000".to_owned()),
+            signature: Some("ff".repeat(16)),
+            body: Bytes::from_static(b"\x00body\xff"),
+            cut_short: cause == RefusalCause::Missing,
+        }
+    }
+
+    /// Keeps so many refusals of the callback, one a second.
+    async fn refuse(&self, count: usize, callback: &str) {
+        for _ in 0..count {
+            let refusal = self.refusal(callback, RefusalCause::Mismatch, "192.0.2.1");
+            self.journal.refuse(vec![refusal]).await.expect("a healthy journal keeps it");
+            self.clock.advance(Duration::from_secs(1));
+        }
+    }
+
+    async fn list(&self, filter: &RefusalFilter, before: Option<u64>, limit: usize) -> Vec<u64> {
+        let listed = self.journal.list_refusals(filter.clone(), before, limit).await;
+        listed.expect("a healthy journal lists them").iter().map(|record| record.id).collect()
+    }
+
+    async fn next(&self, callback: &str, after: u64, limit: usize) -> Vec<u64> {
+        let next = self.journal.next_refusals(source(callback), after, limit).await;
+        next.expect("a healthy journal hands them out").into_iter().map(|(id, _)| id).collect()
+    }
+}
+
+fn source(callback: &str) -> SourceName {
+    SourceName::callback(&Name::new(callback).expect("a good name"))
+}
+
+async fn a_refusal_comes_back_as_it_was_kept<J: Journal + Ledger>(bench: &Bench<J>) {
+    let kept = [
+        bench.refusal("main", RefusalCause::Missing, "192.0.2.1"),
+        Refusal { timestamp: None, signature: None, ..bench.refusal("main", RefusalCause::Stale, "::1") },
+    ];
+    bench.journal.refuse(kept.to_vec()).await.expect("a healthy journal keeps them");
+    let listed = bench.journal.list_refusals(RefusalFilter::default(), None, 9).await.expect("a list");
+    assert_eq!(listed.len(), 2);
+    for (record, kept) in listed.iter().rev().zip(&kept) {
+        assert_eq!(*record, kept.record(record.id));
+        let found = bench.journal.refusal(record.id).await.expect("it is read").expect("it is there");
+        // A refusal has no equality of its own; that it prints alike says the same.
+        assert_eq!(format!("{found:?}"), format!("{kept:?}"));
+    }
+    assert!(bench.journal.refusal(99).await.expect("it is looked for").is_none());
+    assert_eq!(bench.journal.totals().await.expect("totals").refusals, 2);
+}
+
+async fn refusals_are_listed_by_pages_the_newest_first<J: Journal + Ledger>(bench: &Bench<J>) {
+    bench.refuse(5, "main").await;
+    let all = RefusalFilter::default();
+    let first = bench.list(&all, None, 2).await;
+    let second = bench.list(&all, first.last().copied(), 2).await;
+    let third = bench.list(&all, second.last().copied(), 2).await;
+    let ids: Vec<u64> = [first, second, third].concat();
+    assert_eq!(ids.len(), 5);
+    assert!(ids.is_sorted_by(|newer, older| newer > older), "{ids:?}");
+    assert!(bench.list(&all, ids.last().copied(), 2).await.is_empty());
+}
+
+async fn a_filter_lets_through_what_it_says<J: Journal + Ledger>(bench: &Bench<J>) {
+    let start = bench.clock.now();
+    for (callback, cause, address) in [
+        ("main", RefusalCause::Mismatch, "192.0.2.1"),
+        ("main", RefusalCause::Stale, "192.0.2.2"),
+        ("other", RefusalCause::Mismatch, "192.0.2.1"),
+    ] {
+        bench.journal.refuse(vec![bench.refusal(callback, cause, address)]).await.expect("kept");
+        bench.clock.advance(Duration::from_secs(10));
+    }
+    let all = bench.list(&RefusalFilter::default(), None, 9).await;
+    let check = async |filter: RefusalFilter, places: &[usize]| {
+        let expected: Vec<u64> =
+            places.iter().filter_map(|place| all.iter().rev().nth(*place)).copied().collect();
+        assert_eq!(bench.list(&filter, None, 9).await, expected, "{filter:?}");
+    };
+    let any = RefusalFilter::default;
+    check(RefusalFilter { source: Some(source("main")), ..any() }, &[1, 0]).await;
+    check(RefusalFilter { cause: Some(RefusalCause::Mismatch), ..any() }, &[2, 0]).await;
+    check(RefusalFilter { address: Some("192.0.2.2".to_owned()), ..any() }, &[1]).await;
+    let second = Some(start + Duration::from_secs(10));
+    check(RefusalFilter { since: second, ..any() }, &[2, 1]).await;
+    check(RefusalFilter { until: second, ..any() }, &[0]).await;
+    let both = RefusalFilter { source: Some(source("other")), cause: Some(RefusalCause::Stale), ..any() };
+    check(both, &[]).await;
+}
+
+async fn the_next_refusals_come_in_the_order_of_keeping<J: Journal + Ledger>(bench: &Bench<J>) {
+    bench.refuse(2, "main").await;
+    bench.refuse(1, "other").await;
+    bench.refuse(2, "main").await;
+    let first = bench.next("main", 0, 3).await;
+    assert_eq!(first.len(), 3);
+    let rest = bench.next("main", first.last().copied().unwrap_or(0), 3).await;
+    let ids = [first, rest].concat();
+    assert_eq!(ids.len(), 4, "those of another callback are not among them");
+    assert!(ids.is_sorted(), "{ids:?}");
+    assert!(bench.next("nobody", 0, 3).await.is_empty());
+}
+
+async fn a_removed_refusal_is_gone_and_its_id_is_not_given_out_again<J: Journal + Ledger>(bench: &Bench<J>) {
+    bench.refuse(3, "main").await;
+    let ids = bench.list(&RefusalFilter::default(), None, 9).await;
+    let newest: Vec<u64> = ids.iter().take(2).copied().collect();
+    assert_eq!(bench.journal.remove_refusals(newest.clone()).await, Ok(2));
+    assert_eq!(bench.journal.remove_refusals(newest.clone()).await, Ok(0), "they are gone");
+    assert_eq!(bench.journal.totals().await.expect("totals").refusals, 1);
+    bench.refuse(1, "main").await;
+    let left = bench.list(&RefusalFilter::default(), None, 9).await;
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|id| !newest.contains(id)), "{left:?} has none of {newest:?}");
+}
+
+async fn events_are_known_by_their_ids<J: Journal + Ledger>(bench: &Bench<J>) {
+    let envelope = |number| envelope_of(event_body(number), bench.clock.now());
+    bench.journal.append(&envelope(1), &[]).await.expect("an append");
+    bench.journal.append(&envelope(2), &[]).await.expect("an append");
+    let ids = [2, 3, 1].map(|number| envelope(number).id).to_vec();
+    assert_eq!(bench.journal.has_events(ids).await, Ok(vec![true, false, true]));
+}
