@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
-use crate::command::{archive, check, explain, health, init, serve, show, sign_url, sinks, trigger, verify};
+use crate::command::{
+    archive, check, explain, health, init, refused, serve, show, sign_url, sinks, trigger, verify,
+};
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
 
@@ -55,6 +57,9 @@ enum Command {
     /// Tell what waits for each sink of a running relay
     #[command(subcommand)]
     Sinks(sinks::Args),
+    /// List, explain, accept or purge the requests that a running relay refused
+    #[command(subcommand)]
+    Refused(refused::Args),
     /// Print the configuration's schema, or the configuration in force
     #[command(subcommand)]
     Config(show::Args),
@@ -136,6 +141,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::SignUrl(args) => sign_url::run(&args),
         Command::Archive(args) => archive::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
+        Command::Refused(args) => refused::run(args).await,
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {

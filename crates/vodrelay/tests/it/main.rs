@@ -9,6 +9,7 @@ mod kill;
 mod operate;
 mod queue;
 mod receiver;
+mod refused;
 mod relay;
 mod schema;
 mod sync;
