@@ -61,10 +61,11 @@ impl Buckets {
         if self.each.len() >= BUCKETS && !self.each.contains_key(&key) {
             self.sweep(burst, now);
         }
+        let full = Bucket { tokens: burst, seen_at: now };
         if self.each.len() >= BUCKETS && !self.each.contains_key(&key) {
-            return self.others.get_or_insert_with(|| Bucket { tokens: burst, seen_at: now });
+            return self.others.get_or_insert(full);
         }
-        self.each.entry(key).or_insert_with(|| Bucket { tokens: burst, seen_at: now })
+        self.each.entry(key).or_insert(full)
     }
 
     /// Forgets the addresses whose bucket is full again; at most once a second, since it visits each.
