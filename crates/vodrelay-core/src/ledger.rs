@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use vod_event::EventId;
 
+use crate::history::{History, Trouble};
 use crate::journal::JournalError;
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
@@ -50,7 +51,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<(u64, Refusal)>, JournalError>;
 
     /// Removes kept refusals for good and tells how many there were. An id is never given out twice while the journal
-    /// is open, so one that is gone removes nothing else.
+    /// is open, so one that is gone removes nothing else. In the trouble that each belongs to it counts as settled.
     ///
     /// # Errors
     /// If none is removed.
@@ -61,6 +62,20 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the journal cannot be read.
     async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError>;
+
+    /// Notes that events were turned away, within the bounds of what is remembered. A trouble that joins one that is
+    /// there becomes one with it. What is kept of a refusal is counted by the journal itself: those that are noted
+    /// have none.
+    ///
+    /// # Errors
+    /// If it cannot be noted. It is possible while the journal is full, as long as the disk takes a few bytes.
+    async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError>;
+
+    /// When the relay was there since that moment, and when it turned events away.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn history(&self, since: Timestamp) -> Result<History, JournalError>;
 
     /// How much waits for each sink that the journal knows, configured or not.
     ///

@@ -6,6 +6,8 @@ pub mod config;
 pub mod dispatcher;
 pub mod envelope;
 pub mod event_types;
+pub mod gaps;
+pub mod history;
 pub mod intake;
 pub mod journal;
 pub mod judge;
@@ -24,6 +26,7 @@ pub mod testing;
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
 pub use envelope::{Arrival, Delivery, Envelope, Labels};
+pub use history::{History, Life, LifeEnd, Trouble, TroubleKind};
 pub use intake::{Accepted, Intake, RefusalKeeper};
 pub use journal::{
     Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,

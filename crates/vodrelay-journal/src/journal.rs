@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
 use vodrelay_core::{
-    Appended, Claimed, Clock, Envelope, Journal, JournalError, Ledger, Refusal, RefusalFilter, RefusalRecord,
-    Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals,
+    Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Refusal, RefusalFilter,
+    RefusalRecord, Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals, Trouble,
 };
 
 use crate::claim::Request;
@@ -189,6 +190,15 @@ impl Ledger for SqliteJournal {
     async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError> {
         self.alive()?;
         self.read(move |reader| reader.has_events(&ids)).await
+    }
+
+    async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError> {
+        self.alive()?.writer.ask(|answer| Op::NoteTroubles(troubles, answer)).await
+    }
+
+    async fn history(&self, since: Timestamp) -> Result<History, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.history(since)).await
     }
 
     async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {

@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod error;
 mod files;
+mod heart;
 mod ids;
 mod in_hand;
 mod journal;
@@ -22,6 +23,7 @@ mod schema;
 mod settle;
 mod shared;
 mod space;
+mod troubles;
 mod words;
 mod writer;
 

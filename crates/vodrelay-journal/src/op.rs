@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vod_event::{Event, EventId};
-use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName};
+use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName, Trouble};
 
 use crate::key::Key;
 
@@ -22,6 +22,7 @@ pub(crate) enum Op {
     Settle(Vec<Settled>, Answer<Vec<SettleResult>>),
     Refuse(Vec<Refusal>, Answer<()>),
     RemoveRefusals(Vec<u64>, Answer<u64>),
+    NoteTroubles(Vec<Trouble>, Answer<()>),
     /// The body of that delivery is not what was accepted.
     BuryCorrupt(Key, Answer<()>),
     /// Write down now what is in hand.
@@ -128,6 +129,7 @@ impl Op {
                 });
             }
             Self::Refuse(_, answer)
+            | Self::NoteTroubles(_, answer)
             | Self::BuryCorrupt(_, answer)
             | Self::NoteInHand(answer)
             | Self::Tidy(answer)

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tokio::time::Instant;
 use vodrelay_core::Clock;
 
 use crate::checkpoint::{self, Checkpoints};
@@ -19,6 +20,7 @@ use crate::config::{Config, RefusedBounds};
 use crate::error::Fault;
 use crate::error::OpenError;
 use crate::files::Files;
+use crate::heart::Heart;
 use crate::ids::Ids;
 use crate::in_hand;
 use crate::key::nanos;
@@ -56,6 +58,7 @@ pub(crate) struct Running {
 struct Opened {
     openings: i64,
     unclean: bool,
+    heart: Heart,
 }
 
 /// Opens the journal in that folder, which is made if it is not there.
@@ -111,6 +114,7 @@ pub(crate) fn open(
         files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
         retention: Retention::new(config),
         refusals,
+        heart: opened.heart,
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };
@@ -215,13 +219,16 @@ fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opene
     conn.execute_batch("BEGIN IMMEDIATE")?;
     if empty {
         schema::create(conn)?;
+    } else {
+        schema::migrate(conn)?;
     }
     let openings = schema::note_opening(conn)?;
     let mut batch = Batch { now, ..Batch::default() };
     let unclean = in_hand::take_over(conn, &mut batch)?;
     batch.counters.flush(conn)?;
+    let heart = Heart::start(conn, now, Instant::now())?;
     conn.execute_batch("COMMIT")?;
-    Ok(Opened { openings, unclean })
+    Ok(Opened { openings, unclean, heart })
 }
 
 /// A connection that cannot write.

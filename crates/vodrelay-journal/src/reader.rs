@@ -1,5 +1,6 @@
 //! Looking into a journal, running or not, without its lock: totals, backlogs, pages of events, one event whole.
 
+mod history;
 mod records;
 mod refusals;
 

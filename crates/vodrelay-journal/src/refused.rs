@@ -5,6 +5,7 @@ use vodrelay_core::Refusal;
 
 use crate::config::RefusedBounds;
 use crate::key::{excerpt, nanos, nanos_of};
+use crate::troubles;
 use crate::writer::Batch;
 
 /// What a row takes beside its texts and its body.
@@ -55,7 +56,7 @@ impl Refusals {
     pub(crate) fn remove(&self, conn: &Connection, batch: &mut Batch, ids: &[u64]) -> rusqlite::Result<u64> {
         let mut removed = 0;
         for id in ids.iter().filter_map(|id| i64::try_from(*id).ok()) {
-            removed += u64::from(remove(conn, batch, id)?);
+            removed += u64::from(remove(conn, batch, id, true)?);
         }
         self.note_last_id(conn)?;
         Ok(removed)
@@ -93,7 +94,7 @@ impl Refusals {
                 .optional()?;
             match first {
                 Some((id, received_at)) if received_at < received_before => {
-                    remove(conn, batch, id)?;
+                    remove(conn, batch, id, false)?;
                 }
                 _ if removed == 0 => return Ok(0),
                 _ => {
@@ -143,6 +144,7 @@ fn insert(conn: &Connection, batch: &mut Batch, id: i64, refusal: &Refusal) -> r
          ON CONFLICT (cause, address) DO UPDATE SET bytes = bytes + excluded.bytes",
     )?
     .execute(params![refusal.cause.as_str(), address, bytes])?;
+    troubles::keep(conn, refusal.cause, refusal.source.as_str(), nanos(refusal.received_at))?;
     batch.counters.refusals += 1;
     batch.counters.refusal_bytes += bytes;
     Ok(())
@@ -160,18 +162,21 @@ fn remove_from_largest_share(conn: &Connection, batch: &mut Batch) -> rusqlite::
         .query_row([], |row| row.get(0))
         .optional()?;
     match oldest {
-        Some(id) => remove(conn, batch, id),
+        Some(id) => remove(conn, batch, id, false),
         None => Ok(false),
     }
 }
 
-/// Returns whether it was there.
-fn remove(conn: &Connection, batch: &mut Batch, id: i64) -> rusqlite::Result<bool> {
-    let removed: Option<(String, String, i64)> = conn
-        .prepare_cached("DELETE FROM refusals WHERE id = ?1 RETURNING cause, address, bytes")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+/// Returns whether it was there. It is settled where a person saw to it.
+fn remove(conn: &Connection, batch: &mut Batch, id: i64, settled: bool) -> rusqlite::Result<bool> {
+    let removed: Option<(String, String, i64, String, i64)> = conn
+        .prepare_cached(
+            "DELETE FROM refusals WHERE id = ?1 RETURNING cause, address, bytes, source, received_at",
+        )?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
-    let Some((cause, address, bytes)) = removed else { return Ok(false) };
+    let Some((cause, address, bytes, source, received_at)) = removed else { return Ok(false) };
+    troubles::remove(conn, &cause, &source, received_at, settled)?;
     let left: i64 = conn
         .prepare_cached(
             "UPDATE refusal_shares SET bytes = bytes - ?3 WHERE cause = ?1 AND address = ?2 RETURNING bytes",

@@ -3,10 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The schema that this version writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
+/// The first schema whose version can work with what this one writes: what came later is only added.
+const READABLE_FROM: i64 = 1;
 /// Marks the file as ours: "vodr".
 const APPLICATION: i64 = 0x766f_6472;
 const TABLES: &str = include_str!("schema.sql");
+const ADDED_BY_2: &str = include_str!("schema_2.sql");
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,8 +47,18 @@ pub(crate) fn look(conn: &Connection) -> rusqlite::Result<Found> {
 /// Makes the tables of an empty file, in the running transaction.
 pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(TABLES)?;
-    conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"))?;
-    conn.execute("INSERT INTO meta (key, value) VALUES ('readable_from', ?1)", [VERSION])?;
+    conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION};"))?;
+    conn.execute("INSERT INTO meta (key, value) VALUES ('readable_from', ?1)", [READABLE_FROM])?;
+    migrate(conn)
+}
+
+/// Adds what is missing, in the running transaction. A file of a later schema has it all, and keeps its number.
+pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version < VERSION {
+        conn.execute_batch(ADDED_BY_2)?;
+        conn.execute_batch(&format!("PRAGMA user_version = {VERSION};"))?;
+    }
     Ok(())
 }
 

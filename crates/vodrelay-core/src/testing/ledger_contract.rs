@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::clock::ManualClock;
 use super::sample::{envelope_of, event_body};
 use crate::clock::Clock;
+use crate::history::{Trouble, TroubleKind};
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::name::{Name, SourceName};
@@ -27,6 +28,9 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
     the_next_refusals_come_in_the_order_of_keeping(&fresh().await).await;
     a_removed_refusal_is_gone_and_its_id_is_not_given_out_again(&fresh().await).await;
     events_are_known_by_their_ids(&fresh().await).await;
+    troubles_that_are_close_are_one(&fresh().await).await;
+    a_trouble_knows_what_became_of_its_refusals(&fresh().await).await;
+    the_present_life_is_told(&fresh().await).await;
 }
 
 struct Bench<J> {
@@ -162,4 +166,80 @@ async fn events_are_known_by_their_ids<J: Journal + Ledger>(bench: &Bench<J>) {
     bench.journal.append(&envelope(2), &[]).await.expect("an append");
     let ids = [2, 3, 1].map(|number| envelope(number).id).to_vec();
     assert_eq!(bench.journal.has_events(ids).await, Ok(vec![true, false, true]));
+}
+
+async fn troubles_that_are_close_are_one<J: Journal + Ledger>(bench: &Bench<J>) {
+    let start = bench.clock.now();
+    let note = async |kind, callback, seconds| {
+        let trouble = Trouble::once(kind, source(callback), start + Duration::from_secs(seconds));
+        bench.journal.note_troubles(vec![trouble]).await.expect("a healthy journal notes it");
+    };
+    for (kind, callback, seconds) in [
+        (TroubleKind::Full, "main", 0),
+        (TroubleKind::Full, "main", 300),
+        (TroubleKind::Full, "main", 10),
+        (TroubleKind::Full, "other", 5),
+        (TroubleKind::Busy, "main", 7),
+        (TroubleKind::Full, "main", 601),
+    ] {
+        note(kind, callback, seconds).await;
+    }
+    let check = async |since, expect: &[(TroubleKind, &str, u64, u64, u64)]| {
+        let since = start + Duration::from_secs(since);
+        let troubles = bench.journal.history(since).await.expect("a history").troubles;
+        let span = |at: jiff::Timestamp| at.duration_since(start).as_secs().unsigned_abs();
+        let found: Vec<_> = troubles
+            .iter()
+            .map(|trouble| {
+                (
+                    trouble.kind,
+                    trouble.source.clone(),
+                    span(trouble.first_at),
+                    span(trouble.last_at),
+                    trouble.count,
+                )
+            })
+            .collect();
+        let expect: Vec<_> = expect
+            .iter()
+            .map(|(kind, of, from, to, count)| (*kind, source(of), *from, *to, *count))
+            .collect();
+        assert_eq!(found, expect);
+    };
+    check(
+        0,
+        &[
+            (TroubleKind::Full, "main", 0, 300, 3),
+            (TroubleKind::Full, "other", 5, 5, 1),
+            (TroubleKind::Busy, "main", 7, 7, 1),
+            (TroubleKind::Full, "main", 601, 601, 1),
+        ],
+    )
+    .await;
+    check(8, &[(TroubleKind::Full, "main", 0, 300, 3), (TroubleKind::Full, "main", 601, 601, 1)]).await;
+}
+
+async fn a_trouble_knows_what_became_of_its_refusals<J: Journal + Ledger>(bench: &Bench<J>) {
+    let since = bench.clock.now();
+    let kind = TroubleKind::Refused(RefusalCause::Mismatch);
+    // Five were turned away; four of them were kept.
+    for _ in 0..5 {
+        let trouble = Trouble::once(kind, source("main"), bench.clock.now());
+        bench.journal.note_troubles(vec![trouble]).await.expect("noted");
+    }
+    bench.refuse(4, "main").await;
+    let ids = bench.list(&RefusalFilter::default(), None, 3).await;
+    bench.journal.remove_refusals(ids).await.expect("removed");
+    let troubles = bench.journal.history(since).await.expect("a history").troubles;
+    let figures: Vec<_> =
+        troubles.iter().map(|trouble| (trouble.kind, trouble.count, trouble.kept, trouble.settled)).collect();
+    assert_eq!(figures, [(kind, 5, 1, 3)]);
+}
+
+async fn the_present_life_is_told<J: Journal + Ledger>(bench: &Bench<J>) {
+    let now = bench.clock.now();
+    let history = bench.journal.history(now).await.expect("a history");
+    assert_eq!(history.known_since, Some(now));
+    let lives: Vec<_> = history.lives.iter().map(|life| (life.started_at, life.end)).collect();
+    assert_eq!(lives, [(now, crate::history::LifeEnd::Open)]);
 }

@@ -11,6 +11,7 @@ use vod_event::EventId;
 
 use crate::clock::Clock;
 use crate::envelope::{Delivery, Envelope};
+use crate::history::{History, Life, LifeEnd, Trouble};
 use crate::journal::{
     Appended, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
 };
@@ -24,6 +25,7 @@ pub struct MemoryJournal {
     state: Mutex<State>,
     work: watch::Sender<Seq>,
     clock: Arc<dyn Clock>,
+    started_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,7 @@ struct State {
     deliveries: BTreeMap<u64, Row>,
     refusals: BTreeMap<u64, Refusal>,
     last_refusal: u64,
+    troubles: Vec<Trouble>,
     duplicates: u64,
     leases: u64,
     fresh_turn: bool,
@@ -57,7 +60,8 @@ impl MemoryJournal {
     /// An empty journal on that clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Mutex::default(), work: watch::Sender::new(0), clock }
+        let started_at = clock.now();
+        Self { state: Mutex::default(), work: watch::Sender::new(0), clock, started_at }
     }
 
     /// From now on every call fails with that error, until it is called with nothing.
@@ -156,6 +160,13 @@ impl Journal for MemoryJournal {
 }
 
 impl State {
+    fn note(&mut self, trouble: Trouble) {
+        match self.troubles.iter_mut().find(|known| known.joins(&trouble)) {
+            Some(known) => known.absorb(&trouble),
+            None => self.troubles.push(trouble),
+        }
+    }
+
     /// The next delivery of the sink that may be handed out; fresh and retried ones take turns where both wait.
     fn next_due(&mut self, sink: &SinkName, now: Timestamp) -> Option<u64> {
         let free = |row: &&Row| row.delivery.sink == *sink && row.lease.is_none_or(|(_, until)| until <= now);
@@ -235,6 +246,9 @@ impl Ledger for MemoryJournal {
         for refusal in refusals {
             state.last_refusal += 1;
             let id = state.last_refusal;
+            let mut trouble = Trouble::of_refusal(&refusal);
+            (trouble.count, trouble.kept) = (0, 1);
+            state.note(trouble);
             state.refusals.insert(id, refusal);
         }
         Ok(())
@@ -269,12 +283,34 @@ impl Ledger for MemoryJournal {
 
     async fn remove_refusals(&self, ids: Vec<u64>) -> Result<u64, JournalError> {
         let mut state = self.working()?;
-        Ok(ids.iter().filter(|id| state.refusals.remove(id).is_some()).count() as u64)
+        let removed: Vec<Refusal> = ids.iter().filter_map(|id| state.refusals.remove(id)).collect();
+        for refusal in &removed {
+            let one = Trouble::of_refusal(refusal);
+            if let Some(trouble) = state.troubles.iter_mut().find(|trouble| trouble.joins(&one)) {
+                trouble.kept -= 1;
+                trouble.settled += 1;
+            }
+        }
+        Ok(removed.len() as u64)
     }
 
     async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError> {
         let state = self.working()?;
         Ok(ids.iter().map(|id| state.events.contains_key(id)).collect())
+    }
+
+    async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError> {
+        let mut state = self.working()?;
+        troubles.into_iter().for_each(|trouble| state.note(trouble));
+        Ok(())
+    }
+
+    async fn history(&self, since: Timestamp) -> Result<History, JournalError> {
+        let mut troubles = self.working()?.troubles.clone();
+        troubles.retain(|trouble| trouble.last_at >= since);
+        troubles.sort_by_key(|trouble| trouble.first_at);
+        let life = Life { started_at: self.started_at, beat_at: self.clock.now(), end: LifeEnd::Open };
+        Ok(History { known_since: Some(self.started_at), lives: vec![life], troubles })
     }
 
     async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {
