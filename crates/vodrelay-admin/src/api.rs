@@ -1,5 +1,6 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
+mod gaps;
 mod moment;
 mod refused;
 mod sinks;
@@ -21,6 +22,7 @@ pub(crate) const ROOT: &str = "/api/v1";
 pub(crate) fn router() -> Router<Shared> {
     Router::new()
         .route("/sinks", get(sinks::list))
+        .route("/gaps", get(gaps::find))
         .route("/refused", get(refused::list))
         .route("/refused/{id}", get(refused::explain))
         .route("/refused/accept", post(refused::accept))

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use vodrelay_core::{Refusal, RefusalCause};
+use vodrelay_core::{Refusal, RefusalCause, TroubleKind};
 
 use crate::answer::Answer;
 use crate::body::{self, End};
@@ -22,6 +22,8 @@ impl Receiver {
         unproven: Unproven,
     ) -> Ended {
         self.meter.failed(unproven.cause);
+        let kind = TroubleKind::Refused(unproven.cause);
+        self.intake.turned_away(kind, &callback.source, visit.received_at);
         let size = self.size(&visit);
         if !self.throttle.keeps(visit.sender, unproven.cause, size, Instant::now()) {
             return Answer::Unproven.into();

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod ask;
 pub(crate) mod check;
 pub(crate) mod explain;
+pub(crate) mod gaps;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod key;

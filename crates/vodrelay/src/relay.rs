@@ -146,6 +146,7 @@ impl Relay {
                 clock,
                 token: admin_settings.token,
                 sinks: config.sinks.keys().cloned().collect(),
+                sources: config.sources(),
                 readmission: Arc::new(readmission),
             },
             journal,

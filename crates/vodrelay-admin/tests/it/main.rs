@@ -1,6 +1,7 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod gaps;
 mod refused;
 
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use vodrelay_admin::{AdminState, Metrics, router};
 use vodrelay_core::config::Secret;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
 use vodrelay_core::{
-    JournalError, Judge, Ledger, Readmission, Routes, SinkBacklog, SinkName, SystemClock, Totals,
+    JournalError, Judge, Ledger, Name, Readmission, Routes, SinkBacklog, SinkName, SourceName, SystemClock,
+    Totals,
 };
 
 struct Setup {
@@ -61,6 +63,7 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
         clock: Arc::new(SystemClock),
         token: None,
         sinks: std::collections::BTreeSet::new(),
+        sources: vec![SourceName::callback(&Name::new("main").unwrap())],
     }
 }
 

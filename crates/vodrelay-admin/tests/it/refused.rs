@@ -59,7 +59,7 @@ async fn ask(router: &Router, request: Request<Body>) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap())
 }
 
-async fn get(router: &Router, path: &str) -> (u16, Value) {
+pub(crate) async fn get(router: &Router, path: &str) -> (u16, Value) {
     ask(router, Request::get(format!("/api/v1{path}")).body(Body::empty()).unwrap()).await
 }
 

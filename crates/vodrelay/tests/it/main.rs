@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod config;
+mod gaps;
 mod kill;
 mod operate;
 mod queue;

@@ -148,11 +148,11 @@ fn explained(folder: &Path) {
         ("mismatch", "leaves it: the signature matches none of the keys"),
         ("missing", "leaves it: the request has no proof"),
     ] {
-        let one = found.iter().find(|found| found["today"]["judgement"] == judgement).unwrap();
+        let one = found.iter().find(|found| found.pointer("/today/judgement").unwrap() == judgement).unwrap();
         let id = one["id"].to_string();
         check_in(folder, &["refused", "explain", &id, "--config", "vodrelay.toml"], "", 0, says);
         let listed = ask(folder, &["refused", "list", "--cause", one["cause"].as_str().unwrap()]);
-        assert!(listed["refused"].as_array().is_some_and(|listed| !listed.is_empty()));
+        assert!(listed.pointer("/refused/0").is_some());
     }
     check_in(folder, &["refused", "explain", "999999999", "--config", "vodrelay.toml"], "", 65, "no refusal");
 }
