@@ -57,7 +57,7 @@ pub enum Why {
     Refused {
         /// Where they came from.
         source: SourceName,
-        /// `missing`, `malformed`, `mismatch` or `stale`.
+        /// `missing`, `malformed`, `mismatch`, `stale` or `unreadable`.
         cause: &'static str,
         /// How many; one event may be three.
         count: u64,

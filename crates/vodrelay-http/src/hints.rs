@@ -112,6 +112,10 @@ mod tests {
         assert!(hints.due(Hint::Path));
         assert!(!hints.due(Hint::Path));
         assert!(hints.due(Hint::Clock));
+        assert!(hints.due(Hint::Search) && !hints.due(Hint::Search));
+        tokio::time::advance(SEARCH_PAUSE).await;
+        assert!(hints.due(Hint::Search), "what is looked for in vain is looked for again");
+        assert!(!hints.due(Hint::Path));
         tokio::time::advance(PAUSE).await;
         assert!(hints.due(Hint::Path));
     }

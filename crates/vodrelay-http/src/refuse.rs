@@ -21,9 +21,7 @@ impl Receiver {
         incoming: Incoming,
         unproven: Unproven,
     ) -> Ended {
-        self.meter.failed(unproven.cause);
-        let kind = TroubleKind::Refused(unproven.cause);
-        self.intake.turned_away(kind, &callback.source, visit.received_at);
+        self.count(callback, &visit, unproven.cause);
         let size = self.size(&visit);
         if !self.throttle.keeps(visit.sender, unproven.cause, size, Instant::now()) {
             return Answer::Unproven.into();
@@ -43,7 +41,7 @@ impl Receiver {
     /// Answers 400: admitted without a proof, and not an event.
     pub(crate) fn refuse_unreadable(&self, callback: &Callback, visit: &Visit, body: Bytes) -> Ended {
         let cause = RefusalCause::Unreadable;
-        self.meter.failed(cause);
+        self.count(callback, visit, cause);
         if self.throttle.keeps(visit.sender, cause, body.len(), Instant::now()) {
             tracing::warn!(
                 callback.name = %callback.name, http.sender = %visit.sender, http.read_bytes = body.len(),
@@ -53,6 +51,12 @@ impl Receiver {
             self.keep(callback, visit, Refused { cause, detail, body, cut_short: false });
         }
         Ended::after_reading(Answer::Unreadable)
+    }
+
+    /// Whether it is kept or not, it was refused, and people want to know when.
+    fn count(&self, callback: &Callback, visit: &Visit, cause: RefusalCause) {
+        self.meter.failed(cause);
+        self.intake.turned_away(TroubleKind::Refused(cause), &callback.source, visit.received_at);
     }
 
     fn keep(&self, callback: &Callback, visit: &Visit, refused: Refused) {
