@@ -6,10 +6,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use vodrelay_core::judge::{Judgement, Match, Resemblance};
 use vodrelay_core::readmission::{ReadmissionError, Summary, Terms};
-use vodrelay_core::testing::{ManualClock, MemoryJournal, MockJudge, event_body};
+use vodrelay_core::testing::{ManualClock, MemoryJournal, MockJournal, MockJudge, event_body};
 use vodrelay_core::{
-    Clock, Journal, JournalError, Labels, Ledger, Name, Readmission, Refusal, RefusalCause, RefusalFilter,
-    Routes, SourceName,
+    Appended, Clock, Journal, JournalError, Labels, Ledger, Name, Readmission, Refusal, RefusalCause,
+    RefusalFilter, Routes, SourceName,
 };
 
 struct Bench {
@@ -160,6 +160,26 @@ async fn a_journal_that_says_no_costs_no_refusal() {
     let terms = Terms { callback: Name::new("nobody").unwrap(), ..terms };
     let error = bench.readmission.accept(&terms).await.unwrap_err();
     assert!(error.to_string().contains("it has: main"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_goes_only_after_its_event_is_durable() {
+    let mut bench = Bench::new();
+    for number in 0..3 {
+        bench.refuse(Some("genuine"), event_body(number)).await;
+    }
+    let mut journal = MockJournal::new();
+    journal.expect_append().returning(|envelope, _| match envelope.body == event_body(1) {
+        true => Err(JournalError::Failed("this one".to_owned())),
+        false => Ok(Appended::New),
+    });
+    let routes = Arc::new(Routes::default());
+    bench.readmission = Readmission::new(Arc::new(journal), routes, bench.journal.clone(), Arc::new(judge()));
+    let terms = Terms { callback: main_callback(), stale: false, dry_run: false };
+    let failed = JournalError::Failed("this one".to_owned());
+    assert_eq!(bench.readmission.accept(&terms).await, Err(ReadmissionError::Journal(failed)));
+    let kept = bench.journal.refusals();
+    assert_eq!(kept.iter().map(|refusal| refusal.body.clone()).collect::<Vec<_>>(), [event_body(1)]);
 }
 
 #[tokio::test]
