@@ -124,3 +124,21 @@ async fn when_events_were_turned_away_is_written_down() {
     let counts: Vec<_> = troubles.iter().map(|trouble| (trouble.kind, trouble.count)).collect();
     assert_eq!(counts, [(TroubleKind::Full, 1), (TroubleKind::Failing, 1), (TroubleKind::Busy, 3)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_down_now_is_later() {
+    let bench = bench();
+    bench.journal.fail_with(Some(JournalError::Failed("x".to_owned())));
+    let at = bench.clock.now();
+    let keeping = tokio::spawn(bench.keeper.run(bench.journal.clone() as Arc<dyn Ledger>));
+    for _ in 0..3 {
+        bench.intake.turned_away(TroubleKind::Busy, &source(), at);
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+    bench.journal.fail_with(None);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let troubles = bench.journal.history(at).await.unwrap().troubles;
+    assert_eq!(troubles.iter().map(|trouble| trouble.count).collect::<Vec<_>>(), [3]);
+    drop(bench.intake);
+    keeping.await.unwrap();
+}
