@@ -111,7 +111,7 @@ mod tests {
     /// Beats at these moments, each by the steady clock and the one on the wall, in seconds; answers the lives.
     fn lives(beats: &[(u64, i64)]) -> Vec<(i64, i64, i64)> {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("schema_2.sql")).unwrap();
+        conn.execute_batch(include_str!("schema/2_history.sql")).unwrap();
         let (start, wall) = (Instant::now(), 1_000_000 * SECOND);
         let mut heart = Heart::start(&conn, wall, start).unwrap();
         for (steady, of_wall) in beats {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_came_to_nothing_beats_again() {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("schema_2.sql")).unwrap();
+        conn.execute_batch(include_str!("schema/2_history.sql")).unwrap();
         let start = Instant::now();
         let mut heart = Heart::start(&conn, 0, start).unwrap();
         let later = start + PERIOD;

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn they_are_bounded_in_number_and_age_for_each_kind() {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("schema_2.sql")).unwrap();
+        conn.execute_batch(include_str!("schema/2_history.sql")).unwrap();
         let minute = 60_000_000_000;
         let once = |kind: &str, at: i64| {
             note(&conn, kind, "callbacks.main", (at, at), Change { count: 1, ..Change::default() }).unwrap();

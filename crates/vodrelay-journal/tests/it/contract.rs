@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use vodrelay_core::testing::{ManualClock, journal_contract, ledger_contract};
+use vodrelay_core::testing::{ManualClock, journal_contract, refusal_contract};
 use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
 use crate::bench::{as_clock, config};
@@ -34,7 +34,7 @@ async fn it_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn it_keeps_the_contract_of_the_ledger() {
+async fn it_keeps_the_contract_of_refusals() {
     let journals = Journals::new();
-    ledger_contract(async |clock| journals.make(&clock)).await;
+    refusal_contract(async |clock| journals.make(&clock)).await;
 }

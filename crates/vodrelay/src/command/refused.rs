@@ -41,9 +41,9 @@ pub(crate) enum Args {
         vodrelay refused accept --callback main --dry-run\n  \
         vodrelay refused accept --callback main\n  \
         vodrelay refused accept --callback main --stale\n\n\
-        Each kept request is judged again, by the keys and the public_url that the relay runs with and by the time at\n\
-        which it was received. Those that are genuine go the way of every event; an event that is there already is\n\
-        merged. The others stay. Run it again whenever it ended early: nothing is lost or doubled by that.")]
+        Each kept request is judged again, by the keys and the public_url that the relay runs with, and by the time \
+        at which it was received. Those that are genuine go the way of every event; an event that is there already \
+        is merged. The others stay. Run it again whenever it ended early: nothing is lost or doubled by that.")]
     Accept(accept::Accept),
     /// Remove refused requests for good
     #[command(after_help = "Examples:\n  \

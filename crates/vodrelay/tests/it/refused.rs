@@ -98,6 +98,7 @@ async fn after_a_wrong_key_every_genuine_event_is_delivered_and_no_forged_one() 
     let right = configuration(http, admin) + &webhook(receiver.address);
     let wrong = right.replace(KEY, WRONG_KEY);
     let mut relay = Process::start_with(folder.path(), &wrong, http, admin).await;
+    let begun = jiff::Timestamp::now();
     let (events, forgeries) = load(http, seconds()).await;
     assert_eq!(relay.terminate(), Some(0));
     let wrong_again =
@@ -122,6 +123,7 @@ async fn after_a_wrong_key_every_genuine_event_is_delivered_and_no_forged_one() 
     assert!((0..events).all(|number| receiver.has(&event_body(number))), "byte for byte");
     sleep(Duration::from_millis(500)).await;
     assert_eq!(receiver.deliveries(), events, "each once, and none that is forged");
+    nothing_tells_a_signature(folder.path(), begun);
     purged(folder.path(), forgeries);
 }
 
@@ -155,6 +157,22 @@ fn explained(folder: &Path) {
         assert!(listed.pointer("/refused/0").is_some());
     }
     check_in(folder, &["refused", "explain", "999999999", "--config", "vodrelay.toml"], "", 65, "no refusal");
+}
+
+/// All events of a second carry the same signature; none of them is in the log, in a list or in an explanation.
+fn nothing_tells_a_signature(folder: &Path, begun: jiff::Timestamp) {
+    let listed = ask(folder, &["refused", "list", "--limit", "1000"]);
+    let id = listed.pointer("/refused/0/id").unwrap().to_string();
+    let explained = ask(folder, &["refused", "explain", &id]);
+    let log = std::fs::read_to_string(folder.join("log")).unwrap();
+    assert!(log.contains("a callback was refused"));
+    let said = format!("{log}{listed}{explained}");
+    for second in begun.as_second()..=jiff::Timestamp::now().as_second() {
+        let moment = jiff::Timestamp::from_second(second).unwrap();
+        let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), moment);
+        assert!(!said.contains(&proof.signature_hex()), "the signature of {moment} was told");
+    }
+    assert!(!said.contains(KEY) && !said.contains(WRONG_KEY));
 }
 
 fn purged(folder: &Path, forgeries: usize) {

@@ -1,5 +1,5 @@
-//! What every ledger must do, where the journal is its own. Each implementation runs this suite; `make` gives it a
-//! new, empty journal each time.
+//! What every ledger must do with refusals, and what it must remember of the relay. Each implementation runs this
+//! suite; `make` gives it a new, empty journal each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::name::{Name, SourceName};
 use crate::refusal::{Refusal, RefusalCause, RefusalFilter};
 
 /// Runs the whole contract.
-pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
+pub async fn refusal_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
     let fresh = async || {
         let clock = Arc::new(ManualClock::default());
         let journal = make(Arc::clone(&clock)).await;
