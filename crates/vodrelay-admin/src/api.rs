@@ -1,13 +1,17 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
+mod gaps;
+mod moment;
+mod refused;
 mod sinks;
 
 use axum::Json;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use vodrelay_core::JournalError;
+use vodrelay_core::readmission::ReadmissionError;
 
 use crate::router::{Shared, problem};
 
@@ -16,7 +20,13 @@ pub(crate) const ROOT: &str = "/api/v1";
 
 /// The paths below [`ROOT`].
 pub(crate) fn router() -> Router<Shared> {
-    Router::new().route("/sinks", get(sinks::list))
+    Router::new()
+        .route("/sinks", get(sinks::list))
+        .route("/gaps", get(gaps::find))
+        .route("/refused", get(refused::list))
+        .route("/refused/{id}", get(refused::explain))
+        .route("/refused/accept", post(refused::accept))
+        .route("/refused/purge", post(refused::purge))
 }
 
 /// Why a path does not do what it was asked.
@@ -32,6 +42,28 @@ pub(crate) type Answer<T> = Result<Json<T>, Problem>;
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         problem(self.status, &self.message).into_response()
+    }
+}
+
+impl Problem {
+    /// That the request itself is wrong.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.into() }
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+}
+
+impl From<ReadmissionError> for Problem {
+    fn from(error: ReadmissionError) -> Self {
+        let status = match error {
+            ReadmissionError::UnknownCallback { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            ReadmissionError::AtWork => StatusCode::CONFLICT,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self { status, message: error.to_string() }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use vodrelay_core::config::Secret;
-use vodrelay_core::{Clock, Ledger, SinkName};
+use vodrelay_core::{Clock, Ledger, Readmission, SinkName, SourceName};
 
 use crate::metrics::Metrics;
 use crate::{api, health, token};
@@ -37,6 +37,10 @@ pub struct AdminState {
     pub token: Option<Secret>,
     /// The sinks that are configured; what waits for any other is orphaned.
     pub sinks: BTreeSet<SinkName>,
+    /// Where events come from by the configuration: what an outage costs depends on it.
+    pub sources: Vec<SourceName>,
+    /// Judges refused requests again, by the configuration that the relay runs with.
+    pub readmission: Arc<Readmission>,
 }
 
 pub(crate) type Shared = Arc<AdminState>;

@@ -1,17 +1,23 @@
 //! Where every source hands its events in: parse, route, append. When `accept` has answered, the event is on disk.
 
+mod troubles;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use vod_event::EventId;
 
+use self::troubles::Troubles;
 use crate::envelope::{Arrival, Envelope, PARSER_PANICKED};
+use crate::history::TroubleKind;
 use crate::journal::{Appended, Journal, JournalError};
-use crate::ledger::{Ledger, Refusal};
-use crate::name::SinkName;
+use crate::ledger::Ledger;
+use crate::name::{SinkName, SourceName};
+use crate::refusal::Refusal;
 use crate::routing::Routes;
 
 /// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
@@ -30,6 +36,7 @@ pub struct Intake {
     routes: Arc<Routes>,
     refusals: mpsc::Sender<(Refusal, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
+    troubles: Arc<Troubles>,
 }
 
 /// What became of an arrival that was accepted. Either way it is durable.
@@ -51,7 +58,9 @@ impl Intake {
     pub fn new(journal: Arc<dyn Journal>, routes: Arc<Routes>) -> (Self, RefusalKeeper) {
         let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
-        (Self { journal, routes, refusals, room }, RefusalKeeper { waiting })
+        let troubles = Arc::new(Troubles::default());
+        let keeper = RefusalKeeper { waiting, troubles: Arc::clone(&troubles) };
+        (Self { journal, routes, refusals, room, troubles }, keeper)
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -62,7 +71,17 @@ impl Intake {
     /// If the event is not known to be durable. The provider's retry brings it again, and is a duplicate at worst.
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
         let (envelope, sinks) = self.read_and_route(arrival);
-        let appended = self.journal.append(&envelope, &sinks).await?;
+        let appended = match self.journal.append(&envelope, &sinks).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                let kind = match error {
+                    JournalError::Full(_) => TroubleKind::Full,
+                    _ => TroubleKind::Failing,
+                };
+                self.turned_away(kind, &envelope.source, envelope.received_at);
+                return Err(error);
+            }
+        };
         if let (Err(reason), Appended::New) = (envelope.event(), appended) {
             tracing::warn!(event.id = %envelope.id, source = %envelope.source, reason,
                 "what came cannot be read as an event; it is kept, and delivered to no sink");
@@ -71,10 +90,24 @@ impl Intake {
         Ok(Accepted { id: envelope.id, appended, event_type, sinks })
     }
 
+    /// Notes that an event that was received at that moment was turned away, so that people can be told when events
+    /// may be missing. It is written down in the background, within about a second. What the journal itself does not
+    /// accept is noted by [`Intake::accept`].
+    pub fn turned_away(&self, kind: TroubleKind, source: &SourceName, received_at: Timestamp) {
+        self.troubles.add(kind, source, received_at);
+    }
+
     /// Whether the body can be read as an event at all.
     #[must_use]
     pub fn can_read(body: &[u8]) -> bool {
         catch_unwind(|| vod_event::read(body).is_ok()).unwrap_or(false)
+    }
+
+    /// Which event the body is, as [`Intake::accept`] would find.
+    #[must_use]
+    pub fn identify(body: &[u8]) -> EventId {
+        let read = || vod_event::read(body).ok().map(|reading| reading.id());
+        catch_unwind(read).ok().flatten().unwrap_or_else(|| EventId::of_raw(body))
     }
 
     /// Hands over a request that was turned away. It is written down in the background, a few in one commit and not
@@ -104,34 +137,60 @@ impl Intake {
     }
 }
 
-/// Writes refusals down, in batches, away from the path of an event.
+/// Writes refusals down, in batches, away from the path of an event, and when events were turned away.
 #[derive(Debug)]
 pub struct RefusalKeeper {
     waiting: mpsc::Receiver<(Refusal, OwnedSemaphorePermit)>,
+    troubles: Arc<Troubles>,
 }
 
 impl RefusalKeeper {
     /// Runs until the last [`Intake`] is gone and everything handed in is written.
     pub async fn run(mut self, ledger: Arc<dyn Ledger>) {
-        while let Some((first, room)) = self.waiting.recv().await {
-            let mut bytes = first.body.len();
-            let (mut batch, mut rooms) = (vec![first], vec![room]);
-            while bytes < REFUSED_BYTES_AT_ONCE
-                && let Ok((next, room)) = self.waiting.try_recv()
-            {
-                bytes += next.body.len();
-                batch.push(next);
-                rooms.push(room);
+        let mut written_at = None;
+        loop {
+            tokio::select! {
+                // Under a flood of refusals their hour is written down all the same.
+                biased;
+                () = self.troubles.due(written_at) => {
+                    self.write_troubles(ledger.as_ref()).await;
+                    written_at = Some(Instant::now());
+                }
+                received = self.waiting.recv() => match received {
+                    Some((first, room)) => self.keep(first, room, ledger.as_ref()).await,
+                    None => break,
+                },
             }
-            if let Err(error) = ledger.refuse(batch).await {
-                tracing::warn!(error = %error, "refused requests could not be kept");
-                sleep(Duration::from_secs(1)).await;
-            }
-            drop(rooms);
-            // The last ones are written without a pause, so that a stop does not wait.
-            if !self.waiting.is_closed() {
-                sleep(Duration::from_secs_f64(bytes as f64 / REFUSED_BYTES_A_SECOND as f64)).await;
-            }
+        }
+        self.write_troubles(ledger.as_ref()).await;
+    }
+
+    async fn write_troubles(&self, ledger: &dyn Ledger) {
+        let troubles = self.troubles.take();
+        if !troubles.is_empty() && ledger.note_troubles(troubles.clone()).await.is_err() {
+            // Whatever is wrong with the journal is said by those who need it more.
+            self.troubles.put_back(troubles);
+        }
+    }
+
+    async fn keep(&mut self, first: Refusal, room: OwnedSemaphorePermit, ledger: &dyn Ledger) {
+        let mut bytes = first.body.len();
+        let (mut batch, mut rooms) = (vec![first], vec![room]);
+        while bytes < REFUSED_BYTES_AT_ONCE
+            && let Ok((next, room)) = self.waiting.try_recv()
+        {
+            bytes += next.body.len();
+            batch.push(next);
+            rooms.push(room);
+        }
+        if let Err(error) = ledger.refuse(batch).await {
+            tracing::warn!(error = %error, "refused requests could not be kept");
+            sleep(Duration::from_secs(1)).await;
+        }
+        drop(rooms);
+        // The last ones are written without a pause, so that a stop does not wait.
+        if !self.waiting.is_closed() {
+            sleep(Duration::from_secs_f64(bytes as f64 / REFUSED_BYTES_A_SECOND as f64)).await;
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The port to what the journal tells people: refusals, backlogs, totals.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
+use vod_event::EventId;
 
+use crate::history::{History, Trouble};
 use crate::journal::JournalError;
 use crate::name::{SinkName, SourceName};
+use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 
 /// What people and their tools ask of a journal. Nothing of it stands on the path of an event.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
@@ -18,6 +20,62 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If they cannot be kept; nothing else depends on it.
     async fn refuse(&self, refusals: Vec<Refusal>) -> Result<(), JournalError>;
+
+    /// A page of kept refusals, the newest first; `before` is the id of the last one of the page before.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, or it takes too long.
+    async fn list_refusals(
+        &self,
+        filter: RefusalFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RefusalRecord>, JournalError>;
+
+    /// One kept refusal, whole.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn refusal(&self, id: u64) -> Result<Option<Refusal>, JournalError>;
+
+    /// The next kept refusals of a source, whole, with their ids, in the order in which they were kept: those after
+    /// the id, up to `limit`, fewer where their bodies are large, and none only where none is left.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn next_refusals(
+        &self,
+        source: SourceName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Refusal)>, JournalError>;
+
+    /// Removes kept refusals for good and tells how many there were. An id is never given out twice while the journal
+    /// is open, so one that is gone removes nothing else. In the trouble that each belongs to it counts as settled.
+    ///
+    /// # Errors
+    /// If none is removed.
+    async fn remove_refusals(&self, ids: Vec<u64>) -> Result<u64, JournalError>;
+
+    /// Which of the events are in the journal, one answer for each.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError>;
+
+    /// Notes that events were turned away, within the bounds of what is remembered. A trouble that joins one that is
+    /// there becomes one with it. What is kept of a refusal is counted by the journal itself: those that are noted
+    /// have none.
+    ///
+    /// # Errors
+    /// If it cannot be noted. It is possible while the journal is full, as long as the disk takes a few bytes.
+    async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError>;
+
+    /// When the relay was there since that moment, and when it turned events away.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn history(&self, since: Timestamp) -> Result<History, JournalError>;
 
     /// How much waits for each sink that the journal knows, configured or not.
     ///
@@ -36,59 +94,6 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// With the reason why not.
     async fn writable(&self) -> Result<(), JournalError>;
-}
-
-/// A request that was turned away, kept because our own mistake may be why.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The callback that it was meant for.
-    pub source: SourceName,
-    /// Why it was turned away.
-    pub cause: RefusalCause,
-    /// The cause in words, for people; never sent back.
-    pub detail: String,
-    /// When its first byte was here: the moment by which its timestamp is to be judged, now and later.
-    pub received_at: Timestamp,
-    /// Who sent it, as far as the trusted proxies tell.
-    pub address: String,
-    /// `X-VOD-TIMESTAMP` as it came.
-    pub timestamp: Option<String>,
-    /// `X-VOD-SIGNATURE` as it came.
-    pub signature: Option<String>,
-    /// The body, as far as it was read.
-    pub body: Bytes,
-    /// Whether the body is only a part of what was sent; such a one can never be accepted.
-    pub cut_short: bool,
-}
-
-/// Why a request was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum RefusalCause {
-    /// No proof was sent.
-    Missing,
-    /// The proof's headers are not of the right form, or doubled, or only one is there.
-    Malformed,
-    /// The proof was made with another key or for another URL.
-    Mismatch,
-    /// The proof is right, and too old or too far ahead.
-    Stale,
-    /// Unproven by configuration, and not an event either.
-    Unreadable,
-}
-
-impl RefusalCause {
-    /// The word for it in metrics, logs and the journal.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::Mismatch => "mismatch",
-            Self::Stale => "stale",
-            Self::Unreadable => "unreadable",
-        }
-    }
 }
 
 /// What waits for one sink.

@@ -6,6 +6,7 @@ mod clock;
 mod journal_contract;
 mod memory_journal;
 mod picture;
+mod refusal_contract;
 mod sample;
 mod sink_contract;
 
@@ -13,8 +14,10 @@ pub use self::clock::ManualClock;
 pub use self::journal_contract::journal_contract;
 pub use self::memory_journal::MemoryJournal;
 pub use self::picture::Picture;
+pub use self::refusal_contract::refusal_contract;
 pub use self::sample::{delivery_of, envelope_of, event_body};
 pub use self::sink_contract::sink_contract;
 pub use crate::journal::MockJournal;
+pub use crate::judge::MockJudge;
 pub use crate::ledger::MockLedger;
 pub use crate::sink::MockSink;

@@ -117,6 +117,7 @@ impl Config {
         let mut settings = Settings {
             body_limit,
             health_path: self.health_path.clone(),
+            refused_room: self.refused.keep.0,
             trusted_proxies: self.trusted_proxies.clone(),
             callbacks: Vec::with_capacity(self.callbacks.len()),
             warnings: Vec::new(),

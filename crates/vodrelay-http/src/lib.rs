@@ -12,10 +12,12 @@ mod proof;
 mod receive;
 mod receiver;
 mod refuse;
+mod rejudge;
 mod serve;
 mod throttle;
 
 pub use config::{CallbackConfig, Config, KeyConfig, RefusedConfig};
 pub use receiver::{Callback, Receiver, Settings};
+pub use rejudge::CallbackJudge;
 pub use serve::serve;
 pub use vodrelay_core::network::{Network, Networks};

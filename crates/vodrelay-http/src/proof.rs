@@ -60,7 +60,8 @@ fn without_proof(callback: &Callback, error: ProofError) -> Result<Standing, Unp
     }
 }
 
-fn cause_of(error: &ProofError) -> RefusalCause {
+/// The cause in the journal's words.
+pub(crate) fn cause_of(error: &ProofError) -> RefusalCause {
     match error {
         ProofError::Missing => RefusalCause::Missing,
         ProofError::Stale { .. } => RefusalCause::Stale,

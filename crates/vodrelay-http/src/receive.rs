@@ -13,7 +13,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
-use vodrelay_core::{Appended, Arrival, Intake};
+use vodrelay_core::{Appended, Arrival, Intake, TroubleKind};
 
 use crate::address::sender;
 use crate::answer::Answer;
@@ -83,7 +83,7 @@ impl Receiver {
         self.check_length(&visit)?;
         let size = self.size(&visit);
         let Some(_place) = self.admission.enter(size, visit.by).await else {
-            return Err(self.busy("to be read"));
+            return Err(self.busy(callback, &visit, "to be read"));
         };
         let body = self.read(callback, &visit, incoming).await?;
         if standing != Standing::Proven && !Intake::can_read(&body) {
@@ -192,7 +192,7 @@ impl Receiver {
                 }
                 return Err(Ended::after_reading(Answer::JournalDown));
             }
-            Err(_) => return Err(Ended { read: true, ..self.busy("for the journal") }),
+            Err(_) => return Err(Ended { read: true, ..self.busy(callback, visit, "for the journal") }),
         };
         let answer = if accepted.appended == Appended::New { Answer::Accepted } else { Answer::Duplicate };
         tracing::debug!(callback.name = %callback.name, event.id = %accepted.id, answer = answer.as_str(), "a callback was accepted");
@@ -208,7 +208,8 @@ impl Receiver {
         Answer::TooLarge.into()
     }
 
-    fn busy(&self, waited: &'static str) -> Ended {
+    fn busy(&self, callback: &Callback, visit: &Visit, waited: &'static str) -> Ended {
+        self.intake.turned_away(TroubleKind::Busy, &callback.source, visit.received_at);
         if self.hints.due(Hint::Busy) {
             tracing::warn!(
                 waited,

@@ -21,6 +21,8 @@ pub struct Settings {
     pub body_limit: usize,
     /// Answers GET and HEAD.
     pub health_path: String,
+    /// The room for what is refused, in bytes, which the addresses that fail share.
+    pub refused_room: u64,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Networks,
     /// What is received, and where.
@@ -72,14 +74,14 @@ impl Receiver {
         let paths = settings.callbacks.iter().enumerate();
         let by_path = paths.map(|(index, callback)| (callback.path.clone(), index)).collect();
         Arc::new(Self {
+            throttle: Throttle::new(settings.refused_room),
             settings,
             by_path,
             intake,
             clock,
             // Appends share a sync, so that many in hand cost hardly more than few; a thousand fill a group commit.
             admission: Admission::new(1024, 64 << 20),
-            refused: Admission::new(64, 16 << 20),
-            throttle: Throttle::default(),
+            refused: Admission::new(256, 16 << 20),
             hints: Hints::default(),
             meter: Meter::new(),
             draining: AtomicBool::new(false),

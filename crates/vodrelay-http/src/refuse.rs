@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use vodrelay_core::{Refusal, RefusalCause};
+use vodrelay_core::{Refusal, RefusalCause, TroubleKind};
 
 use crate::answer::Answer;
 use crate::body::{self, End};
@@ -21,11 +21,12 @@ impl Receiver {
         incoming: Incoming,
         unproven: Unproven,
     ) -> Ended {
-        self.meter.failed(unproven.cause);
-        if !self.throttle.keeps(visit.sender, Instant::now()) {
+        self.count(callback, &visit, unproven.cause);
+        let size = self.size(&visit);
+        if !self.throttle.keeps(visit.sender, unproven.cause, size, Instant::now()) {
             return Answer::Unproven.into();
         }
-        let Some(_place) = self.refused.try_enter(self.size(&visit)) else { return Answer::Unproven.into() };
+        let Some(_place) = self.refused.try_enter(size) else { return Answer::Unproven.into() };
         self.explain(callback, &visit, &unproven);
         let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
         let detail = unproven.error.to_string();
@@ -40,8 +41,8 @@ impl Receiver {
     /// Answers 400: admitted without a proof, and not an event.
     pub(crate) fn refuse_unreadable(&self, callback: &Callback, visit: &Visit, body: Bytes) -> Ended {
         let cause = RefusalCause::Unreadable;
-        self.meter.failed(cause);
-        if self.throttle.keeps(visit.sender, Instant::now()) {
+        self.count(callback, visit, cause);
+        if self.throttle.keeps(visit.sender, cause, body.len(), Instant::now()) {
             tracing::warn!(
                 callback.name = %callback.name, http.sender = %visit.sender, http.read_bytes = body.len(),
                 "a request without a proof is not an event either, so it was refused",
@@ -50,6 +51,12 @@ impl Receiver {
             self.keep(callback, visit, Refused { cause, detail, body, cut_short: false });
         }
         Ended::after_reading(Answer::Unreadable)
+    }
+
+    /// Whether it is kept or not, it was refused, and people want to know when.
+    fn count(&self, callback: &Callback, visit: &Visit, cause: RefusalCause) {
+        self.meter.failed(cause);
+        self.intake.turned_away(TroubleKind::Refused(cause), &callback.source, visit.received_at);
     }
 
     fn keep(&self, callback: &Callback, visit: &Visit, refused: Refused) {
@@ -74,8 +81,11 @@ impl Receiver {
             "a callback was refused",
         );
         match (unproven.cause, &unproven.proof) {
-            (RefusalCause::Mismatch, Some(proof)) if self.hints.due(Hint::NearMiss) => {
-                if let Some(miss) = callback.endpoint.near_miss(proof) {
+            // Looking is slow, and a forgery that resembles nothing must not use up the hint of the minute.
+            (RefusalCause::Mismatch, Some(proof)) if self.hints.due(Hint::Search) => {
+                if let Some(miss) = callback.endpoint.near_miss(proof)
+                    && self.hints.due(Hint::NearMiss)
+                {
                     tracing::warn!(
                         callback.name = %callback.name,
                         callback.public_url = callback.endpoint.url,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::heart::Heart;
 use crate::key::Key;
 use crate::settle;
 use crate::shared::Shared;
@@ -43,13 +44,14 @@ pub(crate) fn take_over(conn: &Connection, batch: &mut Batch) -> rusqlite::Resul
 }
 
 /// Notes that nothing is in hand and all is well.
-pub(crate) fn mark_clean(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn mark_clean(conn: &Connection, heart: &Heart, now: i64) -> rusqlite::Result<()> {
     conn.execute_batch(
         "BEGIN IMMEDIATE;
          UPDATE sinks SET in_hand = NULL;
-         UPDATE meta SET value = 1 WHERE key = 'clean';
-         COMMIT",
-    )
+         UPDATE meta SET value = 1 WHERE key = 'clean';",
+    )?;
+    heart.stop(conn, now)?;
+    conn.execute_batch("COMMIT")
 }
 
 fn left_in_hand(conn: &Connection) -> rusqlite::Result<Vec<Key>> {

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
+use vod_event::EventId;
 use vodrelay_core::{
-    Appended, Claimed, Clock, Envelope, Journal, JournalError, Ledger, Refusal, Seq, SettleResult, Settled,
-    SinkBacklog, SinkName, Totals,
+    Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Refusal, RefusalFilter,
+    RefusalRecord, Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals, Trouble,
 };
 
 use crate::claim::Request;
@@ -154,6 +156,49 @@ impl Journal for SqliteJournal {
 impl Ledger for SqliteJournal {
     async fn refuse(&self, refusals: Vec<Refusal>) -> Result<(), JournalError> {
         self.alive()?.writer.ask(|answer| Op::Refuse(refusals, answer)).await
+    }
+
+    async fn list_refusals(
+        &self,
+        filter: RefusalFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RefusalRecord>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.list_refusals(&filter, before, limit)).await
+    }
+
+    async fn refusal(&self, id: u64) -> Result<Option<Refusal>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.refusal(id)).await
+    }
+
+    async fn next_refusals(
+        &self,
+        source: SourceName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Refusal)>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.next_refusals(&source, after, limit)).await
+    }
+
+    async fn remove_refusals(&self, ids: Vec<u64>) -> Result<u64, JournalError> {
+        self.alive()?.writer.ask(|answer| Op::RemoveRefusals(ids, answer)).await
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.has_events(&ids)).await
+    }
+
+    async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError> {
+        self.alive()?.writer.ask(|answer| Op::NoteTroubles(troubles, answer)).await
+    }
+
+    async fn history(&self, since: Timestamp) -> Result<History, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.history(since)).await
     }
 
     async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {

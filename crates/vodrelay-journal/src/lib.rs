@@ -11,6 +11,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod files;
+mod heart;
 mod ids;
 mod in_hand;
 mod journal;
@@ -29,6 +30,7 @@ mod settle;
 mod shared;
 mod space;
 mod storage;
+mod troubles;
 mod verify;
 mod words;
 mod writer;

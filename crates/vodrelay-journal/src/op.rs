@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vod_event::{Event, EventId};
-use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName};
+use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName, Trouble};
 
 use crate::key::Key;
 
@@ -21,6 +21,8 @@ pub(crate) enum Op {
     Append(Box<Row>, Answer<Appended>),
     Settle(Vec<Settled>, Answer<Vec<SettleResult>>),
     Refuse(Vec<Refusal>, Answer<()>),
+    RemoveRefusals(Vec<u64>, Answer<u64>),
+    NoteTroubles(Vec<Trouble>, Answer<()>),
     /// The body of that delivery is not what was accepted.
     BuryCorrupt(Key, Answer<()>),
     /// Write down now what is in hand.
@@ -85,6 +87,7 @@ impl WriterQueue {
 pub(crate) enum Reply {
     Appended(Appended),
     Settled(Vec<SettleResult>),
+    Removed(u64),
     Done,
     Refused(JournalError),
     /// Nobody waits for it.
@@ -118,7 +121,15 @@ impl Op {
                     Ok(_) => Err(odd()),
                 });
             }
+            Self::RemoveRefusals(_, answer) => {
+                let _ = answer.send(match reply {
+                    Ok(Reply::Removed(removed)) => Ok(removed),
+                    Ok(Reply::Refused(error)) | Err(error) => Err(error),
+                    Ok(_) => Err(odd()),
+                });
+            }
             Self::Refuse(_, answer)
+            | Self::NoteTroubles(_, answer)
             | Self::BuryCorrupt(_, answer)
             | Self::NoteInHand(answer)
             | Self::Tidy(answer)

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tokio::time::Instant;
 use vodrelay_core::Clock;
 
 use crate::checkpoint::Checkpoints;
@@ -17,6 +18,7 @@ use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
 use crate::error::OpenError;
 use crate::files::Files;
+use crate::heart::Heart;
 use crate::ids::Ids;
 use crate::in_hand;
 use crate::key::nanos;
@@ -57,6 +59,7 @@ pub(crate) struct Running {
 struct Opened {
     openings: i64,
     unclean: bool,
+    heart: Heart,
 }
 
 /// Opens the journal in that folder, which is made if it is not there.
@@ -99,6 +102,7 @@ pub(crate) fn open(
     let checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;
     let ids = Ids::load(&conn).map_err(sqlite)?;
+    let refusals = Refusals::load(&conn, bounds).map_err(sqlite)?;
     let the_writer = Writer {
         conn,
         shared: Arc::clone(&shared),
@@ -109,7 +113,8 @@ pub(crate) fn open(
         space: Space::new(config.min_free.0, Arc::clone(&storage.free_bytes)),
         files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
         retention: Retention::new(config),
-        refusals: Refusals::new(bounds),
+        refusals,
+        heart: opened.heart,
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };
@@ -226,13 +231,16 @@ fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
 fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opened> {
     if empty {
         schema::create(conn)?;
+    } else {
+        schema::migrate(conn)?;
     }
     let openings = schema::note_opening(conn)?;
     let mut batch = Batch { now, ..Batch::default() };
     let unclean = in_hand::take_over(conn, &mut batch)?;
     batch.counters.flush(conn)?;
+    let heart = Heart::start(conn, now, Instant::now())?;
     conn.execute_batch("COMMIT")?;
-    Ok(Opened { openings, unclean })
+    Ok(Opened { openings, unclean, heart })
 }
 
 /// A connection that cannot write.

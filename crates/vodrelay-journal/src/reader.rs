@@ -1,6 +1,8 @@
 //! Looking into a journal, running or not, without its lock: totals, backlogs, pages of events, one event whole.
 
+mod history;
 mod records;
+mod refusals;
 
 use std::path::Path;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
 use crate::error::Fault;
 use crate::files::Files;
+use crate::heart::Heart;
 use crate::ids::Ids;
 use crate::key::Key;
 use crate::op::{Answer, Op, Queued, Reply};
@@ -21,7 +22,7 @@ use crate::retention::Retention;
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::words::Words;
-use crate::{append, in_hand, settle};
+use crate::{append, in_hand, settle, troubles};
 
 /// One commit takes at most so many requests, or so many bytes of bodies.
 const BATCH: usize = 1_024;
@@ -42,6 +43,7 @@ pub(crate) struct Writer {
     pub(crate) files: Files,
     pub(crate) retention: Retention,
     pub(crate) refusals: Refusals,
+    pub(crate) heart: Heart,
     #[cfg(test)]
     pub(crate) fail_next_commit: Arc<std::sync::Mutex<Option<rusqlite::Error>>>,
 }
@@ -187,6 +189,13 @@ impl Writer {
                 self.refusals.keep(&self.conn, batch, refusals)?;
                 Ok(Reply::Done)
             }
+            (Op::RemoveRefusals(ids, _), _) => {
+                Ok(Reply::Removed(self.refusals.remove(&self.conn, batch, ids)?))
+            }
+            (Op::NoteTroubles(found, _), _) => {
+                troubles::note_all(&self.conn, found)?;
+                Ok(Reply::Done)
+            }
             (Op::BuryCorrupt(key, _), _) => {
                 settle::bury(&self.conn, batch, *key, "corrupt")?;
                 Ok(Reply::Done)
@@ -209,10 +218,12 @@ impl Writer {
         let done = self.try_transact(&mut batch, work);
         if let Err(fault) = &done {
             self.ids.roll_back(&batch);
+            self.heart.roll_back();
             self.roll_back(fault);
             return done;
         }
         self.ids.commit(&batch);
+        self.heart.commit();
         let mut leases = self.shared.leases();
         batch.ended.iter().for_each(|key| leases.end_settled(*key));
         batch.appeared.iter().for_each(|key| leases.look_again_from(*key));
@@ -235,6 +246,7 @@ impl Writer {
         let value = work(self, batch)?;
         self.ids.fold(&self.conn, batch)?;
         batch.counters.flush(&self.conn)?;
+        self.heart.ride(&self.conn, batch.now, Instant::now())?;
         in_hand::write_changed(&self.conn, &self.shared, &batch.ended)?;
         #[cfg(test)]
         if let Some(error) = self.fail_next_commit.lock().unwrap().take() {
@@ -270,6 +282,14 @@ impl Writer {
             return;
         }
         self.look_around();
+        let now = Instant::now();
+        if self.heart.is_due(now) {
+            self.heart.try_at(now);
+            if let Err(fault) = self.transact(|_, _| Ok(())) {
+                // A beat that is missing makes a gap look longer than it was, and nothing worse.
+                self.shared.judge(&fault);
+            }
+        }
         let step = if self.space.is_shedding() { self.shed_step() } else { self.retention_step() };
         let step = step.and_then(|()| self.checkpoints.run_when_due(&self.conn));
         if let Err(fault) = step {
@@ -282,7 +302,7 @@ impl Writer {
     /// Nothing is in hand, and the next start may know it.
     fn stop_clean(&mut self) -> Result<(), JournalError> {
         self.shared.check_poison()?;
-        let marked = in_hand::mark_clean(&self.conn).map_err(Fault::from);
+        let marked = in_hand::mark_clean(&self.conn, &self.heart, self.shared.now()).map_err(Fault::from);
         let closed = marked.and_then(|()| self.checkpoints.finish(&self.conn));
         closed.map_err(|fault| self.shared.judge(&fault))
     }

@@ -9,7 +9,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{
-    archive, check, explain, health, init, journal, serve, show, sign_url, sinks, trigger, verify,
+    archive, check, explain, gaps, health, init, journal, refused, serve, show, sign_url, sinks, trigger,
+    verify,
 };
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
@@ -60,6 +61,11 @@ enum Command {
     /// Tell what waits for each sink of a running relay
     #[command(subcommand)]
     Sinks(sinks::Args),
+    /// List, explain, accept or purge the requests that a running relay refused
+    #[command(subcommand)]
+    Refused(refused::Args),
+    /// Tell when events may be missing: exit 0 or 65
+    Gaps(gaps::Args),
     /// Print the configuration's schema, or the configuration in force
     #[command(subcommand)]
     Config(show::Args),
@@ -142,6 +148,8 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Archive(args) => archive::run(args).await,
         Command::Journal(args) => journal::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
+        Command::Refused(args) => refused::run(args).await,
+        Command::Gaps(args) => gaps::run(args).await,
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
-    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkBacklog,
-    SinkFactory, Source, SystemClock,
+    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, Readmission, RefusalKeeper, Sink,
+    SinkBacklog, SinkFactory, Source, SystemClock,
 };
-use vodrelay_http::Receiver;
+use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
 use vodrelay_mns::QueueSource;
 
@@ -122,7 +122,12 @@ impl Relay {
         let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
         let journal = SqliteJournal::open(data_dir, config.journal, bounds, Arc::clone(&clock))?;
         let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
-        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::new(config.routes()));
+        let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
+        let routes = Arc::new(config.routes());
+        let judge = Arc::new(CallbackJudge::new(&settings));
+        let readmission =
+            Readmission::new(Arc::clone(&as_journal), Arc::clone(&routes), Arc::clone(&ledger), judge);
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes);
         let dispatcher = |(name, sink)| {
             let settings =
                 config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
@@ -141,12 +146,14 @@ impl Relay {
                 .collect(),
             intake,
             admin: AdminState {
-                ledger: Arc::new(journal.clone()),
+                ledger,
                 draining: Arc::default(),
                 metrics,
                 clock,
                 token: admin_settings.token,
                 sinks: config.sinks.keys().cloned().collect(),
+                sources: config.sources(),
+                readmission: Arc::new(readmission),
             },
             journal,
             http_listener,

@@ -1,6 +1,9 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod gaps;
+mod refused;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,8 +14,11 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use vodrelay_admin::{AdminState, Metrics, router};
 use vodrelay_core::config::Secret;
-use vodrelay_core::testing::MockLedger;
-use vodrelay_core::{JournalError, SinkBacklog, SinkName, SystemClock, Totals};
+use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
+use vodrelay_core::{
+    JournalError, Judge, Ledger, Name, Readmission, Routes, SinkBacklog, SinkName, SourceName, SystemClock,
+    Totals,
+};
 
 struct Setup {
     journal: Result<(), JournalError>,
@@ -35,14 +41,29 @@ impl Setup {
             };
             Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
-        router(AdminState {
-            ledger: Arc::new(ledger),
+        let state = AdminState {
             draining: Arc::new(AtomicBool::new(self.draining)),
-            metrics: Metrics::detached().unwrap(),
-            clock: Arc::new(SystemClock),
             token: self.token.map(Secret::new),
             sinks: ["cms", "new"].map(|name| SinkName::new(name).unwrap()).into(),
-        })
+            ..state(Arc::new(ledger), MockJudge::new())
+        };
+        router(state)
+    }
+}
+
+/// What the listener tells of, over that ledger, and a journal that is in nobody's way.
+fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
+    let journal = Arc::new(MemoryJournal::new(Arc::new(SystemClock)));
+    let routes = Arc::new(Routes::default());
+    AdminState {
+        readmission: Arc::new(Readmission::new(journal, routes, Arc::clone(&ledger), Arc::new(judge))),
+        ledger,
+        draining: Arc::default(),
+        metrics: Metrics::detached().unwrap(),
+        clock: Arc::new(SystemClock),
+        token: None,
+        sinks: std::collections::BTreeSet::new(),
+        sources: vec![SourceName::callback(&Name::new("main").unwrap())],
     }
 }
 

@@ -11,11 +11,13 @@ use vod_event::EventId;
 
 use crate::clock::Clock;
 use crate::envelope::{Delivery, Envelope};
+use crate::history::{History, Life, LifeEnd, Trouble};
 use crate::journal::{
     Appended, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
 };
-use crate::ledger::{Ledger, Refusal, SinkBacklog, Totals};
-use crate::name::SinkName;
+use crate::ledger::{Ledger, SinkBacklog, Totals};
+use crate::name::{SinkName, SourceName};
+use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 
 /// Keeps the [`Journal`] contract but for durability: everything is gone with the value.
 #[derive(Debug)]
@@ -23,13 +25,16 @@ pub struct MemoryJournal {
     state: Mutex<State>,
     work: watch::Sender<Seq>,
     clock: Arc<dyn Clock>,
+    started_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
 struct State {
     events: BTreeMap<EventId, Arc<Envelope>>,
     deliveries: BTreeMap<u64, Row>,
-    refusals: Vec<Refusal>,
+    refusals: BTreeMap<u64, Refusal>,
+    last_refusal: u64,
+    troubles: Vec<Trouble>,
     duplicates: u64,
     leases: u64,
     fresh_turn: bool,
@@ -55,7 +60,8 @@ impl MemoryJournal {
     /// An empty journal on that clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Mutex::default(), work: watch::Sender::new(0), clock }
+        let started_at = clock.now();
+        Self { state: Mutex::default(), work: watch::Sender::new(0), clock, started_at }
     }
 
     /// From now on every call fails with that error, until it is called with nothing.
@@ -66,7 +72,7 @@ impl MemoryJournal {
     /// The refusals kept so far.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
-        self.state().refusals.clone()
+        self.state().refusals.values().cloned().collect()
     }
 
     /// The envelopes kept so far.
@@ -154,6 +160,13 @@ impl Journal for MemoryJournal {
 }
 
 impl State {
+    fn note(&mut self, trouble: Trouble) {
+        match self.troubles.iter_mut().find(|known| known.joins(&trouble)) {
+            Some(known) => known.absorb(&trouble),
+            None => self.troubles.push(trouble),
+        }
+    }
+
     /// The next delivery of the sink that may be handed out; fresh and retried ones take turns where both wait.
     fn next_due(&mut self, sink: &SinkName, now: Timestamp) -> Option<u64> {
         let free = |row: &&Row| row.delivery.sink == *sink && row.lease.is_none_or(|(_, until)| until <= now);
@@ -229,8 +242,75 @@ impl Row {
 #[async_trait]
 impl Ledger for MemoryJournal {
     async fn refuse(&self, refusals: Vec<Refusal>) -> Result<(), JournalError> {
-        self.working()?.refusals.extend(refusals);
+        let mut state = self.working()?;
+        for refusal in refusals {
+            state.last_refusal += 1;
+            let id = state.last_refusal;
+            let mut trouble = Trouble::of_refusal(&refusal);
+            (trouble.count, trouble.kept) = (0, 1);
+            state.note(trouble);
+            state.refusals.insert(id, refusal);
+        }
         Ok(())
+    }
+
+    async fn list_refusals(
+        &self,
+        filter: RefusalFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<RefusalRecord>, JournalError> {
+        let state = self.working()?;
+        let older = state.refusals.range(..before.unwrap_or(u64::MAX)).rev();
+        let records = older.map(|(id, refusal)| refusal.record(*id)).filter(|record| filter.matches(record));
+        Ok(records.take(limit).collect())
+    }
+
+    async fn refusal(&self, id: u64) -> Result<Option<Refusal>, JournalError> {
+        Ok(self.working()?.refusals.get(&id).cloned())
+    }
+
+    async fn next_refusals(
+        &self,
+        source: SourceName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Refusal)>, JournalError> {
+        let state = self.working()?;
+        let next = state.refusals.range(after + 1..).filter(|(_, refusal)| refusal.source == source);
+        Ok(next.take(limit).map(|(id, refusal)| (*id, refusal.clone())).collect())
+    }
+
+    async fn remove_refusals(&self, ids: Vec<u64>) -> Result<u64, JournalError> {
+        let mut state = self.working()?;
+        let removed: Vec<Refusal> = ids.iter().filter_map(|id| state.refusals.remove(id)).collect();
+        for refusal in &removed {
+            let one = Trouble::of_refusal(refusal);
+            if let Some(trouble) = state.troubles.iter_mut().find(|trouble| trouble.joins(&one)) {
+                trouble.kept -= 1;
+                trouble.settled += 1;
+            }
+        }
+        Ok(removed.len() as u64)
+    }
+
+    async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError> {
+        let state = self.working()?;
+        Ok(ids.iter().map(|id| state.events.contains_key(id)).collect())
+    }
+
+    async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError> {
+        let mut state = self.working()?;
+        troubles.into_iter().for_each(|trouble| state.note(trouble));
+        Ok(())
+    }
+
+    async fn history(&self, since: Timestamp) -> Result<History, JournalError> {
+        let mut troubles = self.working()?.troubles.clone();
+        troubles.retain(|trouble| trouble.last_at >= since);
+        troubles.sort_by_key(|trouble| trouble.first_at);
+        let life = Life { started_at: self.started_at, beat_at: self.clock.now(), end: LifeEnd::Open };
+        Ok(History { known_since: Some(self.started_at), lives: vec![life], troubles })
     }
 
     async fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {

@@ -7,7 +7,7 @@ use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{ManualClock, MemoryJournal, event_body};
 use vodrelay_core::{
     Appended, Arrival, Clock, Intake, Journal, JournalError, Labels, Ledger, Name, Refusal, RefusalCause,
-    Routes, SourceName,
+    Routes, SourceName, TroubleKind,
 };
 
 struct Bench {
@@ -104,4 +104,41 @@ async fn kept(bodies: Vec<Bytes>) -> usize {
     drop(bench.intake);
     bench.keeper.run(bench.journal.clone() as Arc<dyn Ledger>).await;
     bench.journal.refusals().len()
+}
+
+#[tokio::test]
+async fn when_events_were_turned_away_is_written_down() {
+    let bench = bench();
+    bench.journal.fail_with(Some(JournalError::Full("x".to_owned())));
+    bench.intake.accept(bench.arrival(event_body(1))).await.unwrap_err();
+    bench.journal.fail_with(Some(JournalError::Closed));
+    bench.intake.accept(bench.arrival(event_body(1))).await.unwrap_err();
+    bench.journal.fail_with(None);
+    let at = bench.clock.now();
+    for _ in 0..3 {
+        bench.intake.turned_away(TroubleKind::Busy, &source(), at);
+    }
+    drop(bench.intake);
+    bench.keeper.run(bench.journal.clone() as Arc<dyn Ledger>).await;
+    let troubles = bench.journal.history(at).await.unwrap().troubles;
+    let counts: Vec<_> = troubles.iter().map(|trouble| (trouble.kind, trouble.count)).collect();
+    assert_eq!(counts, [(TroubleKind::Full, 1), (TroubleKind::Failing, 1), (TroubleKind::Busy, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_down_now_is_later() {
+    let bench = bench();
+    bench.journal.fail_with(Some(JournalError::Failed("x".to_owned())));
+    let at = bench.clock.now();
+    let keeping = tokio::spawn(bench.keeper.run(bench.journal.clone() as Arc<dyn Ledger>));
+    for _ in 0..3 {
+        bench.intake.turned_away(TroubleKind::Busy, &source(), at);
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+    bench.journal.fail_with(None);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let troubles = bench.journal.history(at).await.unwrap().troubles;
+    assert_eq!(troubles.iter().map(|trouble| trouble.count).collect::<Vec<_>>(), [3]);
+    drop(bench.intake);
+    keeping.await.unwrap();
 }

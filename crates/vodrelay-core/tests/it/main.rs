@@ -9,4 +9,5 @@
 mod dispatcher;
 mod intake;
 mod memory_journal;
+mod readmission;
 mod routing;

@@ -16,7 +16,7 @@ use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{ManualClock, MemoryJournal};
 use vodrelay_core::{
     Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Refusal, Routes, Seq,
-    SettleResult, Settled, SinkName,
+    SettleResult, Settled, SinkName, TroubleKind,
 };
 use vodrelay_http::{Config, Receiver, serve};
 
@@ -24,6 +24,7 @@ use vodrelay_http::{Config, Receiver, serve};
 pub(crate) const CONFIG: &str = r#"
     body_limit = "1KiB"
     trusted_proxies = ["127.0.0.0/8"]
+    refused = { keep = "1MiB" }
     [callbacks.main]
     public_url = "https://hooks.example.com/vod"
     keys = ["Abcdef0123456789", { name = "old", plain = "OldKey0123456789" }]
@@ -83,6 +84,22 @@ impl Server {
 
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
         self.journal.events().iter().map(|envelope| envelope.body.to_vec()).collect()
+    }
+
+    /// What was turned away by kind, as soon as it is as expected; it is written in the background.
+    pub(crate) async fn troubles(&self, expected: &[(TroubleKind, u64)]) -> Vec<(TroubleKind, u64)> {
+        let mut found = Vec::new();
+        for _ in 0..1000 {
+            let history = self.journal.history(jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+            let troubles = history.troubles.into_iter();
+            found = troubles.map(|trouble| (trouble.kind, trouble.count)).collect();
+            found.sort_by_key(|(kind, _)| expected.iter().position(|(expected, _)| expected == kind));
+            if found == expected {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        found
     }
 
     /// The refusals, as soon as there are so many; they are written in the background.

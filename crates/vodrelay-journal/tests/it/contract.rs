@@ -1,18 +1,40 @@
-//! The contract that every journal keeps.
+//! The contracts that every journal keeps.
 
-use vodrelay_core::testing::journal_contract;
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vodrelay_core::testing::{ManualClock, journal_contract, refusal_contract};
 use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
 use crate::bench::{as_clock, config};
 
+/// A new journal each time, in a folder of its own.
+struct Journals {
+    parent: tempfile::TempDir,
+    count: Cell<usize>,
+}
+
+impl Journals {
+    fn new() -> Self {
+        Self { parent: tempfile::tempdir().unwrap(), count: Cell::new(0) }
+    }
+
+    fn make(&self, clock: &Arc<ManualClock>) -> SqliteJournal {
+        self.count.set(self.count.get() + 1);
+        let folder: PathBuf = self.parent.path().join(self.count.get().to_string());
+        SqliteJournal::open(&folder, config(), RefusedBounds::default(), as_clock(clock)).unwrap()
+    }
+}
+
 #[tokio::test]
 async fn it_keeps_the_contract() {
-    let parent = tempfile::tempdir().unwrap();
-    let count = std::cell::Cell::new(0);
-    let make = async |clock| {
-        count.set(count.get() + 1);
-        let folder = parent.path().join(count.get().to_string());
-        SqliteJournal::open(&folder, config(), RefusedBounds::default(), as_clock(&clock)).unwrap()
-    };
-    journal_contract(make).await;
+    let journals = Journals::new();
+    journal_contract(async |clock| journals.make(&clock)).await;
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract_of_refusals() {
+    let journals = Journals::new();
+    refusal_contract(async |clock| journals.make(&clock)).await;
 }

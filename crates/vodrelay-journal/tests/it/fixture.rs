@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vodrelay_core::testing::ManualClock;
-use vodrelay_core::{Appended, Journal, Ledger, Outcome};
+use vodrelay_core::{Appended, Clock, Journal, Ledger, Outcome};
 use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
 use crate::bench::{Bench, LEASE, as_clock, config, copy_files, sink};
@@ -65,5 +65,7 @@ async fn check(folder: &Path) {
         Ok(Appended::Duplicate),
         "ids are never computed anew"
     );
+    let history = journal.history(clock.now()).await.unwrap();
+    assert!(!history.lives.is_empty(), "what later schemas added is there, and works");
     journal.close().await.unwrap();
 }

@@ -7,6 +7,7 @@ mod contract;
 mod crashes;
 mod files;
 mod fixture;
+mod history;
 mod log;
 mod opening;
 mod promise;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::Connection;
 use vodrelay_core::config::{ByteSize, Span};
-use vodrelay_core::{Clock, Ledger, Name, Refusal, RefusalCause, SourceName};
+use vodrelay_core::{Clock, Ledger, Name, Refusal, RefusalCause, RefusalFilter, SourceName};
 use vodrelay_journal::RefusedBounds;
 
 use crate::bench::{Bench, config};
@@ -63,4 +63,30 @@ async fn old_ones_go() {
     bench.clock.advance(Duration::from_secs(1_801));
     bench.tidy().await;
     assert_eq!(kept(&bench), [("10.0.0.2".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn an_id_is_not_given_out_again_after_a_restart_either() {
+    let bench = Bench::with(config(), bounds(1 << 20));
+    bench
+        .journal
+        .refuse(vec![refusal(&bench, "10.0.0.1", 10), refusal(&bench, "10.0.0.1", 10)])
+        .await
+        .unwrap();
+    assert_eq!(bench.journal.remove_refusals(vec![1, 2]).await, Ok(2));
+    let bench = bench.crash();
+    bench.journal.refuse(vec![refusal(&bench, "10.0.0.1", 10)]).await.unwrap();
+    let listed = bench.reader().list_refusals(&RefusalFilter::default(), None, 9).unwrap();
+    assert_eq!(listed.iter().map(|record| record.id).collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
+async fn large_bodies_come_in_small_pages() {
+    let bench = Bench::with(config(), bounds(64 << 20));
+    for _ in 0..8 {
+        bench.journal.refuse(vec![refusal(&bench, "10.0.0.1", 1 << 20)]).await.unwrap();
+    }
+    let source = SourceName::callback(&Name::new("main").unwrap());
+    let page = bench.reader().next_refusals(&source, 0, 99).unwrap();
+    assert_eq!(page.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

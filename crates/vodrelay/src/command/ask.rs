@@ -16,6 +16,9 @@ use crate::exit::{Code, Failure};
 /// The relay answers from counters and by pages, so it is never long at it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Doing something may mean each refused request of a week.
+const LONG_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
 /// Which relay is asked.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Target {
@@ -68,7 +71,6 @@ impl RunningRelay {
     }
 
     /// Has the relay do something.
-    #[expect(dead_code)]
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -76,8 +78,8 @@ impl RunningRelay {
     ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body)
             .map_err(|error| Failure::new(Code::Internal, format!("no request could be made: {error}")))?;
-        self.answered(self.client.post(self.url(path)).header("content-type", "application/json").body(body))
-            .await
+        let request = self.client.post(self.url(path)).header("content-type", "application/json").body(body);
+        self.answered(request.timeout(LONG_PATIENCE)).await
     }
 
     fn url(&self, path: &str) -> String {
@@ -118,6 +120,7 @@ impl RunningRelay {
                 Code::Permission,
                 format!("{said}; admin.token of this configuration is not that of the relay"),
             ),
+            StatusCode::NOT_FOUND => (Code::Unreadable, said),
             status if status.is_client_error() => (Code::Usage, said),
             _ => (Code::Unreachable, said),
         };

@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod config;
+mod gaps;
 mod images;
 mod journal;
 mod kill;
@@ -12,6 +13,7 @@ mod load;
 mod operate;
 mod queue;
 mod receiver;
+mod refused;
 mod relay;
 mod restart;
 mod schema;
