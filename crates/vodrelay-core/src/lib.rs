@@ -11,10 +11,13 @@ pub mod journal;
 pub mod ledger;
 pub mod name;
 pub mod network;
+pub mod replay;
 pub mod retry;
 pub mod routing;
 pub mod sink;
 pub mod source;
+pub mod standing;
+mod standstill;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 
@@ -23,10 +26,13 @@ pub use dispatcher::Dispatcher;
 pub use envelope::{Arrival, Delivery, Envelope, Labels};
 pub use intake::{Accepted, Intake, RefusalKeeper};
 pub use journal::{
-    Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
+    Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Pause, Pauses, Seq, SettleResult,
+    Settled, Token,
 };
 pub use ledger::{Ledger, Refusal, RefusalCause, SinkBacklog, Totals};
 pub use name::{Name, NameError, SinkName, SourceName};
+pub use replay::Replayer;
 pub use routing::Routes;
 pub use sink::{Receipt, Sink, SinkError, SinkFactory};
 pub use source::{Source, SourceError};
+pub use standing::Standings;

@@ -4,12 +4,14 @@
 
 mod clock;
 mod journal_contract;
+mod ledger_contract;
 mod memory_journal;
 mod sample;
 mod sink_contract;
 
 pub use self::clock::ManualClock;
 pub use self::journal_contract::journal_contract;
+pub use self::ledger_contract::ledger_contract;
 pub use self::memory_journal::MemoryJournal;
 pub use self::sample::{delivery_of, envelope_of, event_body};
 pub use self::sink_contract::sink_contract;

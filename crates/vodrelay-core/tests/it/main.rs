@@ -7,6 +7,7 @@
 )]
 
 mod dispatcher;
+mod holding;
 mod intake;
 mod memory_journal;
 mod routing;

@@ -1,8 +1,13 @@
-//! The journal in memory keeps the contract that it is used to test with.
+//! The journal in memory keeps the contracts that it is used to test with.
 
-use vodrelay_core::testing::{MemoryJournal, journal_contract};
+use vodrelay_core::testing::{MemoryJournal, journal_contract, ledger_contract};
 
 #[tokio::test]
 async fn contract() {
     journal_contract(async |clock| MemoryJournal::new(clock)).await;
+}
+
+#[tokio::test]
+async fn contract_of_the_ledger() {
+    ledger_contract(async |clock| MemoryJournal::new(clock)).await;
 }
