@@ -15,12 +15,15 @@ mod lease;
 mod lock;
 mod op;
 mod open;
+mod order;
 mod reader;
 mod refused;
+mod replay;
 mod retention;
 mod schema;
 mod settle;
 mod shared;
+mod sinks;
 mod space;
 mod words;
 mod writer;
@@ -30,7 +33,6 @@ pub use error::OpenError;
 pub use journal::SqliteJournal;
 pub use open::FILE;
 pub use reader::{
-    AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
-    EventState, Reader,
+    AttemptRecord, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState, Reader,
 };
 pub use space::free_bytes;

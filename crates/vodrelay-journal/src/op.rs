@@ -9,6 +9,7 @@ use vod_event::{Event, EventId};
 use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName};
 
 use crate::key::Key;
+use crate::order::{Carried, Order};
 
 /// How many requests wait for the writer; those beyond wait for room before they are queued.
 const QUEUE: usize = 4_096;
@@ -21,6 +22,8 @@ pub(crate) enum Op {
     Append(Box<Row>, Answer<Appended>),
     Settle(Vec<Settled>, Answer<Vec<SettleResult>>),
     Refuse(Vec<Refusal>, Answer<()>),
+    /// What people tell the journal.
+    Order(Box<Order>, Answer<Carried>),
     /// The body of that delivery is not what was accepted.
     BuryCorrupt(Key, Answer<()>),
     /// Write down now what is in hand.
@@ -85,6 +88,7 @@ impl WriterQueue {
 pub(crate) enum Reply {
     Appended(Appended),
     Settled(Vec<SettleResult>),
+    Carried(Carried),
     Done,
     Refused(JournalError),
     /// Nobody waits for it.
@@ -114,6 +118,13 @@ impl Op {
             Self::Settle(_, answer) => {
                 let _ = answer.send(match reply {
                     Ok(Reply::Settled(results)) => Ok(results),
+                    Ok(Reply::Refused(error)) | Err(error) => Err(error),
+                    Ok(_) => Err(odd()),
+                });
+            }
+            Self::Order(_, answer) => {
+                let _ = answer.send(match reply {
+                    Ok(Reply::Carried(carried)) => Ok(carried),
                     Ok(Reply::Refused(error)) | Err(error) => Err(error),
                     Ok(_) => Err(odd()),
                 });

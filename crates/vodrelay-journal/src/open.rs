@@ -29,6 +29,7 @@ use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
 use crate::shared::Shared;
+use crate::sinks;
 use crate::space::{FreeBytes, Space};
 use crate::writer::{Batch, Names, Writer};
 
@@ -83,6 +84,7 @@ pub(crate) fn open(
     let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
     let leases = Leases::starting_at(opened.openings);
     let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, careful_until));
+    shared.pauses.send_replace(sinks::pauses(&conn).map_err(sqlite)?);
     let (sender, queue) = mpsc::channel();
     let writer = WriterQueue::new(sender);
     let (claims, requests) = mpsc::channel();
@@ -215,6 +217,7 @@ fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opene
     if empty {
         schema::create(conn)?;
     }
+    schema::migrate(conn)?;
     let openings = schema::note_opening(conn)?;
     let mut batch = Batch { now, ..Batch::default() };
     let unclean = in_hand::take_over(conn, &mut batch)?;

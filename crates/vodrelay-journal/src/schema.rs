@@ -3,10 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The schema that this version writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 /// Marks the file as ours: "vodr".
 const APPLICATION: i64 = 0x766f_6472;
 const TABLES: &str = include_str!("schema.sql");
+/// What each later schema adds to the one before it. The first version's readers and writers work with all of them.
+const ADDITIONS: [(i64, &str); 1] = [(2, include_str!("schema/2.sql"))];
+/// The first schema whose version can work with a file of this one.
+const READABLE_FROM: i64 = 1;
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,9 +48,24 @@ pub(crate) fn look(conn: &Connection) -> rusqlite::Result<Found> {
 /// Makes the tables of an empty file, in the running transaction.
 pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(TABLES)?;
-    conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"))?;
-    conn.execute("INSERT INTO meta (key, value) VALUES ('readable_from', ?1)", [VERSION])?;
+    conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1;"))?;
+    conn.execute("INSERT INTO meta (key, value) VALUES ('readable_from', ?1)", [READABLE_FROM])?;
     Ok(())
+}
+
+/// Adds what the file does not have yet, in the running transaction. One of a later version is left as it is.
+pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
+    let found = version(conn)?;
+    for (number, statements) in ADDITIONS.iter().filter(|(number, _)| *number > found) {
+        conn.execute_batch(statements)?;
+        conn.execute_batch(&format!("PRAGMA user_version = {number};"))?;
+    }
+    Ok(())
+}
+
+/// The schema of the file.
+pub(crate) fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Notes which version works with the file, and counts how often it was opened.

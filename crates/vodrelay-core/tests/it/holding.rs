@@ -55,7 +55,7 @@ async fn days_until_given_up(pauses: usize) -> u64 {
         sleep(HOUR).await;
     }
     let letters = Ledger::dead_letters(bench.journal.as_ref(), &LetterFilter::default(), None, 9).await;
-    let given_up_at = letters.unwrap().items[0].given_up_at;
+    let given_up_at = letters.unwrap().items.first().unwrap().given_up_at;
     let started = bench.clock.now() - bench.clock.started().elapsed();
     let age = given_up_at.duration_since(started).as_secs().unsigned_abs();
     bench.stop().await;

@@ -188,12 +188,13 @@ impl State {
         Step { changed, more: changed == limit as u64 }
     }
 
+    /// Also says whether the new name was not known.
     pub(super) fn rename(
         &mut self,
         old: &SinkName,
         new: &SinkName,
         limit: usize,
-    ) -> Result<Step, JournalError> {
+    ) -> Result<(Step, bool), JournalError> {
         self.check_known(old)?;
         let all_at_once = !self.sinks.contains(new);
         let (from, to) = (self.number_of(old), self.number_of(new));
@@ -208,7 +209,7 @@ impl State {
             row.delivery.sink = new.clone();
             self.deliveries.entry(place - from + to).or_insert(row);
         }
-        Ok(step)
+        Ok((step, all_at_once))
     }
 
     pub(super) fn forget(
