@@ -1,12 +1,17 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
+mod ask;
+mod letters;
+mod replay;
+mod sink_orders;
 mod sinks;
 
 use axum::Json;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use vodrelay_core::JournalError;
 
 use crate::router::{Shared, problem};
@@ -14,9 +19,22 @@ use crate::router::{Shared, problem};
 /// Where all of it stands. A later version that breaks a caller stands elsewhere.
 pub(crate) const ROOT: &str = "/api/v1";
 
+/// No request needs more: five hundred event ids are the most that one names.
+const LARGEST_BODY: usize = 64 << 10;
+
 /// The paths below [`ROOT`].
 pub(crate) fn router() -> Router<Shared> {
-    Router::new().route("/sinks", get(sinks::list))
+    Router::new()
+        .route("/sinks", get(sinks::list))
+        .route("/sinks/{name}/pause", post(sink_orders::pause))
+        .route("/sinks/{name}/resume", post(sink_orders::resume))
+        .route("/sinks/{name}/retry-now", post(sink_orders::retry_now))
+        .route("/sinks/{name}/rename", post(sink_orders::rename))
+        .route("/sinks/{name}/forget", post(sink_orders::forget))
+        .route("/dead-letters", get(letters::list))
+        .route("/dead-letters/purge", post(letters::purge))
+        .route("/replay", post(replay::step))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
 }
 
 /// Why a path does not do what it was asked.
@@ -28,6 +46,12 @@ pub(crate) struct Problem {
 
 /// What a path answers.
 pub(crate) type Answer<T> = Result<Json<T>, Problem>;
+
+impl Problem {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -101,6 +101,7 @@ pub struct Left {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// The event.
+    #[serde(rename = "event_id")]
     pub event: EventId,
     /// The sink that gets it; nothing where the event is only read.
     pub sink: Option<SinkName>,

@@ -1,6 +1,8 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod orders;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,8 +13,11 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use vodrelay_admin::{AdminState, Metrics, router};
 use vodrelay_core::config::Secret;
+use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::MockLedger;
-use vodrelay_core::{JournalError, SinkBacklog, SinkName, SystemClock, Totals};
+use vodrelay_core::{
+    JournalError, Ledger, Replayer, Routes, SinkBacklog, SinkName, Standings, SystemClock, Totals,
+};
 
 struct Setup {
     journal: Result<(), JournalError>,
@@ -31,18 +36,29 @@ impl Setup {
             let oldest_pending_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
             let backlog = |name: &str, pending| {
                 let sink = SinkName::new(name).unwrap();
-                SinkBacklog { sink, pending, dead_letters: 1, delivered: 8, oldest_pending_at }
+                SinkBacklog { sink, pending, dead_letters: 1, delivered: 8, oldest_pending_at, paused: None }
             };
             Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
-        router(AdminState {
-            ledger: Arc::new(ledger),
-            draining: Arc::new(AtomicBool::new(self.draining)),
-            metrics: Metrics::detached().unwrap(),
-            clock: Arc::new(SystemClock),
-            token: self.token.map(Secret::new),
-            sinks: ["cms", "new"].map(|name| SinkName::new(name).unwrap()).into(),
-        })
+        let draining = Arc::new(AtomicBool::new(self.draining));
+        router(AdminState { draining, token: self.token.map(Secret::new), ..state(ledger) })
+    }
+}
+
+/// What is told of a relay with the sinks `cms` and `new`.
+fn state(ledger: MockLedger) -> AdminState {
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let names = ["cms", "new"].map(|name| SinkName::new(name).unwrap());
+    let routes = Routes::new(names.iter().map(|name| (name.clone(), Filter::default())).collect());
+    AdminState {
+        replayer: Replayer::new(Arc::clone(&ledger), Arc::new(routes)),
+        ledger,
+        draining: Arc::default(),
+        metrics: Metrics::detached().unwrap(),
+        clock: Arc::new(SystemClock),
+        token: None,
+        sinks: names.into(),
+        standings: Standings::default(),
     }
 }
 
@@ -108,6 +124,8 @@ async fn a_scrape_has_the_journals_figures() {
         r#"vodrelay_sink_pending{sink="cms"} 3"#,
         r#"vodrelay_dead_letters{sink="cms"} 1"#,
         r#"vodrelay_orphaned_deliveries{sink="cms"} 0"#,
+        r#"vodrelay_sink_paused{sink="cms"} 0"#,
+        r#"vodrelay_sink_paused{sink="new"} 0"#,
         r#"vodrelay_orphaned_deliveries{sink="gone"} 5"#,
         r#"vodrelay_sink_oldest_pending_seconds{sink="cms"} "#,
         "vodrelay_journal_events 12",
@@ -127,7 +145,7 @@ async fn the_sinks_are_those_of_the_configuration_and_of_the_journal() {
         let (dead_letters, delivered) = if is_new { (0, 0) } else { (1, 8) };
         serde_json::json!({
             "sink": name, "configured": configured, "pending": pending, "dead_letters": dead_letters,
-            "delivered": delivered, "oldest_pending_at": oldest,
+            "delivered": delivered, "oldest_pending_at": oldest, "paused": null, "breaker": null,
         })
     };
     let long_ago = Some("2020-01-01T00:00:00Z");

@@ -33,6 +33,7 @@ pub struct DeadLetter {
     /// Its place in the order of acceptance, by which it is named and pages go on.
     pub place: u64,
     /// The event.
+    #[serde(rename = "event_id")]
     pub event: EventId,
     /// `EventType`; nothing where the body cannot be read.
     pub event_type: Option<String>,
