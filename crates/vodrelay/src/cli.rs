@@ -8,7 +8,10 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
-use crate::command::{archive, check, explain, health, init, serve, show, sign_url, sinks, trigger, verify};
+use crate::command::{
+    archive, check, dead_letters, explain, health, init, replay, serve, show, sign_url, sinks, trigger,
+    verify,
+};
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
 
@@ -52,7 +55,12 @@ enum Command {
     /// List what the archives hold, and verify that it is whole
     #[command(subcommand)]
     Archive(archive::Args),
-    /// Tell what waits for each sink of a running relay
+    /// List, export or purge what was given up and what cannot be read
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Args),
+    /// Deliver anew what was given up, could not be read, matched no sink, or came before a sink did
+    Replay(replay::Args),
+    /// Tell what waits for each sink; pause, resume, retry, rename, forget one
     #[command(subcommand)]
     Sinks(sinks::Args),
     /// Print the configuration's schema, or the configuration in force
@@ -135,6 +143,8 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Verify(args) => verify::run(&args),
         Command::SignUrl(args) => sign_url::run(&args),
         Command::Archive(args) => archive::run(args).await,
+        Command::DeadLetters(args) => dead_letters::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,

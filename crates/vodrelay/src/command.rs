@@ -3,10 +3,13 @@
 pub(crate) mod archive;
 pub(crate) mod ask;
 pub(crate) mod check;
+pub(crate) mod confirm;
+pub(crate) mod dead_letters;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod sign_url;

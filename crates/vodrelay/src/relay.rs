@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
-    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Sink, SinkBacklog,
-    SinkFactory, Source, SystemClock,
+    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, RefusalKeeper, Replayer, Sink,
+    SinkBacklog, SinkFactory, Source, Standings, SystemClock,
 };
 use vodrelay_http::Receiver;
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
@@ -116,11 +116,15 @@ impl Relay {
         let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
         let journal = SqliteJournal::open(data_dir, config.journal, bounds, Arc::clone(&clock))?;
         let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
-        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::new(config.routes()));
+        let routes = Arc::new(config.routes());
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::clone(&routes));
+        let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
+        let standings = Standings::default();
         let dispatcher = |(name, sink)| {
             let settings =
                 config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
             Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
+                .telling(&standings)
         };
         warn_of(config, &queues.warnings);
         warn_of_orphans(config, &journal).await;
@@ -135,12 +139,14 @@ impl Relay {
                 .collect(),
             intake,
             admin: AdminState {
-                ledger: Arc::new(journal.clone()),
+                replayer: Replayer::new(Arc::clone(&ledger), routes),
+                ledger,
                 draining: Arc::default(),
                 metrics,
                 clock,
                 token: admin_settings.token,
                 sinks: config.sinks.keys().cloned().collect(),
+                standings,
             },
             journal,
             http_listener,

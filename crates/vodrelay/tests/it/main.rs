@@ -6,11 +6,13 @@ mod archive;
 mod cli;
 mod config;
 mod kill;
+mod letters;
 mod operate;
 mod queue;
 mod receiver;
 mod relay;
 mod schema;
+mod sinks;
 mod sync;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.

@@ -130,6 +130,7 @@ impl From<DeliveryRecord> for Delivery {
             DeliveryState::Retry => "retry",
             DeliveryState::Delivered => "delivered",
             DeliveryState::DeadLetter => "dead_letter",
+            DeliveryState::Purged => "purged",
             _ => "unknown",
         };
         Self {
