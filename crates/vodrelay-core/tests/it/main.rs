@@ -10,4 +10,5 @@ mod dispatcher;
 mod holding;
 mod intake;
 mod memory_journal;
+mod replay;
 mod routing;

@@ -91,10 +91,11 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, JournalError> {
         let kept = self.unless_purged();
+        // The state is spelled so that the index of the events that no sink has is used.
         self.all(
             &format!(
                 "SELECT {LETTER_COLUMNS}, e.seq << 12, e.unreadable FROM events AS e
-                 WHERE e.state = 2 AND {which} {kept} ORDER BY e.seq LIMIT ?2"
+                 WHERE e.state = 2 AND e.state <> 0 AND {which} {kept} ORDER BY e.seq LIMIT ?2"
             ),
             [seq, as_limit(limit)],
             |row| {

@@ -27,14 +27,21 @@ enum Step {
         which: usize,
         how: How,
     },
+    /// Gives up all that is due, so that there is something to replay and to purge.
+    BuryDue {
+        sink: usize,
+    },
     Wait(u64),
     Replay {
         number: usize,
         sink: usize,
         from: Option<DeliveryState>,
     },
-    /// Looks at the dead letters, for what is purged later.
+    /// Looks at the dead letters, for what is replayed or purged later.
     List,
+    ReplayListed {
+        which: usize,
+    },
     Purge {
         which: usize,
     },
@@ -70,8 +77,10 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..2_usize, 0..4_usize).prop_map(|(sink, limit)| Step::Claim { sink, limit }),
         6 => (any::<usize>(), how).prop_map(|(which, how)| Step::Settle { which, how }),
         2 => (0..90_u64).prop_map(Step::Wait),
-        4 => (0..8_usize, 0..2_usize, from).prop_map(|(number, sink, from)| Step::Replay { number, sink, from }),
-        2 => Just(Step::List),
+        2 => (0..2_usize).prop_map(|sink| Step::BuryDue { sink }),
+        3 => (0..8_usize, 0..2_usize, from).prop_map(|(number, sink, from)| Step::Replay { number, sink, from }),
+        3 => any::<usize>().prop_map(|which| Step::ReplayListed { which }),
+        3 => Just(Step::List),
         3 => any::<usize>().prop_map(|which| Step::Purge { which }),
         1 => Just(Step::Crash),
         1 => Just(Step::Restart),
@@ -207,28 +216,15 @@ impl Run {
             }
             Step::Claim { sink, limit } => self.claim(sink, limit).await,
             Step::Settle { which, how } if !self.model.claims.is_empty() => {
-                let which = which % self.model.claims.len();
-                let expected = self.model.settle(which, how, now);
-                let outcome = match how {
-                    How::Deliver => Outcome::Delivered,
-                    How::Bury => Outcome::DeadLetter("gone".to_owned()),
-                    How::Retry(after) => {
-                        Outcome::RetryAt(self.bench().clock.now() + Duration::from_secs(after))
-                    }
-                    How::Release => Outcome::Released,
-                };
-                assert_eq!(self.bench().settle(&self.model.claims[which].claim, outcome).await, expected);
+                self.settle(which % self.model.claims.len(), how).await;
             }
             Step::Settle { .. } => {}
-            Step::Replay { number, sink: of_sink, from } => {
-                let event = self.bench().event(number).id;
-                let deliveries = vec![Redelivery { sink: sink(SINKS[of_sink]), from }];
-                let order = ReplayOrder { event, reading: None, deliveries };
-                let replayed = self.bench().journal.replay(vec![order]).await.unwrap();
-                let begins = self.model.replay((of_sink, number), from, now);
-                assert_eq!(replayed.again + replayed.added, u64::from(begins));
-                assert_eq!(replayed.added == 1, begins && from.is_none());
+            Step::Replay { number, sink, from } => self.replay((sink, number), from).await,
+            Step::ReplayListed { which } if !self.model.listed.is_empty() => {
+                let (_, of) = self.model.listed[which % self.model.listed.len()];
+                self.replay(of, Some(DeliveryState::DeadLetter)).await;
             }
+            Step::ReplayListed { .. } => {}
             Step::List => {
                 for letter in self.bench().dead_letters() {
                     let number =
@@ -242,6 +238,13 @@ impl Run {
                 assert_eq!(self.bench().journal.purge(vec![place]).await, Ok(self.model.purge(of)));
             }
             Step::Purge { .. } => {}
+            Step::BuryDue { sink } => {
+                let before = self.model.claims.len();
+                self.claim(sink, 9).await;
+                for which in before..self.model.claims.len() {
+                    self.settle(which, How::Bury).await;
+                }
+            }
             Step::Wait(seconds) => self.bench().clock.advance(Duration::from_secs(seconds)),
             // Five crashes in a row with a delivery in hand would bury it, which has a test of its own.
             Step::Crash if self.model.crashes < 4 => {
@@ -257,6 +260,27 @@ impl Run {
                 self.model.careful_until = 0;
             }
         }
+    }
+
+    async fn settle(&mut self, which: usize, how: How) {
+        let expected = self.model.settle(which, how, self.now());
+        let outcome = match how {
+            How::Deliver => Outcome::Delivered,
+            How::Bury => Outcome::DeadLetter("gone".to_owned()),
+            How::Retry(after) => Outcome::RetryAt(self.bench().clock.now() + Duration::from_secs(after)),
+            How::Release => Outcome::Released,
+        };
+        assert_eq!(self.bench().settle(&self.model.claims[which].claim, outcome).await, expected);
+    }
+
+    async fn replay(&mut self, of: (usize, usize), from: Option<DeliveryState>) {
+        let event = self.bench().event(of.1).id;
+        let deliveries = vec![Redelivery { sink: sink(SINKS[of.0]), from }];
+        let order = ReplayOrder { event, reading: None, deliveries };
+        let replayed = self.bench().journal.replay(vec![order]).await.unwrap();
+        let begins = self.model.replay(of, from, self.now());
+        assert_eq!(replayed.again + replayed.added, u64::from(begins));
+        assert_eq!(replayed.added == 1, begins && from.is_none());
     }
 
     async fn claim(&mut self, sink: usize, limit: usize) {

@@ -185,28 +185,32 @@ async fn page<T: serde::de::DeserializeOwned>(
 async fn purge(args: &Purge) -> Result<(), Failure> {
     let (relay, filter) = (args.target.relay()?, args.filter.until_now(&args.events));
     let count = count(&relay, &filter).await?;
-    if count > 0 {
-        confirm(
-            args.yes,
-            &format!("this purges dead letters: {count}, and nothing brings them back by itself"),
-        )?;
-    }
-    let (mut purged, mut after) = (0, None);
-    while count > 0 {
-        let request = json!({"filter": filter, "after": after});
-        let step: Purged = relay.post("/dead-letters/purge", &request).await?;
-        purged += step.purged;
-        after = step.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let purged = if count == 0 {
+        0
+    } else {
+        let what = format!("this purges dead letters: {count}, and nothing brings them back by itself");
+        confirm(args.yes, &what)?;
+        purge_all(&relay, &filter).await?
+    };
     if args.json {
         output::json(&json!({"purged": purged}));
     } else {
         output::line(format!("purged dead letters: {purged}"));
     }
     Ok(())
+}
+
+async fn purge_all(relay: &RunningRelay, filter: &LetterFilter) -> Result<u64, Failure> {
+    let (mut purged, mut after) = (0, None);
+    loop {
+        let request = json!({"filter": filter, "after": after});
+        let step: Purged = relay.post("/dead-letters/purge", &request).await?;
+        purged += step.purged;
+        after = step.next;
+        if after.is_none() {
+            return Ok(purged);
+        }
+    }
 }
 
 async fn count(relay: &RunningRelay, filter: &LetterFilter) -> Result<usize, Failure> {

@@ -1,4 +1,5 @@
 //! Dead letters and replays, as their users type them.
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +55,9 @@ async fn what_was_given_up_is_listed_exported_replayed_and_purged() {
 
     exported_whole(folder);
     let first = letters(folder)[0]["event_id"].as_str().unwrap().to_owned();
+    check_in(folder, &["explain", &first], "", 0, &format!("`vodrelay replay {first}` tries again"));
+    let unreadable = letters(folder)[3]["event_id"].as_str().unwrap().to_owned();
+    check_in(folder, &["explain", &unreadable], "", 65, "`vodrelay replay --unreadable` reads it again");
     let dry = ["replay", "--dead-letters", "--dry-run"];
     check_in(folder, &dry, "", 0, "would replay deliveries: 3 again, 0 added");
     check_in(folder, &dry, "", 0, &format!("would go {first} to hook (again)"));
