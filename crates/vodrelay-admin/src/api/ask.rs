@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use vodrelay_core::SinkName;
+use vodrelay_core::ledger::LetterFilter;
 
 use super::Problem;
 
@@ -75,4 +76,9 @@ impl fmt::Display for By {
             None => f.write_str("unknown"),
         }
     }
+}
+
+/// For the log, where five hundred ids would be too many.
+pub(crate) fn without_events(filter: &LetterFilter) -> LetterFilter {
+    LetterFilter { events: Vec::new(), ..filter.clone() }
 }

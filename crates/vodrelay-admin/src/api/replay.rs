@@ -5,7 +5,7 @@ use axum::extract::State;
 use vodrelay_core::replay::{Outcome, Request};
 
 use super::Answer;
-use super::ask::{Body, By};
+use super::ask::{Body, By, without_events};
 use crate::router::Shared;
 
 pub(crate) async fn step(
@@ -17,7 +17,7 @@ pub(crate) async fn step(
     if !request.dry_run && !outcome.items.is_empty() {
         let done = outcome.done;
         tracing::info!(
-            %by, what = ?request.what, filter = ?request.filter, replay.again = done.again, replay.added = done.added,
+            %by, what = ?request.what, filter = ?without_events(&request.filter), events = request.filter.events.len(), replay.again = done.again, replay.added = done.added,
             replay.read = done.read, "deliveries were replayed"
         );
     }

@@ -151,3 +151,17 @@ async fn a_probe_that_a_pause_gave_back_is_made_after_it() {
     bench.until_delivered(9).await;
     bench.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_when_the_pause_came_does_not_start() {
+    let bench = Bench::start_through(settings(4), |_, _| Answer::Take, |journal| Arc::new(Slow(journal)));
+    sleep(Duration::from_secs(1)).await;
+    bench.append(1..4).await;
+    sleep(Duration::from_millis(50)).await;
+    bench.journal.pause(&sink_name(), None).await.unwrap();
+    sleep(HOUR).await;
+    assert_eq!(bench.sink.started.lock().unwrap().len(), 0);
+    bench.journal.resume(&sink_name()).await.unwrap();
+    bench.until_delivered(3).await;
+    bench.stop().await;
+}

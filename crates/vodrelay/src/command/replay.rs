@@ -121,7 +121,11 @@ impl Args {
             _ => vec![&[]],
         };
         let request = |events: &[EventId]| {
-            let filter: LetterFilter = self.filter.until_now(events);
+            // Whoever names events means them whatever the clock says.
+            let filter: LetterFilter = match what {
+                What::Events => self.filter.of(events),
+                _ => self.filter.until_now(events),
+            };
             Request { filter, all: self.all, dry_run: self.dry_run, ..Request::new(what) }
         };
         Ok(chunks.into_iter().map(request).collect())

@@ -64,13 +64,17 @@ pub(crate) fn as_query(filter: &LetterFilter) -> Vec<(&'static str, String)> {
 
 /// A moment, or a span before now.
 fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_seen_at(text, SystemClock.now())
+}
+
+fn moment_seen_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
     }
     let span = Span::parse(text).map_err(|_| {
         "a moment is like 2026-11-24T09:00:00Z, a span before now like 90s, 2h or 7d".to_owned()
     })?;
-    SystemClock.now().checked_sub(span.0).map_err(|error| error.to_string())
+    now.checked_sub(span.0).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -79,10 +83,15 @@ mod tests {
 
     #[test]
     fn moments_and_spans() {
-        let exact = moment("2026-11-24T09:00:00Z").unwrap();
-        assert_eq!(exact.to_string(), "2026-11-24T09:00:00Z");
-        let ago = SystemClock.now().duration_since(moment("2h").unwrap()).as_secs();
-        assert!((7_200..7_260).contains(&ago), "{ago}");
-        assert!(moment("yesterday").unwrap_err().contains("2h"));
+        let now: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
+        let check = |text: &str, expect: Result<&str, &str>| match (moment_seen_at(text, now), expect) {
+            (Ok(moment), Ok(expect)) => assert_eq!(moment.to_string(), expect, "{text}"),
+            (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
+            (found, _) => panic!("{text}: {found:?}"),
+        };
+        check("2026-11-23T12:30:00+08:00", Ok("2026-11-23T04:30:00Z"));
+        check("2h", Ok("2026-11-24T07:00:00Z"));
+        check("90s", Ok("2026-11-24T08:58:30Z"));
+        check("yesterday", Err("2h"));
     }
 }
