@@ -1,12 +1,17 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
+mod ask;
 mod gaps;
+mod letters;
 mod moment;
 mod refused;
+mod replay;
+mod sink_orders;
 mod sinks;
 
 use axum::Json;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,6 +23,9 @@ use crate::router::{Shared, problem};
 /// Where all of it stands. A later version that breaks a caller stands elsewhere.
 pub(crate) const ROOT: &str = "/api/v1";
 
+/// No request needs more: five hundred event ids are the most that one names.
+const LARGEST_BODY: usize = 64 << 10;
+
 /// The paths below [`ROOT`].
 pub(crate) fn router() -> Router<Shared> {
     Router::new()
@@ -27,6 +35,15 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/refused/{id}", get(refused::explain))
         .route("/refused/accept", post(refused::accept))
         .route("/refused/purge", post(refused::purge))
+        .route("/sinks/{name}/pause", post(sink_orders::pause))
+        .route("/sinks/{name}/resume", post(sink_orders::resume))
+        .route("/sinks/{name}/retry-now", post(sink_orders::retry_now))
+        .route("/sinks/{name}/rename", post(sink_orders::rename))
+        .route("/sinks/{name}/forget", post(sink_orders::forget))
+        .route("/dead-letters", get(letters::list))
+        .route("/dead-letters/purge", post(letters::purge))
+        .route("/replay", post(replay::step))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
 }
 
 /// Why a path does not do what it was asked.
@@ -38,6 +55,12 @@ pub(crate) struct Problem {
 
 /// What a path answers.
 pub(crate) type Answer<T> = Result<Json<T>, Problem>;
+
+impl Problem {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {

@@ -87,12 +87,16 @@ impl Metrics {
         for gone in known.iter().filter(|sink| backlogs.iter().all(|backlog| backlog.sink != **sink)) {
             set_backlog(gone, 0, 0, 0.0);
             set_orphaned(gone, 0);
+            set_paused(gone, false);
         }
+        // A figure that is not there until something goes wrong is one that no alert can be written for.
+        configured.iter().for_each(|sink| set_paused(sink, false));
         for backlog in backlogs {
             let age =
                 backlog.oldest_pending_at.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0));
             set_backlog(&backlog.sink, backlog.pending, backlog.dead_letters, age);
             set_orphaned(&backlog.sink, if configured.contains(&backlog.sink) { 0 } else { backlog.pending });
+            set_paused(&backlog.sink, backlog.paused.is_some());
             known.insert(backlog.sink.clone());
         }
     }
@@ -107,6 +111,10 @@ fn set_backlog(sink: &SinkName, pending: u64, dead_letters: u64, oldest_seconds:
 
 fn set_orphaned(sink: &SinkName, deliveries: u64) {
     gauge!("vodrelay_orphaned_deliveries", &[("sink", sink.as_str().to_owned())]).set(deliveries as f64);
+}
+
+fn set_paused(sink: &SinkName, paused: bool) {
+    gauge!("vodrelay_sink_paused", &[("sink", sink.as_str().to_owned())]).set(f64::from(u8::from(paused)));
 }
 
 fn set_totals(totals: Totals) {
@@ -131,6 +139,10 @@ fn describe() {
     metrics::describe_gauge!(
         "vodrelay_orphaned_deliveries",
         "Deliveries that wait for a sink that is not configured."
+    );
+    metrics::describe_gauge!(
+        "vodrelay_sink_paused",
+        "1 while somebody has the sink paused, else 0; over restarts too."
     );
     metrics::describe_gauge!("vodrelay_journal_events", "Events that the journal holds.");
     metrics::describe_gauge!("vodrelay_unrouted_events", "Events held that matched no sink.");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use vodrelay_core::config::Secret;
-use vodrelay_core::{Clock, Ledger, Readmission, SinkName, SourceName};
+use vodrelay_core::{Clock, Ledger, Readmission, Replayer, SinkName, SourceName, Standings};
 
 use crate::metrics::Metrics;
 use crate::{api, health, token};
@@ -41,6 +42,10 @@ pub struct AdminState {
     pub sources: Vec<SourceName>,
     /// Judges refused requests again, by the configuration that the relay runs with.
     pub readmission: Arc<Readmission>,
+    /// How the sinks stand that are driven.
+    pub standings: Standings,
+    /// Has deliveries begin anew.
+    pub replayer: Replayer,
 }
 
 pub(crate) type Shared = Arc<AdminState>;
@@ -66,8 +71,8 @@ pub fn router(state: AdminState) -> Router {
 /// If the listener is beyond use.
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) -> io::Result<()> {
     let metrics = state.metrics.clone();
-    let serving =
-        axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
         served = async { serving.await } => served,
         () = keep_tidy(&metrics) => Ok(()),

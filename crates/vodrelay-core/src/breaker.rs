@@ -14,15 +14,12 @@ const FAILURES_TO_OPEN: usize = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// How long it stays open at most, so that a receiver that is back is found within a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How many past standstills are remembered; an older one has long been counted.
-const STANDSTILLS_KEPT: usize = 512;
 
 /// Lets deliveries through, or holds them back while the receiver is down.
 #[derive(Debug, Default)]
 pub struct Breaker {
     state: State,
     failing: BTreeSet<u64>,
-    standstills: Vec<(Timestamp, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,15 +72,17 @@ impl Breaker {
         }
     }
 
-    /// The receiver answered, well or with a refusal of that one event: it is there.
-    pub fn succeeded(&mut self, now: Timestamp) {
-        self.failing.clear();
-        if let State::Open { since, .. } | State::Probing { since, .. } = self.state {
-            self.standstills.push((since, now));
-            let surplus = self.standstills.len().saturating_sub(STANDSTILLS_KEPT);
-            self.standstills.drain(..surplus);
-            self.state = State::Closed;
+    /// Somebody knows that the receiver is back: the next probe may start now, and the pauses begin with the first.
+    pub fn probe_now(&mut self, now: Timestamp) {
+        if let State::Open { since, .. } = self.state {
+            self.state = State::Open { since, until: now, pause: FIRST_PAUSE };
         }
+    }
+
+    /// The receiver answered, well or with a refusal of that one event: it is there.
+    pub fn succeeded(&mut self) {
+        self.failing.clear();
+        self.state = State::Closed;
     }
 
     /// An attempt of that delivery failed in a way that may be the receiver's state.
@@ -104,23 +103,13 @@ impl Breaker {
         }
     }
 
-    /// Whether deliveries are held back.
+    /// Since when deliveries are held back, if they are.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.state != State::Closed
-    }
-
-    /// How much of the span from `from` to `to` the sink stood still: that does not count as a delivery's age.
-    #[must_use]
-    pub fn stood_still(&self, from: Timestamp, to: Timestamp) -> Duration {
-        let current = match self.state {
+    pub fn open_since(&self) -> Option<Timestamp> {
+        match self.state {
             State::Closed => None,
-            State::Open { since, .. } | State::Probing { since, .. } => Some((since, to)),
-        };
-        let overlap = |(start, end): (Timestamp, Timestamp)| {
-            Duration::try_from(end.min(to).duration_since(start.max(from))).unwrap_or_default()
-        };
-        self.standstills.iter().copied().chain(current).map(overlap).sum()
+            State::Open { since, .. } | State::Probing { since, .. } => Some(since),
+        }
     }
 }
 
@@ -147,9 +136,10 @@ mod tests {
         breaker.failed(9, at(3));
         assert_eq!(breaker.permit(at(4)), Permit::NoneUntil(at(7)), "the pause doubles");
         assert_eq!(breaker.permit(at(7)), Permit::Probe);
-        breaker.succeeded(at(8));
+        assert_eq!(breaker.open_since(), Some(at(0)));
+        breaker.succeeded();
         assert_eq!(breaker.permit(at(8)), Permit::All);
-        assert!(!breaker.is_open());
+        assert_eq!(breaker.open_since(), None);
     }
 
     #[test]
@@ -174,13 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn the_time_it_was_open_is_no_age() {
+    fn a_probe_that_is_asked_for_does_not_wait() {
         let mut breaker = opened();
-        assert_eq!(breaker.stood_still(at(-10), at(5)).as_secs(), 5, "still open");
-        let _ = breaker.permit(at(10));
-        breaker.succeeded(at(10));
-        assert_eq!(breaker.stood_still(at(-10), at(50)).as_secs(), 10);
-        assert_eq!(breaker.stood_still(at(4), at(6)).as_secs(), 2);
-        assert_eq!(breaker.stood_still(at(20), at(30)).as_secs(), 0);
+        for second in [2, 10, 30] {
+            assert_eq!(breaker.permit(at(second)), Permit::Probe);
+            breaker.failed(9, at(second));
+        }
+        assert_eq!(breaker.permit(at(31)), Permit::NoneUntil(at(46)));
+        breaker.probe_now(at(31));
+        assert_eq!(breaker.permit(at(31)), Permit::Probe);
+        breaker.probe_now(at(31));
+        assert_eq!(breaker.permit(at(31)), Permit::None, "one is under way");
+        breaker.failed(9, at(32));
+        assert_eq!(breaker.permit(at(33)), Permit::NoneUntil(at(36)), "the pauses are short again");
     }
 }

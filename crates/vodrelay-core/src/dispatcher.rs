@@ -1,6 +1,7 @@
 //! One per sink: claims what is due, offers it to the sink, settles what came of it.
 
 mod attempt;
+mod holding;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +20,12 @@ use self::attempt::{Attempted, make_attempt};
 use crate::breaker::{Breaker, Permit};
 use crate::clock::Clock;
 use crate::config::Span;
-use crate::journal::{Claim, Journal, JournalError, Outcome, SettleResult, Settled, Token};
+use crate::journal::{Claim, Journal, JournalError, Outcome, Pauses, SettleResult, Settled, Token};
 use crate::name::SinkName;
 use crate::retry::{Decision, RetryPolicy};
-use crate::sink::{Retry, Sink};
+use crate::sink::Sink;
+use crate::standing::{Standing, Standings};
+use crate::standstill::Standstill;
 
 /// The longest sleep between two looks at the journal: a wall clock that jumped is noticed after that.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -63,6 +67,11 @@ pub struct Dispatcher {
     clock: Arc<dyn Clock>,
     settings: Settings,
     breaker: Breaker,
+    pauses: watch::Receiver<Pauses>,
+    /// Whether the sink was paused when that was looked at last.
+    paused: bool,
+    standstill: Standstill,
+    standing: Arc<Standing>,
     /// Claimed and waiting for a slot.
     ready: VecDeque<Claim>,
     /// Under way.
@@ -97,6 +106,7 @@ impl Dispatcher {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
+        let pauses = journal.watch_pauses();
         Self {
             name,
             sink,
@@ -104,6 +114,10 @@ impl Dispatcher {
             clock,
             settings,
             breaker: Breaker::default(),
+            pauses,
+            paused: false,
+            standstill: Standstill::default(),
+            standing: Arc::default(),
             ready: VecDeque::new(),
             attempts: JoinSet::new(),
             under_way: Vec::new(),
@@ -113,6 +127,12 @@ impl Dispatcher {
         }
     }
 
+    /// Tells there how its sink stands, and probes when it is asked there.
+    #[must_use]
+    pub fn telling(self, standings: &Standings) -> Self {
+        Self { standing: standings.of(&self.name), ..self }
+    }
+
     /// Runs until the token is cancelled. Then nothing new starts, attempts under way have until `grace` has passed,
     /// and what is not done by then is given back.
     ///
@@ -120,16 +140,21 @@ impl Dispatcher {
     /// If the journal is poisoned or closed: outcomes that were not settled are attempted again after a restart.
     pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> Result<(), JournalError> {
         self.tell_metrics_that_all_is_well();
-        let mut work = self.journal.watch_work();
+        let (mut work, mut probes) = (self.journal.watch_work(), self.standing.watch_probes());
         while !shutdown.is_cancelled() {
             // Marked seen before looking for work, so that an append in between wakes the select below.
             work.mark_unchanged();
+            self.heed_pause();
             let look_again = self.claim().await?;
+            // Whoever paused the sink while that was claimed sees nothing start.
+            self.heed_pause();
             self.start_what_is_ready();
             self.settle_outcomes();
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 changed = work.changed() => changed.map_err(|_| JournalError::Closed)?,
+                changed = self.pauses.changed() => changed.map_err(|_| JournalError::Closed)?,
+                Ok(()) = probes.changed() => self.breaker.probe_now(self.clock.now()),
                 Some(attempted) = self.attempts.join_next() => self.conclude_all(attempted.ok()),
                 (outcomes, result) = settled(&mut self.settling) => self.note_settled(outcomes, result)?,
                 () = sleep_until(look_again) => {}
@@ -153,6 +178,9 @@ impl Dispatcher {
         }
         self.pause_until = None;
         let Some(limit) = self.claims_wanted() else { return Ok(latest) };
+        if self.paused {
+            return Ok(latest);
+        }
         let now = self.clock.now();
         let limit = match self.breaker.permit(now) {
             Permit::All => limit,
@@ -225,37 +253,6 @@ impl Dispatcher {
         self.tell_breaker(attempted, now);
         attempted.log(&self.name, &outcome);
         self.outcomes.push(Settled { token: *token, outcome, attempt: Some(attempted.record(age)) });
-    }
-
-    /// The time between, less what the breaker held everything back.
-    fn elapsed(&self, from: Timestamp, to: Timestamp) -> Duration {
-        let by_the_clock = Duration::try_from(to.duration_since(from)).unwrap_or_default();
-        by_the_clock.saturating_sub(self.breaker.stood_still(from, to))
-    }
-
-    fn tell_breaker(&mut self, attempted: &Attempted, now: Timestamp) {
-        let was_open = self.breaker.is_open();
-        match &attempted.result {
-            // What the sink says of this one event says nothing against the sink.
-            Ok(_) => self.breaker.succeeded(now),
-            Err(error) => match error.retry {
-                Retry::Temporary { give_up_after: None, .. } => {
-                    self.breaker.failed(attempted.token.delivery, now)
-                }
-                _ => self.breaker.succeeded(now),
-            },
-        }
-        if was_open == self.breaker.is_open() {
-            return;
-        }
-        let name = self.name.to_string();
-        metrics::gauge!("vodrelay_breaker_state", "sink" => name).set(if was_open { 0.0 } else { 1.0 });
-        if was_open {
-            tracing::info!(sink = %self.name, "the sink answers again; its deliveries go on");
-        } else {
-            tracing::warn!(sink = %self.name, "the sink fails for every event; from now on one probe at a time, until it answers");
-            self.give_back_what_is_ready();
-        }
     }
 
     fn give_back_what_is_ready(&mut self) {

@@ -2,7 +2,7 @@
 
 mod troubles;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tokio::time::{Instant, sleep};
 use vod_event::EventId;
 
 use self::troubles::Troubles;
-use crate::envelope::{Arrival, Envelope, PARSER_PANICKED};
+use crate::envelope::{Arrival, Envelope};
 use crate::history::TroubleKind;
 use crate::journal::{Appended, Journal, JournalError};
 use crate::ledger::Ledger;
 use crate::name::{SinkName, SourceName};
 use crate::refusal::Refusal;
-use crate::routing::Routes;
+use crate::routing::{Routed, Routes};
 
 /// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
 /// rest is only counted.
@@ -123,16 +123,12 @@ impl Intake {
     }
 
     fn read_and_route(&self, arrival: Arrival) -> (Envelope, Vec<SinkName>) {
-        let body = arrival.body.clone();
-        // A panic of the parser is a bug of ours; the event is kept unreadable, and a mended parser reads it again.
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            let reading = vod_event::read(&body).map_err(|unreadable| unreadable.to_string())?;
-            let sinks = self.routes.sinks_for(&reading, &arrival.source, &arrival.labels);
-            Ok((reading.id(), reading.into_event(), sinks))
-        }));
-        match read.unwrap_or_else(|_| Err(PARSER_PANICKED.to_owned())) {
-            Ok((id, event, sinks)) => (Envelope::new(arrival, id, Ok(event)), sinks),
-            Err(reason) => (Envelope::new(arrival, EventId::of_raw(&body), Err(reason)), Vec::new()),
+        match self.routes.read(&arrival.body, &arrival.source, &arrival.labels) {
+            Ok(Routed { id, event, sinks }) => (Envelope::new(arrival, id, Ok(event)), sinks),
+            Err(reason) => {
+                let id = EventId::of_raw(&arrival.body);
+                (Envelope::new(arrival, id, Err(reason)), Vec::new())
+            }
         }
     }
 }

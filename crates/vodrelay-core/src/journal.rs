@@ -1,9 +1,12 @@
 //! The port to what makes events durable.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::envelope::{Delivery, Envelope};
@@ -33,7 +36,7 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Hands out up to `limit` deliveries of the sink that are due, each under a lease.
     ///
     /// First attempts come in the order of acceptance; while fresh and retried ones both wait they alternate. A body
-    /// that no longer has its digest is dead-lettered as `corrupt` and never handed out.
+    /// that no longer has its digest is dead-lettered as `corrupt` and never handed out. A paused sink gets nothing.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -48,6 +51,21 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// A channel that changes after each append, replay and resume. Mark it seen *before* claiming, and no wake-up is
     /// lost.
     fn watch_work(&self) -> watch::Receiver<Seq>;
+
+    /// The sinks that are paused, as they are now and whenever that changes.
+    fn watch_pauses(&self) -> watch::Receiver<Pauses>;
+}
+
+/// The sinks that are paused.
+pub type Pauses = Arc<BTreeMap<SinkName, Pause>>;
+
+/// That a sink is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the words of whoever did it.
+    pub reason: Option<String>,
 }
 
 /// What an append found.

@@ -1,4 +1,8 @@
-//! The port to what the journal tells people: refusals, backlogs, totals.
+//! The port to what the journal tells people, and to what they tell it: refusals, backlogs, totals, dead letters,
+//! replays, pauses.
+
+mod kept;
+mod letters;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -6,9 +10,12 @@ use serde::Serialize;
 use vod_event::EventId;
 
 use crate::history::{History, Trouble};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Pause};
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
+
+pub use self::kept::{DeliveryState, EventState, Kept, KeptFilter, Redelivery, ReplayOrder, Replayed, Step};
+pub use self::letters::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Page};
 
 /// What people and their tools ask of a journal. Nothing of it stands on the path of an event.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
@@ -94,6 +101,94 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// With the reason why not.
     async fn writable(&self) -> Result<(), JournalError>;
+
+    /// A page of dead letters in the order of acceptance, those that the filter takes; `after` is the `next` of the
+    /// page before. A call looks at a bounded number, so a page may be short while there is a next one.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<DeadLetter>, JournalError>;
+
+    /// The dead letters at these places, whole. One that is a dead letter no more is left out.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn letter_details(&self, places: Vec<u64>) -> Result<Vec<LetterDetail>, JournalError>;
+
+    /// Takes these out of the dead letters, in one transaction, and says how many it were. Their events stay as
+    /// history until their retention removes them, no duplicate brings the deliveries back, and what is pending or
+    /// delivered by now is not touched.
+    ///
+    /// # Errors
+    /// If nothing was changed.
+    async fn purge(&self, places: Vec<u64>) -> Result<u64, JournalError>;
+
+    /// A page of kept events in the order of acceptance; otherwise like [`Ledger::dead_letters`]. It is shorter than
+    /// `limit` where the bodies are large.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn kept(
+        &self,
+        filter: &KeptFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Kept>, JournalError>;
+
+    /// Carries out these orders in one transaction. Each delivery is due at once and counts as retried, so that new
+    /// events keep half of the slots; its tries and age start anew, its attempts go on counting. One that was given up
+    /// or delivered before counts one replay more; one that is added does not.
+    ///
+    /// # Errors
+    /// If nothing was changed.
+    async fn replay(&self, orders: Vec<ReplayOrder>) -> Result<Replayed, JournalError>;
+
+    /// Has nothing claimed for the sink until it is resumed, over restarts too. A sink that is paused already stays
+    /// so since then, with the new reason where there is one.
+    ///
+    /// # Errors
+    /// If nothing was changed.
+    async fn pause(&self, sink: &SinkName, reason: Option<String>) -> Result<Pause, JournalError>;
+
+    /// Lets the sink's deliveries go on; says whether it was paused.
+    ///
+    /// # Errors
+    /// If nothing was changed.
+    async fn resume(&self, sink: &SinkName) -> Result<bool, JournalError>;
+
+    /// Has up to `limit` retries of the sink due now that would be due later, and were tried before `asked_at` last.
+    /// What fails again meanwhile waits as the retry policy says.
+    ///
+    /// # Errors
+    /// If this step changed nothing.
+    async fn retry_now(
+        &self,
+        sink: &SinkName,
+        asked_at: Timestamp,
+        limit: usize,
+    ) -> Result<Step, JournalError>;
+
+    /// Gives the deliveries of a sink to another name. Where the journal does not know the new name, all of them go
+    /// at once, and its pause with them; where it does, up to `limit` that are pending or given up, while what was
+    /// delivered stays under the old name, whose pause ends. Where an event has a delivery to the new name already, that one stands and the old one goes.
+    ///
+    /// Only for a sink that nobody drives: what is claimed is settled under the old name.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where the journal does not know the old name; else if this step changed nothing.
+    async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError>;
+
+    /// Makes dead letters with the reason `forgotten` of up to `limit` pending deliveries of the sink, and ends its
+    /// pause. Only for a sink that nobody drives.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where the journal does not know the sink; else if this step changed nothing.
+    async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError>;
 }
 
 /// What waits for one sink.
@@ -109,13 +204,15 @@ pub struct SinkBacklog {
     pub delivered: u64,
     /// When the oldest pending one was accepted.
     pub oldest_pending_at: Option<Timestamp>,
+    /// Since when and why it is paused, if it is.
+    pub paused: Option<Pause>,
 }
 
 impl SinkBacklog {
     /// That of a sink that got nothing yet.
     #[must_use]
     pub fn empty(sink: SinkName) -> Self {
-        Self { sink, pending: 0, dead_letters: 0, delivered: 0, oldest_pending_at: None }
+        Self { sink, pending: 0, dead_letters: 0, delivered: 0, oldest_pending_at: None, paused: None }
     }
 }
 

@@ -16,10 +16,13 @@ pub mod name;
 pub mod network;
 pub mod readmission;
 pub mod refusal;
+pub mod replay;
 pub mod retry;
 pub mod routing;
 pub mod sink;
 pub mod source;
+pub mod standing;
+mod standstill;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 
@@ -29,13 +32,16 @@ pub use envelope::{Arrival, Delivery, Envelope, Labels};
 pub use history::{History, Life, LifeEnd, Trouble, TroubleKind};
 pub use intake::{Accepted, Intake, RefusalKeeper};
 pub use journal::{
-    Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
+    Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Pause, Pauses, Seq, SettleResult,
+    Settled, Token,
 };
 pub use judge::Judge;
 pub use ledger::{Ledger, SinkBacklog, Totals};
 pub use name::{Name, NameError, SinkName, SourceName};
 pub use readmission::Readmission;
 pub use refusal::{Refusal, RefusalCause, RefusalFilter, RefusalRecord};
+pub use replay::Replayer;
 pub use routing::Routes;
 pub use sink::{Receipt, Sink, SinkError, SinkFactory};
 pub use source::{Source, SourceError};
+pub use standing::Standings;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use vod_event::{Reading, Status};
+use vod_event::{Event, EventId, Reading, Status};
 
-use crate::envelope::Labels;
+use crate::envelope::{Labels, PARSER_PANICKED};
 use crate::name::{SinkName, SourceName};
 
 /// What one sink wants. Each part that is absent lets everything through; those that are there must all agree.
@@ -48,6 +49,17 @@ pub struct Routes {
     filters: Vec<(SinkName, Filter)>,
 }
 
+/// A body that was read, with the sinks that get the event.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    /// Which event it is.
+    pub id: EventId,
+    /// What it says.
+    pub event: Event,
+    /// Who gets it.
+    pub sinks: Vec<SinkName>,
+}
+
 /// Whether a sink gets an event, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -64,6 +76,26 @@ impl Routes {
     #[must_use]
     pub fn new(filters: Vec<(SinkName, Filter)>) -> Self {
         Self { filters }
+    }
+
+    /// Whether a sink of that name is configured.
+    #[must_use]
+    pub fn know(&self, sink: &SinkName) -> bool {
+        self.filters.iter().any(|(name, _)| name == sink)
+    }
+
+    /// Reads a body and says what it is and which sinks get it.
+    ///
+    /// # Errors
+    /// With the reason why it cannot be read as an event. A panic of the parser is a bug of ours, and such a reason:
+    /// the event is kept, and a mended parser reads it again.
+    pub fn read(&self, body: &[u8], source: &SourceName, labels: &Labels) -> Result<Routed, String> {
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let reading = vod_event::read(body).map_err(|unreadable| unreadable.to_string())?;
+            let sinks = self.sinks_for(&reading, source, labels);
+            Ok(Routed { id: reading.id(), event: reading.into_event(), sinks })
+        }));
+        read.unwrap_or_else(|_| Err(PARSER_PANICKED.to_owned()))
     }
 
     /// The sinks that get the event.

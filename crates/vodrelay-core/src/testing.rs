@@ -4,6 +4,7 @@
 
 mod clock;
 mod journal_contract;
+mod ledger_contract;
 mod memory_journal;
 mod picture;
 mod refusal_contract;
@@ -12,6 +13,7 @@ mod sink_contract;
 
 pub use self::clock::ManualClock;
 pub use self::journal_contract::journal_contract;
+pub use self::ledger_contract::ledger_contract;
 pub use self::memory_journal::MemoryJournal;
 pub use self::picture::Picture;
 pub use self::refusal_contract::refusal_contract;

@@ -1,6 +1,7 @@
 //! Appending one event in the running transaction: new, or merged into the one that is there.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use vod_event::Event;
 use vodrelay_core::{Appended, Envelope, JournalError, SinkName};
 
 use crate::ids::Ids;
@@ -15,9 +16,9 @@ const LONGEST_REASON: usize = 1_024;
 /// Words stay in the file for good and in memory while they are in use, so that nobody may make long ones up.
 const LONGEST_WORD: usize = 128;
 
-const ROUTED: i64 = 0;
-const UNROUTED: i64 = 1;
-const UNREADABLE: i64 = 2;
+pub(crate) const ROUTED: i64 = 0;
+pub(crate) const UNROUTED: i64 = 1;
+pub(crate) const UNREADABLE: i64 = 2;
 
 impl Row {
     /// Checks an envelope and makes the row of it, so that nothing in the transaction can fail for its sake.
@@ -88,10 +89,7 @@ fn insert(conn: &Connection, names: &mut Names, row: &Row, seq: i64) -> rusqlite
     let source = names.words.number(conn, row.source.as_str())?;
     let labels = row.labels.as_deref().map(|labels| names.words.number(conn, labels)).transpose()?;
     let event = row.event.as_deref().ok();
-    let word = |text| excerpt(text, LONGEST_WORD);
-    let event_type = event.map(|event| names.words.number(conn, word(&event.event_type))).transpose()?;
-    let status = event.and_then(|event| event.status.as_ref());
-    let status = status.map(|status| names.words.number(conn, word(status.as_str()))).transpose()?;
+    let (event_type, status) = words_of(conn, names, event)?;
     conn.prepare_cached(
         "INSERT INTO events (seq, id, source, labels, received_at, state, event_type, event_time, status,
              video_id, media_id, job_id, unreadable, sha256, body)
@@ -117,6 +115,19 @@ fn insert(conn: &Connection, names: &mut Names, row: &Row, seq: i64) -> rusqlite
     Ok(())
 }
 
+/// The numbers of the event's type and status.
+pub(crate) fn words_of(
+    conn: &Connection,
+    names: &mut Names,
+    event: Option<&Event>,
+) -> rusqlite::Result<(Option<i64>, Option<i64>)> {
+    let word = |text| excerpt(text, LONGEST_WORD);
+    let event_type = event.map(|event| names.words.number(conn, word(&event.event_type))).transpose()?;
+    let status = event.and_then(|event| event.status.as_ref());
+    let status = status.map(|status| names.words.number(conn, word(status.as_str()))).transpose()?;
+    Ok((event_type, status))
+}
+
 /// Notes the source of a duplicate and adds the deliveries that are missing; none that is there is touched.
 fn merge(
     conn: &Connection,
@@ -140,7 +151,10 @@ fn merge(
         count_state(batch, state, -1);
     }
     for sink in &row.sinks {
-        if let Some(key) = add_delivery(conn, names, batch, seq, sink)? {
+        let key = Key::new(seq, names.sink(conn, sink)?);
+        if !is_purged(conn, key)?
+            && let Some(key) = add_delivery(conn, names, batch, seq, sink)?
+        {
             batch.appeared.push(key);
         }
     }
@@ -169,7 +183,12 @@ fn add_delivery(
     Ok(Some(key))
 }
 
-fn count_state(batch: &mut Batch, state: i64, by: i64) {
+/// Whether the delivery was given up and somebody has seen to it.
+pub(crate) fn is_purged(conn: &Connection, key: Key) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM purged WHERE delivery = ?1")?.exists([key.0])
+}
+
+pub(crate) fn count_state(batch: &mut Batch, state: i64, by: i64) {
     match state {
         UNROUTED => batch.counters.unrouted += by,
         UNREADABLE => batch.counters.unreadable += by,
@@ -185,7 +204,7 @@ impl Names {
     }
 
     /// The number of the sink, given out in the running transaction where there is none yet.
-    fn sink(&mut self, conn: &Connection, sink: &SinkName) -> rusqlite::Result<i64> {
+    pub(crate) fn sink(&mut self, conn: &Connection, sink: &SinkName) -> rusqlite::Result<i64> {
         if let Some(number) = self.sinks.get(sink) {
             return Ok(*number);
         }

@@ -89,6 +89,9 @@ impl Claimant {
     /// Looks at what is in hand, reads what is due, grants the leases.
     fn claim(&mut self, sink: &SinkName, limit: usize, lease: Duration) -> Result<Claimed, JournalError> {
         self.shared.check_alive()?;
+        if self.shared.pauses.borrow().contains_key(sink) {
+            return Ok(Claimed::default());
+        }
         let now = self.shared.now();
         let number = self.number_of(sink).map_err(|fault| self.shared.judge(&fault))?;
         let Some(number) = number else { return Ok(Claimed::default()) };
@@ -310,12 +313,12 @@ fn word(conn: &Connection, number: i64) -> rusqlite::Result<String> {
     conn.prepare_cached("SELECT text FROM words WHERE id = ?1")?.query_row([number], |row| row.get(0))
 }
 
-fn parse(text: &str) -> Result<SourceName, Fault> {
+pub(crate) fn parse(text: &str) -> Result<SourceName, Fault> {
     text.parse()
         .map_err(|_| Fault::Damaged(format!("the journal names a source {text:?} that cannot be one")))
 }
 
-fn parse_labels(text: &str) -> Result<Labels, Fault> {
+pub(crate) fn parse_labels(text: &str) -> Result<Labels, Fault> {
     serde_json::from_str(text)
         .map_err(|error| Fault::Damaged(format!("the journal has labels that do not read: {error}")))
 }

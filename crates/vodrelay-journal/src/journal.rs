@@ -8,16 +8,22 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
+use vodrelay_core::ledger::{
+    DeadLetter, Kept, KeptFilter, LetterDetail, LetterFilter, Page, ReplayOrder, Replayed, Step,
+};
 use vodrelay_core::{
-    Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Refusal, RefusalFilter,
-    RefusalRecord, Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals, Trouble,
+    Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Pause, Pauses, Refusal,
+    RefusalFilter, RefusalRecord, Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals,
+    Trouble,
 };
 
 use crate::claim::Request;
 use crate::config::{Config, RefusedBounds};
 use crate::error::OpenError;
+use crate::key::nanos;
 use crate::op::{Op, Row};
 use crate::open::{self, Running};
+use crate::order::{Carried, Order};
 use crate::reader::Reader;
 use crate::storage::Storage;
 
@@ -107,6 +113,17 @@ impl SqliteJournal {
         Ok(running)
     }
 
+    async fn order(&self, order: Order) -> Result<Carried, JournalError> {
+        self.alive()?.writer.ask(|answer| Op::Order(Box::new(order), answer)).await
+    }
+
+    async fn step(&self, order: Order) -> Result<Step, JournalError> {
+        match self.order(order).await? {
+            Carried::Step(step) => Ok(step),
+            other => Err(odd(&other)),
+        }
+    }
+
     /// Reads on a thread that may wait.
     async fn read<T: Send + 'static>(
         &self,
@@ -142,6 +159,13 @@ impl Journal for SqliteJournal {
     async fn settle(&self, outcomes: &[Settled]) -> Result<Vec<SettleResult>, JournalError> {
         let outcomes = outcomes.to_vec();
         self.alive()?.writer.ask(|answer| Op::Settle(outcomes, answer)).await
+    }
+
+    fn watch_pauses(&self) -> watch::Receiver<Pauses> {
+        match &self.inner.running {
+            Some(running) => running.shared.pauses.subscribe(),
+            None => watch::channel(Pauses::default()).1,
+        }
     }
 
     fn watch_work(&self) -> watch::Receiver<Seq> {
@@ -217,6 +241,82 @@ impl Ledger for SqliteJournal {
             None => Ok(()),
         }
     }
+
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<DeadLetter>, JournalError> {
+        self.alive()?;
+        let filter = filter.clone();
+        self.read(move |reader| reader.dead_letters(&filter, after, limit)).await
+    }
+
+    async fn letter_details(&self, places: Vec<u64>) -> Result<Vec<LetterDetail>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.letter_details(&places)).await
+    }
+
+    async fn purge(&self, places: Vec<u64>) -> Result<u64, JournalError> {
+        match self.order(Order::Purge(places)).await? {
+            Carried::Purged(count) => Ok(count),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn kept(
+        &self,
+        filter: &KeptFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Kept>, JournalError> {
+        self.alive()?;
+        let filter = filter.clone();
+        self.read(move |reader| reader.kept(&filter, after, limit)).await
+    }
+
+    async fn replay(&self, orders: Vec<ReplayOrder>) -> Result<Replayed, JournalError> {
+        match self.order(Order::Replay(orders)).await? {
+            Carried::Replayed(replayed) => Ok(replayed),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn pause(&self, sink: &SinkName, reason: Option<String>) -> Result<Pause, JournalError> {
+        match self.order(Order::Pause(sink.clone(), reason)).await? {
+            Carried::Paused(pause) => Ok(pause),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn resume(&self, sink: &SinkName) -> Result<bool, JournalError> {
+        match self.order(Order::Resume(sink.clone())).await? {
+            Carried::Resumed(was_paused) => Ok(was_paused),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn retry_now(
+        &self,
+        sink: &SinkName,
+        asked_at: Timestamp,
+        limit: usize,
+    ) -> Result<Step, JournalError> {
+        self.step(Order::RetryNow { sink: sink.clone(), asked_at: nanos(asked_at), limit }).await
+    }
+
+    async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
+        self.step(Order::Rename { old: old.clone(), new: new.clone(), limit }).await
+    }
+
+    async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError> {
+        self.step(Order::Forget { sink: sink.clone(), limit }).await
+    }
+}
+
+fn odd(carried: &Carried) -> JournalError {
+    JournalError::Failed(format!("an answer of the wrong kind, {carried:?}; please report it"))
 }
 
 impl Drop for Inner {

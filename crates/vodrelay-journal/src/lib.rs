@@ -21,13 +21,16 @@ mod lock;
 mod log;
 mod op;
 mod open;
+mod order;
 mod reader;
 mod refused;
+mod replay;
 mod retention;
 mod salvage;
 mod schema;
 mod settle;
 mod shared;
+mod sinks;
 mod space;
 mod storage;
 mod troubles;
@@ -42,8 +45,7 @@ pub use error::OpenError;
 pub use journal::SqliteJournal;
 pub use open::FILE;
 pub use reader::{
-    AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
-    EventState, Reader,
+    AttemptRecord, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState, Reader,
 };
 pub use salvage::{Loss, LossKind, Salvaged, salvage};
 pub use space::free_bytes;

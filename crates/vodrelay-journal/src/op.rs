@@ -9,6 +9,7 @@ use vod_event::{Event, EventId};
 use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName, Trouble};
 
 use crate::key::Key;
+use crate::order::{Carried, Order};
 
 /// How many requests wait for the writer; those beyond wait for room before they are queued.
 const QUEUE: usize = 4_096;
@@ -23,6 +24,8 @@ pub(crate) enum Op {
     Refuse(Vec<Refusal>, Answer<()>),
     RemoveRefusals(Vec<u64>, Answer<u64>),
     NoteTroubles(Vec<Trouble>, Answer<()>),
+    /// What people tell the journal.
+    Order(Box<Order>, Answer<Carried>),
     /// The body of that delivery is not what was accepted.
     BuryCorrupt(Key, Answer<()>),
     /// Write down now what is in hand.
@@ -88,6 +91,7 @@ pub(crate) enum Reply {
     Appended(Appended),
     Settled(Vec<SettleResult>),
     Removed(u64),
+    Carried(Carried),
     Done,
     Refused(JournalError),
     /// Nobody waits for it.
@@ -124,6 +128,13 @@ impl Op {
             Self::RemoveRefusals(_, answer) => {
                 let _ = answer.send(match reply {
                     Ok(Reply::Removed(removed)) => Ok(removed),
+                    Ok(Reply::Refused(error)) | Err(error) => Err(error),
+                    Ok(_) => Err(odd()),
+                });
+            }
+            Self::Order(_, answer) => {
+                let _ = answer.send(match reply {
+                    Ok(Reply::Carried(carried)) => Ok(carried),
                     Ok(Reply::Refused(error)) | Err(error) => Err(error),
                     Ok(_) => Err(odd()),
                 });

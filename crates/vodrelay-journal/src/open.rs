@@ -31,6 +31,7 @@ use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
 use crate::shared::Shared;
+use crate::sinks;
 use crate::space::Space;
 use crate::storage::Storage;
 use crate::writer::{Batch, Names, Writer};
@@ -86,6 +87,7 @@ pub(crate) fn open(
     let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
     let leases = Leases::starting_at(opened.openings);
     let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, careful_until));
+    shared.pauses.send_replace(sinks::pauses(&conn).map_err(sqlite)?);
     let (sender, queue) = mpsc::channel();
     let writer = WriterQueue::new(sender);
     let (claims, requests) = mpsc::channel();

@@ -1,6 +1,7 @@
 //! Looking into a journal, running or not, without its lock: totals, backlogs, pages of events, one event whole.
 
 mod history;
+mod letters;
 mod records;
 mod refusals;
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::time::Instant;
 use vod_event::EventId;
-use vodrelay_core::{JournalError, SinkBacklog, SinkName, Totals};
+use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName, Totals};
 
 use crate::error::{Fault, OpenError};
 use crate::key::{Key, moment};
@@ -20,8 +21,7 @@ use crate::schema::{self, Found};
 use crate::storage::Storage;
 
 pub use records::{
-    AttemptRecord, DeadLetter, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord,
-    EventState,
+    AttemptRecord, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState,
 };
 
 /// No query takes longer: a long one would keep the log from starting anew.
@@ -34,6 +34,8 @@ const LARGEST_PAGE: usize = 1_000;
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
+    /// A file that only an earlier version has opened lacks what the second schema adds.
+    knows_purged: bool,
 }
 
 const EVENT_COLUMNS: &str = "e.seq, e.id, e.received_at, e.state,
@@ -56,9 +58,11 @@ impl Reader {
     }
 
     pub(crate) fn open_on(folder: &Path, storage: &Storage) -> Result<Self, OpenError> {
+        let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&folder.join(FILE), &error);
         let mut conn = connect(folder, storage)?;
-        limit_time(&mut conn).map_err(|error| OpenError::from_sqlite(&folder.join(FILE), &error))?;
-        Ok(Self { conn })
+        let knows_purged = schema::version(&conn).map_err(sqlite)? >= 2;
+        limit_time(&mut conn).map_err(sqlite)?;
+        Ok(Self { conn, knows_purged })
     }
 
     /// What the journal holds.
@@ -87,20 +91,26 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn backlogs(&self) -> Result<Vec<SinkBacklog>, JournalError> {
+        let paused = if self.knows_purged { "paused_at, pause_reason" } else { "NULL, NULL" };
         self.all(
-            "SELECT name, pending, dead_letters, delivered,
-             (SELECT received_at FROM events WHERE seq = (SELECT MIN(first) >> 12 FROM (
-                 SELECT MIN(id) AS first FROM deliveries WHERE sink = sinks.id AND state = 0
-                 UNION ALL SELECT MIN(id) FROM deliveries WHERE sink = sinks.id AND state = 1)))
-             FROM sinks ORDER BY name",
+            &format!(
+                "SELECT name, pending, dead_letters, delivered,
+                 (SELECT received_at FROM events WHERE seq = (SELECT MIN(first) >> 12 FROM (
+                     SELECT MIN(id) AS first FROM deliveries WHERE sink = sinks.id AND state = 0
+                     UNION ALL SELECT MIN(id) FROM deliveries WHERE sink = sinks.id AND state = 1))),
+                 {paused} FROM sinks ORDER BY name"
+            ),
             [],
             |row| {
+                let reason = row.get(6)?;
+                let since = row.get::<_, Option<i64>>(5)?.map(moment);
                 Ok(SinkBacklog {
                     sink: sink_name(row, 0)?,
                     pending: row.get(1)?,
                     dead_letters: row.get(2)?,
                     delivered: row.get(3)?,
                     oldest_pending_at: row.get::<_, Option<i64>>(4)?.map(moment),
+                    paused: since.map(|since| Pause { since, reason }),
                 })
             },
         )
@@ -130,7 +140,7 @@ impl Reader {
                 before,
                 filter.video_id,
                 filter.job_id,
-                filter.state.map(EventState::number),
+                filter.state.map(records::number_of),
                 filter.event_type,
                 limit
             ],
@@ -154,20 +164,10 @@ impl Reader {
             [seq],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let (first, last) = Key::range_of(seq);
-        let mut deliveries = self.all(
-            "SELECT deliveries.id, sinks.name, state, attempts, replays, due_at, first_attempt_at, last_attempt_at,
-             settled_at, status, took_ms, reason FROM deliveries JOIN sinks ON sinks.id = deliveries.sink
-             WHERE deliveries.id BETWEEN ?1 AND ?2 ORDER BY sinks.name",
-            [first, last],
-            DeliveryRecord::from_row,
-        )?;
+        let mut deliveries = self.deliveries_of(seq)?;
         for delivery in &mut deliveries {
-            delivery.failed_attempts = self.all(
-                "SELECT number, started_at, took_ms, status, note FROM attempts WHERE delivery = ?1 ORDER BY number",
-                [i64::try_from(delivery.id).unwrap_or(i64::MAX)],
-                AttemptRecord::from_row,
-            )?;
+            let key = Key::from_token(delivery.id);
+            delivery.failed_attempts = key.map_or_else(|| Ok(Vec::new()), |key| self.failed_attempts(key))?;
         }
         Ok(Some(EventDetail { event, sources, deliveries }))
     }
@@ -182,21 +182,33 @@ impl Reader {
         Ok(body.optional().map_err(failed)?.map(Bytes::from))
     }
 
-    /// A page of dead letters in the order of acceptance; `after` is the `delivery` of the last one of the page before.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn dead_letters(&self, after: Option<u64>, limit: usize) -> Result<Vec<DeadLetter>, JournalError> {
-        let after = after.and_then(|id| i64::try_from(id).ok()).unwrap_or(0);
-        let limit = i64::try_from(limit.min(LARGEST_PAGE)).unwrap_or(i64::MAX);
+    /// The deliveries of an event as they stand, without their attempts.
+    fn deliveries_of(&self, seq: i64) -> Result<Vec<DeliveryRecord>, JournalError> {
+        let (first, last) = Key::range_of(seq);
+        let mut deliveries = self.all(
+            "SELECT deliveries.id, sinks.name, state, attempts, replays, due_at, first_attempt_at, last_attempt_at,
+             settled_at, status, took_ms, reason FROM deliveries JOIN sinks ON sinks.id = deliveries.sink
+             WHERE deliveries.id BETWEEN ?1 AND ?2",
+            [first, last],
+            DeliveryRecord::from_row,
+        )?;
+        if self.knows_purged {
+            deliveries.extend(self.all(
+                "SELECT delivery, sinks.name, 4, attempts, replays, NULL, NULL, NULL, settled_at, status, NULL, reason
+                 FROM purged JOIN sinks ON sinks.id = delivery & 4095 WHERE delivery BETWEEN ?1 AND ?2",
+                [first, last],
+                DeliveryRecord::from_row,
+            )?);
+        }
+        deliveries.sort_by(|one, other| one.sink.cmp(&other.sink));
+        Ok(deliveries)
+    }
+
+    fn failed_attempts(&self, key: Key) -> Result<Vec<AttemptRecord>, JournalError> {
         self.all(
-            &format!(
-                "SELECT {EVENT_COLUMNS}, d.id, sinks.name, d.reason, d.settled_at, d.attempts
-                 FROM deliveries AS d JOIN events AS e ON e.seq = d.id >> 12 JOIN sinks ON sinks.id = d.sink
-                 WHERE d.state = 3 AND d.id > ?1 ORDER BY d.id LIMIT ?2"
-            ),
-            [after, limit],
-            DeadLetter::from_row,
+            "SELECT number, started_at, took_ms, status, note FROM attempts WHERE delivery = ?1 ORDER BY number",
+            [key.0],
+            AttemptRecord::from_row,
         )
     }
 

@@ -205,14 +205,19 @@ fn next_events(conn: &Connection, from: i64) -> rusqlite::Result<Vec<Old>> {
 impl Old {
     fn may_go(&self, conn: &Connection, limits: Limits) -> rusqlite::Result<bool> {
         let unreadable = self.state == 2;
-        if unreadable {
-            return Ok(limits.dead_before.is_some_and(|limit| self.received_at < limit));
-        }
         let (first, last) = Key::range_of(self.seq);
+        let purged = purged(conn, first, last)?;
+        if purged.iter().any(|purged_at| *purged_at >= limits.delivered_before) {
+            return Ok(false);
+        }
+        if unreadable {
+            let is_old = limits.dead_before.is_some_and(|limit| self.received_at < limit);
+            return Ok(is_old || !purged.is_empty());
+        }
         let mut statement =
             conn.prepare_cached("SELECT state, settled_at FROM deliveries WHERE id BETWEEN ?1 AND ?2")?;
         let mut rows = statement.query([first, last])?;
-        let mut deliveries = 0;
+        let mut deliveries = purged.len();
         while let Some(row) = rows.next()? {
             deliveries += 1;
             let settled_at: i64 = row.get::<_, Option<i64>>(1)?.unwrap_or(i64::MAX);
@@ -243,6 +248,7 @@ impl Old {
         }
         conn.prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
             .execute([first, last])?;
+        conn.prepare_cached("DELETE FROM purged WHERE delivery BETWEEN ?1 AND ?2")?.execute([first, last])?;
         conn.prepare_cached("DELETE FROM event_sources WHERE event = ?1")?.execute([self.seq])?;
         let id = conn
             .prepare_cached("DELETE FROM events WHERE seq = ?1 RETURNING id")?
@@ -256,6 +262,13 @@ impl Old {
         }
         Ok(())
     }
+}
+
+/// When the dead letters of an event were purged: from then on they are history like what was delivered.
+fn purged(conn: &Connection, first: i64, last: i64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement =
+        conn.prepare_cached("SELECT purged_at FROM purged WHERE delivery BETWEEN ?1 AND ?2")?;
+    statement.query_map([first, last], |row| row.get(0))?.collect()
 }
 
 /// The newest event may have been removed; its number is not given out again after a restart.

@@ -8,7 +8,8 @@ pub(crate) const VERSION: i64 = 2;
 const APPLICATION: i64 = 0x766f_6472;
 const TABLES: &str = include_str!("schema.sql");
 /// What each later schema adds to the one before it. The first version's readers and writers work with all of them.
-const ADDITIONS: [(i64, &str); 1] = [(2, include_str!("schema/2_history.sql"))];
+const ADDITIONS: [(i64, &str); 2] =
+    [(2, include_str!("schema/2_history.sql")), (2, include_str!("schema/2_orders.sql"))];
 /// The first schema whose version can work with a file of this one.
 const READABLE_FROM: i64 = 1;
 
@@ -55,12 +56,17 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
 
 /// Adds what the file does not have yet, in the running transaction. One of a later version is left as it is.
 pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
-    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found = version(conn)?;
     for (number, statements) in ADDITIONS.iter().filter(|(number, _)| *number > found) {
         conn.execute_batch(statements)?;
         conn.execute_batch(&format!("PRAGMA user_version = {number};"))?;
     }
     Ok(())
+}
+
+/// The schema of the file.
+pub(crate) fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Notes which version works with the file, and counts how often it was opened.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use vodrelay_core::{Clock, JournalError, Seq};
+use vodrelay_core::{Clock, JournalError, Pauses, Seq};
 
 use crate::error::Fault;
 use crate::key;
@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) work: watch::Sender<Seq>,
     pub(crate) poison: watch::Sender<Option<String>>,
+    /// As of the last commit.
+    pub(crate) pauses: watch::Sender<Pauses>,
     /// Until then each sink gets one delivery at a time; nothing after a clean stop.
     pub(crate) careful_until: Option<i64>,
     leases: Mutex<Leases>,
@@ -36,6 +38,7 @@ impl Shared {
             clock,
             work: watch::Sender::new(0),
             poison: watch::Sender::new(None),
+            pauses: watch::Sender::default(),
             careful_until,
             leases: Mutex::new(leases),
             full: Mutex::new(None),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::time::Instant;
-use vodrelay_core::{JournalError, SinkName};
+use vodrelay_core::{JournalError, Pauses, SinkName};
 
 use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
@@ -73,6 +73,8 @@ pub(crate) struct Batch {
     pub(crate) removed: Vec<[u8; 16]>,
     /// … and how many of earlier ones went into the table.
     pub(crate) folded: usize,
+    /// The sinks that are paused, where that changes.
+    pub(crate) pauses: Option<Pauses>,
     /// Whether a dispatcher may have something to do.
     pub(crate) work: bool,
     pub(crate) appended: u64,
@@ -196,6 +198,7 @@ impl Writer {
                 troubles::note_all(&self.conn, found)?;
                 Ok(Reply::Done)
             }
+            (Op::Order(order, _), _) => self.carry_out(order, batch, full),
             (Op::BuryCorrupt(key, _), _) => {
                 settle::bury(&self.conn, batch, *key, "corrupt")?;
                 Ok(Reply::Done)
@@ -228,6 +231,9 @@ impl Writer {
         batch.ended.iter().for_each(|key| leases.end_settled(*key));
         batch.appeared.iter().for_each(|key| leases.look_again_from(*key));
         drop(leases);
+        if let Some(pauses) = batch.pauses.take() {
+            self.shared.pauses.send_replace(pauses);
+        }
         let careful = !batch.ended.is_empty() && self.shared.careful(batch.now).is_some();
         if batch.work || careful || !batch.appeared.is_empty() {
             self.shared.announce_work();

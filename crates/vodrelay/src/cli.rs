@@ -9,8 +9,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{
-    archive, check, explain, gaps, health, init, journal, refused, serve, show, sign_url, sinks, trigger,
-    verify,
+    archive, check, dead_letters, explain, gaps, health, init, journal, refused, replay, serve, show,
+    sign_url, sinks, trigger, verify,
 };
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
@@ -58,7 +58,12 @@ enum Command {
     /// Verify the journal, back it up, salvage a damaged one
     #[command(subcommand)]
     Journal(journal::Args),
-    /// Tell what waits for each sink of a running relay
+    /// List, export or purge what was given up and what cannot be read
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Args),
+    /// Deliver anew what was given up, could not be read, matched no sink, or came before a sink did
+    Replay(replay::Args),
+    /// Tell what waits for each sink; pause, resume, retry, rename, forget one
     #[command(subcommand)]
     Sinks(sinks::Args),
     /// List, explain, accept or purge the requests that a running relay refused
@@ -147,6 +152,8 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::SignUrl(args) => sign_url::run(&args),
         Command::Archive(args) => archive::run(args).await,
         Command::Journal(args) => journal::run(args).await,
+        Command::DeadLetters(args) => dead_letters::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
         Command::Refused(args) => refused::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,

@@ -3,6 +3,8 @@
 pub(crate) mod archive;
 pub(crate) mod ask;
 pub(crate) mod check;
+pub(crate) mod confirm;
+pub(crate) mod dead_letters;
 pub(crate) mod explain;
 pub(crate) mod gaps;
 pub(crate) mod health;
@@ -10,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod key;
 pub(crate) mod refused;
+pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod sign_url;

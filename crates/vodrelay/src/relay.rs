@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
-    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, Readmission, RefusalKeeper, Sink,
-    SinkBacklog, SinkFactory, Source, SystemClock,
+    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, Readmission, RefusalKeeper, Replayer,
+    Sink, SinkBacklog, SinkFactory, Source, Standings, SystemClock,
 };
 use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
@@ -127,11 +127,13 @@ impl Relay {
         let judge = Arc::new(CallbackJudge::new(&settings));
         let readmission =
             Readmission::new(Arc::clone(&as_journal), Arc::clone(&routes), Arc::clone(&ledger), judge);
-        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes);
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::clone(&routes));
+        let standings = Standings::default();
         let dispatcher = |(name, sink)| {
             let settings =
                 config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
             Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
+                .telling(&standings)
         };
         warn_of(config, &queues.warnings);
         warn_of_orphans(config, &journal).await;
@@ -146,6 +148,7 @@ impl Relay {
                 .collect(),
             intake,
             admin: AdminState {
+                replayer: Replayer::new(Arc::clone(&ledger), routes),
                 ledger,
                 draining: Arc::default(),
                 metrics,
@@ -154,6 +157,7 @@ impl Relay {
                 sinks: config.sinks.keys().cloned().collect(),
                 sources: config.sources(),
                 readmission: Arc::new(readmission),
+                standings,
             },
             journal,
             http_listener,

@@ -1,9 +1,10 @@
-//! The sinks: what waits for each.
+//! The sinks: what waits for each, and how it stands.
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use vodrelay_core::SinkBacklog;
+use vodrelay_core::standing::BreakerState;
 
 use super::Answer;
 use crate::router::Shared;
@@ -20,6 +21,8 @@ struct Sink {
     backlog: SinkBacklog,
     /// Deliveries to a sink that is not configured wait until it is.
     configured: bool,
+    /// What its breaker lets through; nothing of a sink that is not driven.
+    breaker: Option<BreakerState>,
 }
 
 pub(crate) async fn list(State(state): State<Shared>) -> Answer<Sinks> {
@@ -28,6 +31,10 @@ pub(crate) async fn list(State(state): State<Shared>) -> Answer<Sinks> {
     let unused: Vec<SinkBacklog> = unused.cloned().map(SinkBacklog::empty).collect();
     backlogs.extend(unused);
     backlogs.sort_by(|one, other| one.sink.cmp(&other.sink));
-    let sink = |backlog: SinkBacklog| Sink { configured: state.sinks.contains(&backlog.sink), backlog };
+    let sink = |backlog: SinkBacklog| Sink {
+        configured: state.sinks.contains(&backlog.sink),
+        breaker: state.standings.breaker(&backlog.sink),
+        backlog,
+    };
     Ok(Json(Sinks { sinks: backlogs.into_iter().map(sink).collect() }))
 }

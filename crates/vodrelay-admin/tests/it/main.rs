@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod gaps;
+mod orders;
 mod refused;
 
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use vodrelay_admin::{AdminState, Metrics, router};
 use vodrelay_core::config::Secret;
+use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
 use vodrelay_core::{
-    JournalError, Judge, Ledger, Name, Readmission, Routes, SinkBacklog, SinkName, SourceName, SystemClock,
-    Totals,
+    JournalError, Judge, Ledger, Name, Readmission, Replayer, Routes, SinkBacklog, SinkName, SourceName,
+    Standings, SystemClock, Totals,
 };
 
 struct Setup {
@@ -37,33 +39,33 @@ impl Setup {
             let oldest_pending_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
             let backlog = |name: &str, pending| {
                 let sink = SinkName::new(name).unwrap();
-                SinkBacklog { sink, pending, dead_letters: 1, delivered: 8, oldest_pending_at }
+                SinkBacklog { sink, pending, dead_letters: 1, delivered: 8, oldest_pending_at, paused: None }
             };
             Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
-        let state = AdminState {
-            draining: Arc::new(AtomicBool::new(self.draining)),
-            token: self.token.map(Secret::new),
-            sinks: ["cms", "new"].map(|name| SinkName::new(name).unwrap()).into(),
-            ..state(Arc::new(ledger), MockJudge::new())
-        };
-        router(state)
+        let draining = Arc::new(AtomicBool::new(self.draining));
+        let token = self.token.map(Secret::new);
+        router(AdminState { draining, token, ..state(Arc::new(ledger), MockJudge::new()) })
     }
 }
 
-/// What the listener tells of, over that ledger, and a journal that is in nobody's way.
+/// What is told of a relay with the sinks `cms` and `new`, over that ledger, and a journal that is in nobody's way.
 fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
     let journal = Arc::new(MemoryJournal::new(Arc::new(SystemClock)));
-    let routes = Arc::new(Routes::default());
+    let names = ["cms", "new"].map(|name| SinkName::new(name).unwrap());
+    let routes = Arc::new(Routes::new(names.iter().map(|name| (name.clone(), Filter::default())).collect()));
+    let readmission = Readmission::new(journal, Arc::clone(&routes), Arc::clone(&ledger), Arc::new(judge));
     AdminState {
-        readmission: Arc::new(Readmission::new(journal, routes, Arc::clone(&ledger), Arc::new(judge))),
+        readmission: Arc::new(readmission),
+        replayer: Replayer::new(Arc::clone(&ledger), routes),
         ledger,
         draining: Arc::default(),
         metrics: Metrics::detached().unwrap(),
         clock: Arc::new(SystemClock),
         token: None,
-        sinks: std::collections::BTreeSet::new(),
+        sinks: names.into(),
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
+        standings: Standings::default(),
     }
 }
 
@@ -129,6 +131,8 @@ async fn a_scrape_has_the_journals_figures() {
         r#"vodrelay_sink_pending{sink="cms"} 3"#,
         r#"vodrelay_dead_letters{sink="cms"} 1"#,
         r#"vodrelay_orphaned_deliveries{sink="cms"} 0"#,
+        r#"vodrelay_sink_paused{sink="cms"} 0"#,
+        r#"vodrelay_sink_paused{sink="new"} 0"#,
         r#"vodrelay_orphaned_deliveries{sink="gone"} 5"#,
         r#"vodrelay_sink_oldest_pending_seconds{sink="cms"} "#,
         "vodrelay_journal_events 12",
@@ -148,7 +152,7 @@ async fn the_sinks_are_those_of_the_configuration_and_of_the_journal() {
         let (dead_letters, delivered) = if is_new { (0, 0) } else { (1, 8) };
         serde_json::json!({
             "sink": name, "configured": configured, "pending": pending, "dead_letters": dead_letters,
-            "delivered": delivered, "oldest_pending_at": oldest,
+            "delivered": delivered, "oldest_pending_at": oldest, "paused": null, "breaker": null,
         })
     };
     let long_ago = Some("2020-01-01T00:00:00Z");

@@ -10,7 +10,7 @@ use crate::envelope::Envelope;
 use crate::journal::{Appended, Attempt, Claim, Journal, Outcome, SettleResult, Settled};
 use crate::name::{Name, SinkName};
 
-const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 /// Runs the whole contract.
 pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
@@ -33,32 +33,32 @@ pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -
     work_is_announced(&fresh().await).await;
 }
 
-struct Bench<J> {
-    journal: J,
-    clock: Arc<ManualClock>,
+pub(super) struct Bench<J> {
+    pub(super) journal: J,
+    pub(super) clock: Arc<ManualClock>,
 }
 
 impl<J: Journal> Bench<J> {
-    fn event(&self, number: usize) -> Envelope {
+    pub(super) fn event(&self, number: usize) -> Envelope {
         envelope_of(event_body(number), self.clock.now())
     }
 
-    async fn append(&self, number: usize, sinks: &[&str]) -> Appended {
+    pub(super) async fn append(&self, number: usize, sinks: &[&str]) -> Appended {
         let sinks: Vec<SinkName> = sinks.iter().map(|sink| name(sink)).collect();
         self.journal.append(&self.event(number), &sinks).await.expect("an append to a healthy journal")
     }
 
-    async fn claim(&self, sink: &str, limit: usize) -> Vec<Claim> {
+    pub(super) async fn claim(&self, sink: &str, limit: usize) -> Vec<Claim> {
         self.journal.claim(&name(sink), limit, LEASE).await.expect("a claim from a healthy journal").claims
     }
 
     /// The numbers of the events that a claim hands out.
-    async fn claimed(&self, sink: &str, limit: usize) -> Vec<usize> {
+    pub(super) async fn claimed(&self, sink: &str, limit: usize) -> Vec<usize> {
         let claims = self.claim(sink, limit).await;
         claims.iter().map(|claim| number_of(&claim.delivery.envelope)).collect()
     }
 
-    async fn settle(&self, claim: &Claim, outcome: Outcome) -> SettleResult {
+    pub(super) async fn settle(&self, claim: &Claim, outcome: Outcome) -> SettleResult {
         let attempt = (outcome != Outcome::Released).then(|| self.attempt());
         let settled = Settled { token: claim.token, outcome, attempt };
         let results = self.journal.settle(&[settled]).await.expect("a settlement by a healthy journal");
@@ -77,7 +77,7 @@ impl<J: Journal> Bench<J> {
     }
 }
 
-fn name(text: &str) -> SinkName {
+pub(super) fn name(text: &str) -> SinkName {
     Name::new(text).expect("a good name")
 }
 

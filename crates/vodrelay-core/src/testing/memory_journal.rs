@@ -1,5 +1,7 @@
 //! A journal in memory: the plainest thing that keeps the contract, for tests of what stands on a journal.
 
+mod redrive;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,9 +15,13 @@ use crate::clock::Clock;
 use crate::envelope::{Delivery, Envelope};
 use crate::history::{History, Life, LifeEnd, Trouble};
 use crate::journal::{
-    Appended, Claim, Claimed, Journal, JournalError, Outcome, Seq, SettleResult, Settled, Token,
+    Appended, Claim, Claimed, Journal, JournalError, Outcome, Pause, Pauses, Seq, SettleResult, Settled,
+    Token,
 };
-use crate::ledger::{Ledger, SinkBacklog, Totals};
+use crate::ledger::{
+    DeadLetter, FailedAttempt, Kept, KeptFilter, Ledger, LetterDetail, LetterFilter, Page, ReplayOrder,
+    Replayed, SinkBacklog, Step, Totals,
+};
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 
@@ -24,6 +30,7 @@ use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 pub struct MemoryJournal {
     state: Mutex<State>,
     work: watch::Sender<Seq>,
+    pauses: watch::Sender<Pauses>,
     clock: Arc<dyn Clock>,
     started_at: Timestamp,
 }
@@ -31,7 +38,13 @@ pub struct MemoryJournal {
 #[derive(Debug, Default)]
 struct State {
     events: BTreeMap<EventId, Arc<Envelope>>,
+    /// The events in the order of acceptance.
+    order: Vec<EventId>,
+    /// The sinks by number.
+    sinks: Vec<SinkName>,
     deliveries: BTreeMap<u64, Row>,
+    /// Unreadable events that are no dead letters any more.
+    purged: BTreeSet<EventId>,
     refusals: BTreeMap<u64, Refusal>,
     last_refusal: u64,
     troubles: Vec<Trouble>,
@@ -46,22 +59,26 @@ struct Row {
     delivery: Delivery,
     state: RowState,
     lease: Option<(u64, Timestamp)>,
+    settled_at: Option<Timestamp>,
+    failed_attempts: Vec<FailedAttempt>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum RowState {
     Fresh,
     Retry(Timestamp),
     Delivered,
     Dead(String),
+    Purged,
 }
 
 impl MemoryJournal {
     /// An empty journal on that clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let (work, pauses) = (watch::Sender::new(0), watch::Sender::default());
         let started_at = clock.now();
-        Self { state: Mutex::default(), work: watch::Sender::new(0), clock, started_at }
+        Self { state: Mutex::default(), work, pauses, clock, started_at }
     }
 
     /// From now on every call fails with that error, until it is called with nothing.
@@ -113,17 +130,13 @@ impl Journal for MemoryJournal {
         let known = state.events.get(&envelope.id).cloned();
         let appended = if known.is_some() { Appended::Duplicate } else { Appended::New };
         let kept = known.unwrap_or_else(|| Arc::new(envelope.clone()));
-        state.events.insert(envelope.id, Arc::clone(&kept));
+        if appended == Appended::New {
+            state.events.insert(envelope.id, Arc::clone(&kept));
+            state.order.push(envelope.id);
+        }
         state.duplicates += u64::from(appended == Appended::Duplicate);
-        let has: BTreeSet<SinkName> = state
-            .deliveries
-            .values()
-            .filter(|row| row.delivery.envelope.id == envelope.id)
-            .map(|row| row.delivery.sink.clone())
-            .collect();
-        for sink in sinks.iter().filter(|sink| !has.contains(*sink)) {
-            let key = state.deliveries.len() as u64 + 1;
-            state.deliveries.insert(key, Row::new(&kept, sink));
+        for sink in sinks {
+            state.add(&kept, sink);
         }
         drop(state);
         self.work.send_modify(|seq| *seq += 1);
@@ -134,6 +147,9 @@ impl Journal for MemoryJournal {
         let now = self.clock.now();
         let mut state = self.working()?;
         let mut claimed = Claimed::default();
+        if self.pauses.borrow().contains_key(sink) {
+            return Ok(claimed);
+        }
         for _ in 0..limit {
             let Some(key) = state.next_due(sink, now) else { break };
             state.leases += 1;
@@ -156,6 +172,10 @@ impl Journal for MemoryJournal {
 
     fn watch_work(&self) -> watch::Receiver<Seq> {
         self.work.subscribe()
+    }
+
+    fn watch_pauses(&self) -> watch::Receiver<Pauses> {
+        self.pauses.subscribe()
     }
 }
 
@@ -190,7 +210,7 @@ impl State {
         let Some(row) = self.deliveries.get_mut(&settled.token.delivery) else {
             return SettleResult::Unknown;
         };
-        if matches!(row.state, RowState::Delivered | RowState::Dead(_)) {
+        if !row.is_pending() {
             return SettleResult::Unknown;
         }
         let in_time = row.lease.is_some_and(|(lease, until)| lease == settled.token.lease && until > now);
@@ -204,6 +224,12 @@ impl State {
             row.delivery.first_attempt_at.get_or_insert(attempt.started_at);
             row.delivery.last_attempt_at = Some(attempt.started_at);
             row.delivery.age = attempt.age;
+            if settled.outcome != Outcome::Delivered {
+                row.note(attempt);
+            }
+        }
+        if matches!(settled.outcome, Outcome::Delivered | Outcome::DeadLetter(_)) {
+            row.settled_at = Some(now);
         }
         match &settled.outcome {
             Outcome::Delivered => row.state = RowState::Delivered,
@@ -227,7 +253,11 @@ impl Row {
             last_attempt_at: None,
             age: Duration::ZERO,
         };
-        Self { delivery, state: RowState::Fresh, lease: None }
+        Self { delivery, state: RowState::Fresh, lease: None, settled_at: None, failed_attempts: Vec::new() }
+    }
+
+    fn is_pending(&self) -> bool {
+        matches!(self.state, RowState::Fresh | RowState::Retry(_))
     }
 
     fn look_again_at(&self) -> Option<Timestamp> {
@@ -324,8 +354,10 @@ impl Ledger for MemoryJournal {
                 dead_letters: 0,
                 delivered: 0,
                 oldest_pending_at: None,
+                paused: None,
             });
             match row.state {
+                RowState::Purged => {}
                 RowState::Delivered => backlog.delivered += 1,
                 RowState::Dead(_) => backlog.dead_letters += 1,
                 RowState::Fresh | RowState::Retry(_) => {
@@ -333,6 +365,10 @@ impl Ledger for MemoryJournal {
                     backlog.oldest_pending_at.get_or_insert(row.delivery.envelope.received_at);
                 }
             }
+        }
+        for (sink, pause) in self.pauses.borrow().iter() {
+            let backlog = backlogs.entry(sink.clone()).or_insert_with(|| SinkBacklog::empty(sink.clone()));
+            backlog.paused = Some(pause.clone());
         }
         Ok(backlogs.into_values().collect())
     }
@@ -353,5 +389,85 @@ impl Ledger for MemoryJournal {
 
     async fn writable(&self) -> Result<(), JournalError> {
         self.working().map(drop)
+    }
+    async fn dead_letters(
+        &self,
+        filter: &LetterFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<DeadLetter>, JournalError> {
+        Ok(self.working()?.dead_letters(filter, after, limit))
+    }
+
+    async fn letter_details(&self, places: Vec<u64>) -> Result<Vec<LetterDetail>, JournalError> {
+        Ok(self.working()?.letter_details(&places))
+    }
+
+    async fn purge(&self, places: Vec<u64>) -> Result<u64, JournalError> {
+        Ok(self.working()?.purge(&places))
+    }
+
+    async fn kept(
+        &self,
+        filter: &KeptFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<Kept>, JournalError> {
+        Ok(self.working()?.kept(filter, after, limit))
+    }
+
+    async fn replay(&self, orders: Vec<ReplayOrder>) -> Result<Replayed, JournalError> {
+        let replayed = self.working()?.replay(&orders, self.clock.now());
+        self.work.send_modify(|seq| *seq += 1);
+        Ok(replayed)
+    }
+
+    async fn pause(&self, sink: &SinkName, reason: Option<String>) -> Result<Pause, JournalError> {
+        drop(self.working()?);
+        let mut pauses = (**self.pauses.borrow()).clone();
+        let fresh = Pause { since: self.clock.now(), reason: None };
+        let pause = pauses.entry(sink.clone()).or_insert(fresh);
+        pause.reason = reason.or(pause.reason.take());
+        let pause = pause.clone();
+        self.pauses.send_replace(Arc::new(pauses));
+        Ok(pause)
+    }
+
+    async fn resume(&self, sink: &SinkName) -> Result<bool, JournalError> {
+        drop(self.working()?);
+        let mut pauses = (**self.pauses.borrow()).clone();
+        let was_paused = pauses.remove(sink).is_some();
+        self.pauses.send_replace(Arc::new(pauses));
+        self.work.send_modify(|seq| *seq += 1);
+        Ok(was_paused)
+    }
+
+    async fn retry_now(
+        &self,
+        sink: &SinkName,
+        asked_at: Timestamp,
+        limit: usize,
+    ) -> Result<Step, JournalError> {
+        let step = self.working()?.retry_now(sink, asked_at, self.clock.now(), limit);
+        self.work.send_modify(|seq| *seq += 1);
+        Ok(step)
+    }
+
+    async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
+        let (step, all_at_once) = self.working()?.rename(old, new, limit)?;
+        if !step.more {
+            let mut pauses = (**self.pauses.borrow()).clone();
+            let pause = pauses.remove(old);
+            pauses.extend(pause.filter(|_| all_at_once).map(|pause| (new.clone(), pause)));
+            self.pauses.send_replace(Arc::new(pauses));
+        }
+        self.work.send_modify(|seq| *seq += 1);
+        Ok(step)
+    }
+
+    async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError> {
+        let step = self.working()?.forget(sink, self.clock.now(), limit)?;
+        self.resume(sink).await?;
+        Ok(step)
     }
 }

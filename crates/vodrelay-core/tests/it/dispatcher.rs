@@ -15,13 +15,20 @@ use vodrelay_core::sink::Retry;
 use vodrelay_core::testing::{ManualClock, MemoryJournal, envelope_of, event_body};
 use vodrelay_core::{
     Clock, Delivery, Dispatcher, Journal, JournalError, Ledger, Name, Receipt, Sink, SinkError, SinkName,
+    Standings,
 };
 
 /// A clock that goes with the paused time of the runtime.
 #[derive(Debug)]
-struct RuntimeClock {
+pub(crate) struct RuntimeClock {
     started: Instant,
     at: jiff::Timestamp,
+}
+
+impl RuntimeClock {
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
 }
 
 impl Clock for RuntimeClock {
@@ -30,9 +37,9 @@ impl Clock for RuntimeClock {
     }
 }
 
-type Script = Box<dyn Fn(&Delivery, usize) -> Answer + Send + Sync>;
+pub(crate) type Script = Box<dyn Fn(&Delivery, usize) -> Answer + Send + Sync>;
 
-enum Answer {
+pub(crate) enum Answer {
     Take,
     Fail(SinkError),
     Hang,
@@ -41,10 +48,10 @@ enum Answer {
 }
 
 /// Does what its script says for the nth attempt of an event.
-struct ScriptedSink {
+pub(crate) struct ScriptedSink {
     script: Script,
     attempts: Mutex<HashMap<String, usize>>,
-    started: Mutex<Vec<String>>,
+    pub(crate) started: Mutex<Vec<String>>,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
 }
@@ -158,22 +165,32 @@ impl Sink for ScriptedSink {
     }
 }
 
-struct Bench {
-    journal: Arc<MemoryJournal>,
-    sink: Arc<ScriptedSink>,
-    clock: Arc<RuntimeClock>,
+pub(crate) struct Bench {
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) sink: Arc<ScriptedSink>,
+    pub(crate) clock: Arc<RuntimeClock>,
+    pub(crate) standings: Standings,
     shutdown: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), JournalError>>,
 }
 
-fn sink_name() -> SinkName {
+pub(crate) fn sink_name() -> SinkName {
     Name::new("cms").unwrap()
 }
 
 impl Bench {
-    fn start(
+    pub(crate) fn start(
         settings: Settings,
         script: impl Fn(&Delivery, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_through(settings, script, |journal| journal)
+    }
+
+    /// The dispatcher sees the journal through what `through` makes of it.
+    pub(crate) fn start_through(
+        settings: Settings,
+        script: impl Fn(&Delivery, usize) -> Answer + Send + Sync + 'static,
+        through: impl FnOnce(Arc<MemoryJournal>) -> Arc<dyn Journal>,
     ) -> Self {
         let at = ManualClock::default().now();
         let clock = Arc::new(RuntimeClock { started: Instant::now(), at });
@@ -186,24 +203,27 @@ impl Bench {
             most_at_once: AtomicUsize::new(0),
         });
         let shutdown = CancellationToken::new();
-        let dispatcher = Dispatcher::new(sink_name(), sink.clone(), journal.clone(), clock.clone(), settings);
+        let seen = through(journal.clone());
+        let dispatcher = Dispatcher::new(sink_name(), sink.clone(), seen, clock.clone(), settings);
+        let standings = Standings::default();
+        let dispatcher = dispatcher.telling(&standings);
         let running = tokio::spawn(dispatcher.run(shutdown.clone(), Duration::from_secs(10)));
-        Self { journal, sink, clock, shutdown, running }
+        Self { journal, sink, clock, standings, shutdown, running }
     }
 
-    async fn append(&self, numbers: std::ops::Range<usize>) {
+    pub(crate) async fn append(&self, numbers: std::ops::Range<usize>) {
         for number in numbers {
             let envelope = envelope_of(event_body(number), self.clock.now());
             self.journal.append(&envelope, &[sink_name()]).await.unwrap();
         }
     }
 
-    async fn delivered(&self) -> u64 {
+    pub(crate) async fn delivered(&self) -> u64 {
         let backlogs = self.journal.backlogs().await.unwrap();
         backlogs.first().map_or(0, |backlog| backlog.delivered)
     }
 
-    async fn until_delivered(&self, number: u64) {
+    pub(crate) async fn until_delivered(&self, number: u64) {
         let waiting = async {
             let mut pause = Duration::from_millis(1);
             while self.delivered().await < number {
@@ -214,13 +234,13 @@ impl Bench {
         timeout(Duration::from_secs(100_000_000), waiting).await.expect("everything is delivered in the end");
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();
     }
 }
 
-fn settings(concurrency: usize) -> Settings {
+pub(crate) fn settings(concurrency: usize) -> Settings {
     Settings { concurrency, timeout: Span(Duration::from_secs(15)), retry: RetryPolicy::default() }
 }
 

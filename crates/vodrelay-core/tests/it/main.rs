@@ -7,7 +7,9 @@
 )]
 
 mod dispatcher;
+mod holding;
 mod intake;
 mod memory_journal;
 mod readmission;
+mod replay;
 mod routing;

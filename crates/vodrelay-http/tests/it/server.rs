@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{ManualClock, MemoryJournal};
 use vodrelay_core::{
-    Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Refusal, Routes, Seq,
+    Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Pauses, Refusal, Routes, Seq,
     SettleResult, Settled, SinkName, TroubleKind,
 };
 use vodrelay_http::{Config, Receiver, serve};
@@ -190,5 +190,9 @@ impl Journal for Gate {
 
     fn watch_work(&self) -> watch::Receiver<Seq> {
         self.inner.watch_work()
+    }
+
+    fn watch_pauses(&self) -> watch::Receiver<Pauses> {
+        self.inner.watch_pauses()
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Row;
 use vod_event::EventId;
 use vodrelay_core::SinkName;
+pub use vodrelay_core::ledger::{DeliveryState, EventState};
 
 use super::sink_name;
 use crate::key::moment;
@@ -21,18 +22,6 @@ pub struct EventFilter {
     pub event_type: Option<String>,
     /// What became of it.
     pub state: Option<EventState>,
-}
-
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EventState {
-    /// It has deliveries.
-    Routed,
-    /// It matched no sink.
-    Unrouted,
-    /// Its body cannot be read.
-    Unreadable,
 }
 
 /// An event in a list.
@@ -73,20 +62,6 @@ pub struct EventDetail {
     pub sources: Vec<(String, u64)>,
     /// Its deliveries, by the name of the sink.
     pub deliveries: Vec<DeliveryRecord>,
-}
-
-/// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeliveryState {
-    /// No attempt has failed yet.
-    Fresh,
-    /// To be tried again.
-    Retry,
-    /// The sink has it.
-    Delivered,
-    /// Given up.
-    DeadLetter,
 }
 
 /// A delivery as it stands.
@@ -135,30 +110,21 @@ pub struct AttemptRecord {
     pub note: String,
 }
 
-/// A delivery that was given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The event.
-    pub event: EventRecord,
-    /// The number of the delivery.
-    pub delivery: u64,
-    /// The sink.
-    pub sink: SinkName,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub settled_at: Option<Timestamp>,
-    /// Attempts that were made.
-    pub attempts: u32,
+/// The number by which the tables name a state; one that this version does not know matches nothing.
+pub(super) const fn number_of(state: EventState) -> i64 {
+    match state {
+        EventState::Routed => 0,
+        EventState::Unrouted => 1,
+        EventState::Unreadable => 2,
+        _ => -1,
+    }
 }
 
-impl EventState {
-    pub(super) const fn number(self) -> i64 {
-        match self {
-            Self::Routed => 0,
-            Self::Unrouted => 1,
-            Self::Unreadable => 2,
-        }
+pub(super) fn event_state(row: &Row<'_>, column: usize) -> rusqlite::Result<EventState> {
+    match row.get(column)? {
+        0 => Ok(EventState::Routed),
+        1 => Ok(EventState::Unrouted),
+        number => read_state(column, number, 2, EventState::Unreadable),
     }
 }
 
@@ -168,11 +134,7 @@ impl EventRecord {
             seq: row.get(0)?,
             id: EventId::from_bytes(row.get(1)?),
             received_at: moment(row.get(2)?),
-            state: match row.get(3)? {
-                0 => EventState::Routed,
-                1 => EventState::Unrouted,
-                number => read_state(3, number, 2, EventState::Unreadable)?,
-            },
+            state: event_state(row, 3)?,
             source: row.get(4)?,
             event_type: row.get(5)?,
             status: row.get(6)?,
@@ -196,7 +158,8 @@ impl DeliveryRecord {
                 0 => DeliveryState::Fresh,
                 1 => DeliveryState::Retry,
                 2 => DeliveryState::Delivered,
-                number => read_state(2, number, 3, DeliveryState::DeadLetter)?,
+                3 => DeliveryState::DeadLetter,
+                number => read_state(2, number, 4, DeliveryState::Purged)?,
             },
             attempts: row.get(3)?,
             replays: row.get(4)?,
@@ -225,19 +188,6 @@ impl AttemptRecord {
             took: Duration::from_millis(row.get(2)?),
             status: row.get(3)?,
             note: row.get(4)?,
-        })
-    }
-}
-
-impl DeadLetter {
-    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            event: EventRecord::from_row(row)?,
-            delivery: row.get(12)?,
-            sink: sink_name(row, 13)?,
-            reason: row.get::<_, Option<String>>(14)?.unwrap_or_default(),
-            settled_at: row.get::<_, Option<i64>>(15)?.map(moment),
-            attempts: row.get(16)?,
         })
     }
 }

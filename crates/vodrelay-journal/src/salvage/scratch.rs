@@ -113,7 +113,7 @@ fn copy_blocks(from: &Path, to: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// Opens the copy. Where its first page or its schema does not read, those of a new journal take their place: each
-/// journal has had its tables at the same pages from the beginning.
+/// journal that began with this schema has its tables at the same pages.
 fn open(
     main: &Path,
     folder: &Path,
@@ -122,11 +122,11 @@ fn open(
 ) -> Result<Connection, CopyError> {
     if let Ok((conn, found)) = look(main) {
         match found {
-            Found::Journal if has_tables(&conn) => return Ok(conn),
-            Found::Newer { found, written_by } => {
+            Some(Found::Newer { found, written_by }) => {
                 let (path, known) = (source.to_owned(), schema::VERSION);
                 return Err(OpenError::NewerSchema { path, found, known, written_by }.into());
             }
+            _ if has_tables(&conn) => return Ok(conn),
             _ => {}
         }
     }
@@ -143,11 +143,12 @@ fn open(
     Ok(conn)
 }
 
-fn look(main: &Path) -> rusqlite::Result<(Connection, Found)> {
+/// Opens the file, and says what it is, as far as it can be told.
+fn look(main: &Path) -> rusqlite::Result<(Connection, Option<Found>)> {
     let conn = Connection::open(main)?;
     // Without the check of cells more of a damaged page reads; bodies have their digests.
     conn.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
-    let found = schema::look(&conn)?;
+    let found = schema::look(&conn).ok();
     Ok((conn, found))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use vodrelay_core::config::ByteSize;
+use vodrelay_core::ledger::{DeadLetter, LetterFilter};
 use vodrelay_core::testing::{ManualClock, envelope_of, event_body};
 use vodrelay_core::{
     Appended, Attempt, Claim, Clock, Envelope, Journal, Ledger, Name, Outcome, SettleResult, Settled,
@@ -105,6 +106,10 @@ impl Bench {
     pub(crate) async fn tidy(&self) {
         self.journal.tidy().await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.reader().dead_letters(&LetterFilter::default(), None, 99).unwrap().items
     }
 
     pub(crate) fn reader(&self) -> Reader {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use vodrelay_core::testing::{ManualClock, journal_contract, refusal_contract};
+use vodrelay_core::testing::{ManualClock, journal_contract, ledger_contract, refusal_contract};
 use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
 use crate::bench::{as_clock, config};
@@ -37,4 +37,10 @@ async fn it_keeps_the_contract() {
 async fn it_keeps_the_contract_of_refusals() {
     let journals = Journals::new();
     refusal_contract(async |clock| journals.make(&clock)).await;
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract_of_the_ledger() {
+    let journals = Journals::new();
+    ledger_contract(async |clock| journals.make(&clock)).await;
 }

@@ -89,3 +89,26 @@ async fn many_go_in_steps() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.journal.totals().await.unwrap().events, 1);
 }
+
+#[tokio::test]
+async fn what_was_purged_is_history_counted_from_the_purge() {
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    for claim in &bench.claim("a", 9).await {
+        bench.settle(claim, Outcome::DeadLetter("gone".to_owned())).await;
+    }
+    let unreadable = envelope_of(Bytes::from_static(b"nonsense"), bench.clock.now());
+    bench.journal.append(&unreadable, &[]).await.unwrap();
+    bench.clock.advance(DAY * 100);
+    let places = bench.dead_letters().iter().map(|letter| letter.place).collect();
+    assert_eq!(bench.journal.purge(places).await, Ok(2));
+    bench.clock.advance(DAY * 29);
+    bench.tidy().await;
+    assert_eq!(bench.journal.totals().await.unwrap().events, 2);
+    bench.clock.advance(DAY + Duration::from_secs(1));
+    bench.tidy().await;
+    let totals = bench.journal.totals().await.unwrap();
+    assert_eq!((totals.events, totals.unrouted, totals.unreadable), (0, 0, 0));
+    let backlog = bench.backlog("a").await;
+    assert_eq!((backlog.pending, backlog.dead_letters, backlog.delivered), (0, 0, 0));
+}

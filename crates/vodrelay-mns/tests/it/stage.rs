@@ -13,8 +13,8 @@ use vod_event::EventId;
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{MemoryJournal, event_body};
 use vodrelay_core::{
-    Appended, Claimed, Envelope, Intake, Journal, JournalError, Routes, Seq, SettleResult, Settled, SinkName,
-    Source, SourceError, SystemClock,
+    Appended, Claimed, Envelope, Intake, Journal, JournalError, Pauses, Routes, Seq, SettleResult, Settled,
+    SinkName, Source, SourceError, SystemClock,
 };
 use vodrelay_mns::{Config, QueueSettings, QueueSource};
 
@@ -51,6 +51,10 @@ impl Journal for Gated {
 
     fn watch_work(&self) -> watch::Receiver<Seq> {
         self.inner.watch_work()
+    }
+
+    fn watch_pauses(&self) -> watch::Receiver<Pauses> {
+        self.inner.watch_pauses()
     }
 }
 

@@ -92,8 +92,16 @@ async fn wrong_keys_and_a_wrong_clock() {
         ..Settings::default()
     };
     for (settings, ahead, says) in [
-        (knows("AK", "another"), 0, ["SignatureDoesNotMatch", "see credentials of the queue"]),
-        (knows("another", "SK"), 0, ["InvalidAccessKeyId", "see credentials of the queue"]),
+        (
+            knows("AK", "another"),
+            0,
+            ["SignatureDoesNotMatch", "correct access_key_secret in credentials of the queue"],
+        ),
+        (
+            knows("another", "SK"),
+            0,
+            ["InvalidAccessKeyId", "correct access_key_id in credentials of the queue"],
+        ),
         (knows("AK", "SK"), 3_600, ["TimeExpired", "set the clock of this machine"]),
     ] {
         let (log, _guard) = Log::start();

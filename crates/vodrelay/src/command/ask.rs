@@ -38,6 +38,16 @@ pub(crate) struct RunningRelay {
 }
 
 impl Target {
+    /// Whether a relay is meant, be it of this configuration or not.
+    pub(crate) fn names_a_relay(&self) -> bool {
+        self.admin.is_some()
+    }
+
+    /// The configuration.
+    pub(crate) fn load(&self) -> Result<crate::config::Loaded, Failure> {
+        self.config.load()
+    }
+
     /// The relay, with the token that the configuration has for it.
     pub(crate) fn relay(&self) -> Result<RunningRelay, Failure> {
         let loaded = self.config.load()?;

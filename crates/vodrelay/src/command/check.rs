@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use vodrelay_core::config::ByteSize;
-use vodrelay_core::{Clock, JournalError, Sink, SinkBacklog, SinkFactory, SystemClock};
-use vodrelay_journal::{DeadLetter, Reader};
+use vodrelay_core::ledger::{DeadLetter, LetterFilter};
+use vodrelay_core::{Clock, JournalError, Pause, Sink, SinkBacklog, SinkFactory, SystemClock};
+use vodrelay_journal::Reader;
 use vodrelay_mns::QueueSettings;
 use vodrelay_sinks::archive::{Survey, survey};
 
@@ -212,7 +213,10 @@ fn journal(loaded: &Loaded) -> Vec<Finding> {
     if !loaded.data_dir.join(vodrelay_journal::FILE).exists() {
         return vec![finding("journal", Verdict::Ok, "not there yet; `vodrelay serve` makes it")];
     }
-    let read = |reader: Reader| Ok((reader.totals()?, reader.backlogs()?, reader.dead_letters(None, SHOWN)?));
+    let read = |reader: Reader| {
+        let letters = reader.dead_letters(&LetterFilter::default(), None, SHOWN)?;
+        Ok((reader.totals()?, reader.backlogs()?, letters.items))
+    };
     let found = Reader::open(&loaded.data_dir).map_err(|error| error.to_string());
     let read = found.and_then(|reader| read(reader).map_err(|error: JournalError| error.to_string()));
     let (totals, backlogs, letters) = match read {
@@ -224,13 +228,22 @@ fn journal(loaded: &Loaded) -> Vec<Finding> {
     let detail = format!("{} events, {pending} deliveries pending", totals.events);
     let mut findings = vec![finding("journal", Verdict::Ok, detail)];
     if dead_letters > 0 {
-        let detail =
-            format!("dead letters: {dead_letters}; `vodrelay explain` tells of each why{}", some(&letters));
+        let detail = format!(
+            "dead letters: {dead_letters}; `vodrelay dead-letters list` tells why, `vodrelay replay --dead-letters` tries them again{}",
+            some(&letters)
+        );
         findings.push(finding("journal", Verdict::Warning, detail));
     }
+    for SinkBacklog { sink, paused, .. } in &backlogs {
+        let Some(Pause { since, reason }) = paused else { continue };
+        let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let detail = format!("paused since {since:.0}{reason}; `vodrelay sinks resume {sink}` lets it go on");
+        findings.push(finding(format!("sink {sink}"), Verdict::Warning, detail));
+    }
     for SinkBacklog { sink, pending, .. } in orphans(&loaded.config, backlogs) {
-        let detail =
-            format!("orphaned deliveries: {pending}; configure [sinks.{sink}] again, and they go on");
+        let detail = format!(
+            "orphaned deliveries: {pending}; configure [sinks.{sink}] again, and they go on, or `vodrelay sinks rename {sink} NEW`, or forget it"
+        );
         findings.push(finding(format!("sink {sink}"), Verdict::Warning, detail));
     }
     findings
@@ -238,8 +251,10 @@ fn journal(loaded: &Loaded) -> Vec<Finding> {
 
 /// The first dead letters, for the next command to be typed.
 fn some(letters: &[DeadLetter]) -> String {
-    let shown =
-        |letter: &DeadLetter| format!("\n           {} {}: {}", letter.event.id, letter.sink, letter.reason);
+    let shown = |letter: &DeadLetter| {
+        let sink = letter.sink.as_ref().map_or("of no sink", |sink| sink.as_str());
+        format!("\n           {} {sink}: {}", letter.event, letter.reason)
+    };
     letters.iter().map(shown).collect()
 }
 

@@ -57,8 +57,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             if args.json {
                 output::json(&json!({"event": null, "unreadable": unreadable.to_string(), "journal": story}));
             }
+            // One that the journal holds may be read by a later version; until then nothing can be done.
+            let next = if story.is_some() { " (`vodrelay replay --unreadable` reads it again)" } else { "" };
             let message = format!(
-                "not readable as an event: {unreadable}; a relay keeps it, and delivers it to no sink"
+                "not readable as an event: {unreadable}; a relay keeps it, and delivers it to no sink{next}"
             );
             return Err(Failure::new(Code::Unreadable, message));
         }

@@ -1,9 +1,12 @@
-//! `vodrelay sinks`: what waits for each sink.
+//! `vodrelay sinks`: what waits for each sink, how it stands, and what people do with one.
+
+mod orders;
 
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vodrelay_core::{Clock, SystemClock};
+use vodrelay_core::standing::BreakerState;
+use vodrelay_core::{Clock, Pause, SystemClock};
 
 use super::ask::Target;
 use crate::exit::Failure;
@@ -11,11 +14,32 @@ use crate::output;
 
 /// Subcommands of `sinks`.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  vodrelay sinks list")]
+#[command(after_help = "Examples:\n  \
+    vodrelay sinks list\n  \
+    vodrelay sinks pause cms --reason 'a deployment'\n  \
+    vodrelay sinks resume cms\n  \
+    vodrelay sinks rename cms cms_eu")]
 pub(crate) enum Args {
     /// List the sinks of a running relay, with what waits for each
     #[command(after_help = "Examples:\n  vodrelay sinks list\n  vodrelay sinks list --json")]
     List(List),
+    /// Hold back what comes for a sink, over restarts too, until it is resumed; nothing ages meanwhile
+    #[command(after_help = "Examples:\n  vodrelay sinks pause cms --reason 'a deployment'")]
+    Pause(orders::PauseArgs),
+    /// Let a paused sink go on
+    #[command(after_help = "Examples:\n  vodrelay sinks resume cms")]
+    Resume(orders::OneArgs),
+    /// Have all retries of a sink due now, and probe it at once
+    #[command(after_help = "Examples:\n  vodrelay sinks retry-now cms")]
+    RetryNow(orders::OneArgs),
+    /// Give the deliveries of a sink that is no longer configured to the name that it has now
+    #[command(after_help = "Examples:\n  vodrelay sinks rename cms cms_eu\n\n\
+        Works without a running relay too.")]
+    Rename(orders::RenameArgs),
+    /// Make dead letters of what waits for a sink that is no longer configured
+    #[command(after_help = "Examples:\n  vodrelay sinks forget cms --yes\n\n\
+        Works without a running relay too. Without a terminal --yes is needed.")]
+    Forget(orders::ForgetArgs),
 }
 
 /// Arguments of `sinks list`.
@@ -41,10 +65,22 @@ struct Sink {
     dead_letters: u64,
     delivered: u64,
     oldest_pending_at: Option<Timestamp>,
+    paused: Option<Pause>,
+    breaker: Option<BreakerState>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let Args::List(args) = args;
+    match args {
+        Args::List(args) => list(args).await,
+        Args::Pause(args) => orders::pause(&args).await,
+        Args::Resume(args) => orders::resume(&args).await,
+        Args::RetryNow(args) => orders::retry_now(&args).await,
+        Args::Rename(args) => orders::rename(&args).await,
+        Args::Forget(args) => orders::forget(&args).await,
+    }
+}
+
+async fn list(args: List) -> Result<(), Failure> {
     let found: Sinks = args.target.relay()?.get("/sinks", &[]).await?;
     if args.json {
         output::json(&found);
@@ -68,10 +104,22 @@ impl Sink {
             format!(", the oldest accepted {age} ago")
         });
         let oldest = oldest.unwrap_or_default();
-        let orphaned =
-            if self.configured { "" } else { "; NOT CONFIGURED: what is pending waits until it is" };
-        format!(
-            "{sink}: {pending} pending{oldest}, {dead_letters} dead letters, {delivered} delivered{orphaned}"
-        )
+        let mut text =
+            format!("{sink}: {pending} pending{oldest}, {dead_letters} dead letters, {delivered} delivered");
+        if let Some(Pause { since, reason }) = &self.paused {
+            let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            text += &format!("; PAUSED since {since:.0}{reason}");
+        }
+        if let Some(BreakerState::Open { since }) = self.breaker {
+            text += &format!("; DOWN since {since:.0}: one probe at a time until it answers");
+        }
+        if !self.configured && *pending > 0 {
+            text += &format!(
+                "; NOT CONFIGURED: what is pending waits until it is, or for `vodrelay sinks rename {sink} NEW`"
+            );
+        } else if !self.configured {
+            text += "; not configured";
+        }
+        text
     }
 }

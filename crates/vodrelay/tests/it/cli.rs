@@ -342,6 +342,18 @@ fn every_command_begins_its_help_with_examples() {
         "config show",
         "completions",
         "health",
+        "dead-letters",
+        "dead-letters list",
+        "dead-letters export",
+        "dead-letters purge",
+        "replay",
+        "sinks",
+        "sinks list",
+        "sinks pause",
+        "sinks resume",
+        "sinks retry-now",
+        "sinks rename",
+        "sinks forget",
     ];
     for command in commands {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();

@@ -9,6 +9,7 @@ mod gaps;
 mod images;
 mod journal;
 mod kill;
+mod letters;
 mod load;
 mod operate;
 mod queue;
@@ -17,6 +18,7 @@ mod refused;
 mod relay;
 mod restart;
 mod schema;
+mod sinks;
 mod sync;
 mod two_relays;
 

@@ -1,12 +1,14 @@
-//! A service that receives webhooks and remembers every body.
+//! A service that receives webhooks, remembers every body that it takes, and can be told to take none.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use tokio::net::TcpListener;
 
@@ -15,6 +17,8 @@ use tokio::net::TcpListener;
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<HashMap<Bytes, usize>>>,
+    answers: Arc<AtomicU16>,
+    replays: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receiver {
@@ -22,9 +26,21 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, seen) =
             (listener.local_addr().unwrap(), Arc::<Mutex<HashMap<Bytes, usize>>>::default());
-        let router = Router::new().route("/hook", post(remember)).with_state(Arc::clone(&seen));
+        let (answers, replays) = (Arc::new(AtomicU16::new(200)), Arc::default());
+        let receiver = Self { address, seen, answers, replays };
+        let router = Router::new().route("/hook", post(receive)).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, seen }
+        receiver
+    }
+
+    /// From now on every answer has that status; what is not answered with 200 is not remembered.
+    pub(crate) fn answer_with(&self, status: u16) {
+        self.answers.store(status, Ordering::SeqCst);
+    }
+
+    /// What stood in `vodrelay-replay` of each delivery that was a replay.
+    pub(crate) fn replays(&self) -> Vec<String> {
+        self.replays.lock().unwrap().clone()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -44,6 +60,12 @@ impl Receiver {
     }
 }
 
-async fn remember(State(seen): State<Arc<Mutex<HashMap<Bytes, usize>>>>, body: Bytes) {
-    *seen.lock().unwrap().entry(body).or_insert(0) += 1;
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let status = StatusCode::from_u16(receiver.answers.load(Ordering::SeqCst)).unwrap();
+    if status == StatusCode::OK {
+        *receiver.seen.lock().unwrap().entry(body).or_insert(0) += 1;
+        let replay = headers.get("vodrelay-replay").map(|replay| replay.to_str().unwrap().to_owned());
+        receiver.replays.lock().unwrap().extend(replay);
+    }
+    status
 }

@@ -53,7 +53,7 @@ impl Visit<'_> {
         if failure.is_some_and(|failure| takes_time(failure.cause)) {
             self.health.breaker().failed(self.image, now);
         } else {
-            self.health.breaker().succeeded(now);
+            self.health.breaker().succeeded();
         }
     }
 }

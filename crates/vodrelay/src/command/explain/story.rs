@@ -17,6 +17,8 @@ use crate::output;
 pub(super) struct Story {
     /// The source that brought it first.
     pub(super) source: SourceName,
+    #[serde(skip)]
+    id: EventId,
     received_at: Timestamp,
     repeats: Vec<Repeats>,
     deliveries: Vec<Delivery>,
@@ -83,6 +85,7 @@ pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story
     let repeats = detail.sources.into_iter().map(|(source, count)| Repeats { source, count });
     let story = Story {
         source,
+        id,
         received_at: detail.event.received_at,
         repeats: repeats.collect(),
         deliveries: detail.deliveries.into_iter().map(Delivery::from).collect(),
@@ -99,9 +102,13 @@ impl Story {
         }
         if self.deliveries.is_empty() {
             output::line("journal no delivery: it matched no sink when it was accepted");
+            output::line(format!("next    `vodrelay replay {}` routes it by today's configuration", self.id));
         }
         for delivery in &self.deliveries {
             delivery.print();
+        }
+        if self.deliveries.iter().any(|delivery| delivery.state == "dead_letter") {
+            output::line(format!("next    `vodrelay replay {}` tries again what was given up", self.id));
         }
     }
 }
@@ -130,6 +137,7 @@ impl From<DeliveryRecord> for Delivery {
             DeliveryState::Retry => "retry",
             DeliveryState::Delivered => "delivered",
             DeliveryState::DeadLetter => "dead_letter",
+            DeliveryState::Purged => "purged",
             _ => "unknown",
         };
         Self {

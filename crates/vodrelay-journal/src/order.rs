@@ -1,0 +1,92 @@
+//! What people tell the journal to do with dead letters, replays and sinks, and how it is carried out.
+
+use vodrelay_core::ledger::{ReplayOrder, Replayed, Step};
+use vodrelay_core::{JournalError, Pause, SinkName};
+
+use crate::error::Fault;
+use crate::op::Reply;
+use crate::writer::{Batch, Writer};
+use crate::{replay, sinks};
+
+/// One thing to be done in one transaction.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Replay(Vec<ReplayOrder>),
+    Purge(Vec<u64>),
+    Pause(SinkName, Option<String>),
+    Resume(SinkName),
+    RetryNow { sink: SinkName, asked_at: i64, limit: usize },
+    Rename { old: SinkName, new: SinkName, limit: usize },
+    Forget { sink: SinkName, limit: usize },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    Replayed(Replayed),
+    Purged(u64),
+    Paused(Pause),
+    Resumed(bool),
+    Step(Step),
+}
+
+impl Writer {
+    pub(crate) fn carry_out(
+        &mut self,
+        order: &Order,
+        batch: &mut Batch,
+        full: Option<&str>,
+    ) -> Result<Reply, Fault> {
+        if let Err(error) = self.check_order(order, full) {
+            return Ok(Reply::Refused(error));
+        }
+        let (conn, names) = (&self.conn, &mut self.names);
+        let carried = match order {
+            Order::Replay(orders) => {
+                Carried::Replayed(replay::replay(conn, names, &self.ids, batch, orders)?)
+            }
+            Order::Purge(places) => Carried::Purged(replay::purge(conn, batch, places)?),
+            Order::Pause(sink, reason) => {
+                Carried::Paused(sinks::pause(conn, names, batch, sink, reason.as_deref())?)
+            }
+            Order::Resume(sink) => Carried::Resumed(sinks::resume(conn, batch, sink)?),
+            Order::RetryNow { sink, asked_at, limit } => {
+                Carried::Step(sinks::retry_now(conn, names, batch, sink, *asked_at, *limit)?)
+            }
+            Order::Rename { old, new, limit } => {
+                Carried::Step(sinks::rename(conn, names, batch, (old, new), *limit)?)
+            }
+            Order::Forget { sink, limit } => Carried::Step(sinks::forget(conn, names, batch, sink, *limit)?),
+        };
+        Ok(Reply::Carried(carried))
+    }
+
+    /// What cannot be done is refused before anything is written.
+    fn check_order(&self, order: &Order, full: Option<&str>) -> Result<(), JournalError> {
+        match (order, full) {
+            // It adds rows, and what is pending never goes for want of room.
+            (Order::Replay(_), Some(cause)) => Err(JournalError::Full(cause.to_owned())),
+            (Order::Replay(orders), None) => {
+                let sinks = orders.iter().flat_map(|order| &order.deliveries).map(|delivery| &delivery.sink);
+                self.check_room_for(sinks)
+            }
+            (Order::Pause(sink, _), _) => self.check_room_for(std::iter::once(sink)),
+            (Order::Rename { old: sink, .. } | Order::Forget { sink, .. }, _)
+                if !self.names.sinks.contains_key(sink) =>
+            {
+                Err(JournalError::Invalid(format!("it has never had a delivery for a sink {sink}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_room_for<'a>(&self, sinks: impl Iterator<Item = &'a SinkName>) -> Result<(), JournalError> {
+        let mut sinks: Vec<SinkName> = sinks.cloned().collect();
+        sinks.sort_unstable();
+        sinks.dedup();
+        if self.names.have_room_for(&sinks) {
+            return Ok(());
+        }
+        Err(JournalError::Invalid("it knows as many sinks as it can".to_owned()))
+    }
+}

@@ -1,0 +1,247 @@
+//! What people do with one sink: pause, resume, have it retried, rename, forget.
+
+use std::sync::Arc;
+
+use clap::Args as ClapArgs;
+use serde::Deserialize;
+use serde_json::json;
+use vodrelay_core::ledger::Step;
+use vodrelay_core::{Clock, JournalError, Ledger, Pause, SinkName, SystemClock};
+use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
+
+use super::Sinks;
+use crate::command::ask::{RunningRelay, Target};
+use crate::command::confirm::confirm;
+use crate::command::serve::code_of_journal;
+use crate::config::Loaded;
+use crate::exit::{Code, Failure};
+use crate::output;
+
+/// One commit changes at most so many deliveries.
+const STEP: usize = 500;
+
+/// Arguments of `sinks pause`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PauseArgs {
+    /// The sink
+    #[arg(value_name = "NAME")]
+    sink: SinkName,
+    /// Why, for whoever looks at it next
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Arguments of `sinks resume` and `sinks retry-now`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OneArgs {
+    /// The sink
+    #[arg(value_name = "NAME")]
+    sink: SinkName,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Arguments of `sinks rename`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RenameArgs {
+    /// The name that is no longer configured
+    #[arg(value_name = "OLD")]
+    old: SinkName,
+    /// The name that it has now
+    #[arg(value_name = "NEW")]
+    new: SinkName,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Arguments of `sinks forget`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ForgetArgs {
+    /// The sink
+    #[arg(value_name = "NAME")]
+    sink: SinkName,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How it is said, and to whom.
+#[derive(Debug, ClapArgs)]
+struct How {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl How {
+    fn say(&self, json: &serde_json::Value, text: &str) {
+        if self.json { output::json(json) } else { output::line(text) }
+    }
+}
+
+pub(super) async fn pause(args: &PauseArgs) -> Result<(), Failure> {
+    let sink = &args.sink;
+    let body = json!({"reason": args.reason});
+    let pause: Pause = args.how.target.relay()?.post(&format!("/sinks/{sink}/pause"), &body).await?;
+    let text = format!(
+        "{sink} is paused since {:.0}, over restarts too; `vodrelay sinks resume {sink}` lets it go on",
+        pause.since
+    );
+    args.how.say(&json!({"sink": sink, "paused": pause}), &text);
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Resumed {
+    was_paused: bool,
+}
+
+pub(super) async fn resume(args: &OneArgs) -> Result<(), Failure> {
+    let sink = &args.sink;
+    let relay = args.how.target.relay()?;
+    let Resumed { was_paused } = relay.post(&format!("/sinks/{sink}/resume"), &json!({})).await?;
+    let text = if was_paused { format!("{sink} goes on") } else { format!("{sink} was not paused") };
+    args.how.say(&json!({"sink": sink, "was_paused": was_paused}), &text);
+    Ok(())
+}
+
+pub(super) async fn retry_now(args: &OneArgs) -> Result<(), Failure> {
+    let sink = &args.sink;
+    let relay = args.how.target.relay()?;
+    // Fixed for all steps: what fails again meanwhile waits for its own time.
+    let body = json!({"asked_at": SystemClock.now()});
+    let path = format!("/sinks/{sink}/retry-now");
+    let changed = repeat(async || posted(&relay, &path, &body).await).await?;
+    args.how.say(
+        &json!({"sink": sink, "changed": changed}),
+        &format!("{sink}: due now that were not: {changed}"),
+    );
+    Ok(())
+}
+
+pub(super) async fn rename(args: &RenameArgs) -> Result<(), Failure> {
+    let RenameArgs { old, new, how } = args;
+    if old == new {
+        return Err(Failure::new(Code::Usage, "both names are the same"));
+    }
+    let changed = match Door::open(&how.target, old)? {
+        Door::Relay(relay) => {
+            let (path, body) = (format!("/sinks/{old}/rename"), json!({"to": new}));
+            repeat(async || posted(&relay, &path, &body).await).await?
+        }
+        Door::Journal(journal) => {
+            let changed =
+                repeat(async || journal.rename(old, new, STEP).await.map_err(|error| failed(&error))).await;
+            close(journal, changed).await?
+        }
+    };
+    let text = format!("deliveries that were {old}'s are {new}'s: {changed}");
+    how.say(&json!({"sink": old, "to": new, "changed": changed}), &text);
+    Ok(())
+}
+
+pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
+    let ForgetArgs { sink, yes, how } = args;
+    let asks = |pending: u64| {
+        let what = format!("deliveries that wait for {sink} become dead letters: {pending}");
+        confirm(*yes, &what)
+    };
+    let changed = match Door::open(&how.target, sink)? {
+        Door::Relay(relay) => {
+            let Sinks { sinks } = relay.get("/sinks", &[]).await?;
+            let found = sinks.iter().find(|found| found.sink == sink.as_str());
+            asks(found.map_or(0, |found| found.pending))?;
+            let path = format!("/sinks/{sink}/forget");
+            repeat(async || posted(&relay, &path, &json!({})).await).await?
+        }
+        Door::Journal(journal) => {
+            let changed = async {
+                let backlogs = journal.backlogs().await.map_err(|error| failed(&error))?;
+                let found = backlogs.iter().find(|found| found.sink == *sink);
+                asks(found.map_or(0, |found| found.pending))?;
+                repeat(async || journal.forget(sink, STEP).await.map_err(|error| failed(&error))).await
+            };
+            let changed = changed.await;
+            close(journal, changed).await?
+        }
+    };
+    let text = format!(
+        "{sink} is forgotten; dead letters more: {changed} (`vodrelay dead-letters list --sink {sink}`)"
+    );
+    how.say(&json!({"sink": sink, "changed": changed}), &text);
+    Ok(())
+}
+
+/// Where a sink is renamed or forgotten: by the relay that holds the journal, or, where none runs, in the journal.
+enum Door {
+    Relay(RunningRelay),
+    Journal(SqliteJournal),
+}
+
+impl Door {
+    fn open(target: &Target, sink: &SinkName) -> Result<Self, Failure> {
+        if target.names_a_relay() {
+            return Ok(Self::Relay(target.relay()?));
+        }
+        let loaded = target.load()?;
+        let Loaded { config, data_dir, .. } = &loaded;
+        if !data_dir.join(vodrelay_journal::FILE).exists() {
+            let message = format!("there is no journal in {} yet", data_dir.display());
+            return Err(Failure::new(Code::Unreadable, message));
+        }
+        let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
+        match SqliteJournal::open(data_dir, config.journal, bounds, Arc::new(SystemClock)) {
+            Err(OpenError::HeldBy { .. }) => Ok(Self::Relay(target.relay()?)),
+            Err(error) => Err(Failure::new(code_of_journal(&error), error.to_string())),
+            Ok(_) if config.sinks.contains_key(sink) => {
+                let message = format!(
+                    "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
+                );
+                Err(Failure::new(Code::Usage, message))
+            }
+            Ok(journal) => Ok(Self::Journal(journal)),
+        }
+    }
+}
+
+async fn close(journal: SqliteJournal, changed: Result<u64, Failure>) -> Result<u64, Failure> {
+    let closed = journal.close().await.map_err(|error| failed(&error));
+    changed.and_then(|changed| closed.map(|()| changed))
+}
+
+fn failed(error: &JournalError) -> Failure {
+    let code = match error {
+        JournalError::Invalid(_) => Code::Usage,
+        JournalError::Poisoned(_) => Code::Poisoned,
+        _ => Code::Internal,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// Asks for step after step until there is no more; says how many deliveries were changed.
+async fn repeat(step: impl AsyncFn() -> Result<Step, Failure>) -> Result<u64, Failure> {
+    let mut changed = 0;
+    loop {
+        let done = step().await?;
+        changed += done.changed;
+        if !done.more {
+            return Ok(changed);
+        }
+    }
+}
+
+async fn posted(relay: &RunningRelay, path: &str, body: &serde_json::Value) -> Result<Step, Failure> {
+    #[derive(Deserialize)]
+    struct Stepped {
+        changed: u64,
+        more: bool,
+    }
+    let Stepped { changed, more } = relay.post(path, body).await?;
+    Ok(Step { changed, more })
+}
