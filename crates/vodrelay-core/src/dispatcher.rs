@@ -224,7 +224,8 @@ impl Dispatcher {
         };
         self.tell_breaker(attempted, now);
         attempted.log(&self.name, &outcome);
-        self.outcomes.push(Settled { token: *token, outcome, attempt: Some(attempted.record(age)) });
+        let attempt = (!attempted.is_postponed()).then(|| attempted.record(age));
+        self.outcomes.push(Settled { token: *token, outcome, attempt });
     }
 
     /// The time between, less what the breaker held everything back.
@@ -242,6 +243,8 @@ impl Dispatcher {
                 Retry::Temporary { give_up_after: None, .. } => {
                     self.breaker.failed(attempted.token.delivery, now)
                 }
+                // Where it was the probe, it has found out nothing, and the next one may try.
+                Retry::Postponed { .. } => self.breaker.probe_unused(now),
                 _ => self.breaker.succeeded(now),
             },
         }

@@ -354,6 +354,63 @@ async fn retry_after_is_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_postponed_comes_back_and_nothing_is_counted() {
+    let bench = Bench::start(settings(2), |delivery, time| {
+        assert_eq!((delivery.attempt, delivery.tries, delivery.first_attempt_at), (1, 0, None));
+        if time <= 40 {
+            Answer::Fail(SinkError::postponed(Duration::from_secs(3600), "no place is free"))
+        } else {
+            Answer::Take
+        }
+    });
+    let started = Instant::now();
+    // More than it takes to open the breaker, were they failures.
+    bench.append(1..0x10).await;
+    bench.until_delivered(15).await;
+    let waited = started.elapsed();
+    assert!((40 * 3600..40 * 3600 + 120).contains(&waited.as_secs()), "{waited:?}");
+    assert_eq!(bench.sink.started.lock().unwrap().len(), 15 * 41);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_delivery_is_given_up_for_being_postponed() {
+    let bench = Bench::start(settings(1), |delivery, time| match time {
+        1 | 12 => Answer::Fail(SinkError::temporary("503")),
+        ..12 => Answer::Fail(SinkError::postponed(Duration::from_secs(24 * 3600), "no place is free")),
+        _ => {
+            assert_eq!((delivery.attempt, delivery.tries), (3, 2));
+            Answer::Take
+        }
+    });
+    bench.append(1..2).await;
+    bench.until_delivered(1).await;
+    assert!(bench.journal.dead_letters(&sink_name()).is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_postponed_lets_the_next_one_try() {
+    let back_at = Instant::now() + Duration::from_secs(600);
+    let bench = Bench::start(settings(4), move |delivery, _| {
+        let video = delivery.envelope.event().unwrap().video_id.clone().unwrap();
+        let is_picky = video.ends_with('1');
+        match () {
+            () if Instant::now() < back_at => Answer::Fail(SinkError::temporary("refused")),
+            () if is_picky && Instant::now() < back_at + Duration::from_secs(3600) => {
+                Answer::Fail(SinkError::postponed(Duration::from_secs(600), "no place is free"))
+            }
+            () => Answer::Take,
+        }
+    });
+    bench.append(1..0x10).await;
+    bench.until_delivered(14).await;
+    assert!(Instant::now() < back_at + Duration::from_secs(300), "the breaker closed without the one");
+    bench.until_delivered(15).await;
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn outcomes_are_held_while_the_journal_is_full() {
     let bench = Bench::start(settings(4), |_, _| Answer::After(Duration::from_secs(1)));
     bench.append(1..9).await;
