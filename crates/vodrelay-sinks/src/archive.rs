@@ -4,12 +4,14 @@
 mod credentials;
 mod failure;
 mod fetch;
+mod fetches;
 mod image_hosts;
 mod inspect;
 mod keep;
 mod options;
 mod reader;
 mod record;
+mod round;
 mod store;
 
 use std::sync::Arc;
@@ -20,11 +22,11 @@ use vod_event::Event;
 use vodrelay_core::config::{ConfigError, Options};
 use vodrelay_core::{Clock, Delivery, Envelope, Receipt, Sink, SinkError, SinkFactory, SinkName};
 
-use self::failure::Failure;
+use self::fetches::Fetches;
 use self::image_hosts::{ImageHosts, Plan};
-use self::keep::{Item, Trouble};
 pub use self::reader::{Found, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict};
 use self::record::{Record, State};
+use self::round::Round;
 use self::store::{Created, Kind, Store, Updated};
 
 /// How often the record is read again because others have written it meanwhile.
@@ -50,8 +52,8 @@ impl SinkFactory for Factory {
     }
 
     fn build(&self, _name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
-        let (store, image_hosts) = options::resolve(&options, &self.clock)?;
-        Ok(Arc::new(Archive { store, image_hosts, clock: Arc::clone(&self.clock) }))
+        let (store, image_hosts, fetches) = options::resolve(&options, &self.clock)?;
+        Ok(Arc::new(Archive { store, image_hosts, fetches, clock: Arc::clone(&self.clock) }))
     }
 }
 
@@ -59,13 +61,14 @@ impl SinkFactory for Factory {
 struct Archive {
     store: Store,
     image_hosts: ImageHosts,
+    fetches: Fetches,
     clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Sink for Archive {
     /// Writes the record under a key that depends on the event alone, then fetches the images that are not kept yet, and
-    /// writes the record again. A record that stands there already is of the same event, by an earlier attempt or by
+    /// writes the record again. An image that would have to wait is left for later. A record that stands there already is of the same event, by an earlier attempt or by
     /// another relay.
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {
         let envelope = &delivery.envelope;
@@ -74,27 +77,10 @@ impl Sink for Archive {
         let event = envelope.event().map_err(unreadable)?;
         let plans: Vec<Plan<'_>> = event.images.iter().map(|image| self.image_hosts.plan(image)).collect();
 
-        let Some(mut written) = self.write_first(envelope, event, &plans).await? else {
+        let Some(written) = self.write_first(envelope, event, &plans).await? else {
             return Ok(Receipt::default());
         };
-        let mut states = Vec::new();
-        let mut failures = Vec::new();
-        for (place, (image, plan)) in event.images.iter().zip(&plans).enumerate() {
-            let item = Item { envelope, image, place };
-            match self.image(&item, plan, &written).await {
-                Ok(Some(state)) => states.push((place, state)),
-                Ok(None) => {}
-                Err(Trouble::Store(error)) => return Err(error),
-                Err(Trouble::Image(failure)) => {
-                    states.extend(failure.is_news().then(|| (place, State::from(&failure))));
-                    failures.push((place, failure));
-                }
-            }
-        }
-        self.write_again(envelope, &mut written, &states).await?;
-        // What another relay has kept meanwhile has not failed.
-        failures.retain(|(place, _)| !written.record.has_kept(*place));
-        Failure::of_all(&failures).map_or(Ok(Receipt::default()), Err)
+        Round::new(self, delivery, written).see_to_all(&event.images, &plans).await
     }
 
     /// Writes a small object, reads it again and takes it away; tells if the store does not heed conditions.
@@ -131,31 +117,6 @@ impl Archive {
             Created::New(version) => Ok(Some(Written { record, version, stood_before: false })),
             Created::Before => self.read_again(envelope, event.images.len()).await.map(Some),
         }
-    }
-
-    /// Sees to one image. Nothing is to be done where it is kept already, or only linked.
-    async fn image(
-        &self,
-        item: &Item<'_>,
-        plan: &Plan<'_>,
-        written: &Written,
-    ) -> Result<Option<State>, Trouble> {
-        let Plan::Fetch(host, url) = plan else { return Ok(None) };
-        if written.record.has_kept(item.place) {
-            return Ok(None);
-        }
-        if written.stood_before
-            && let Some(kept) = item.left_behind(&self.store).await?
-        {
-            return Ok(Some(State::Kept(kept)));
-        }
-        let visit = host.visit(item.number(), url, self.clock.now())?;
-        let kept = match fetch::fetch(host, url, self.clock.now()).await {
-            Ok(body) => item.keep(&self.store, body).await,
-            Err(failure) => Err(Trouble::Image(failure)),
-        };
-        visit.end(kept.as_ref().err().and_then(Trouble::of_image), self.clock.now());
-        kept.map(|kept| Some(State::Kept(kept)))
     }
 
     /// Notes the states on the record, on top of whatever others have noted meanwhile.

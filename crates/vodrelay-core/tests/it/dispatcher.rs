@@ -355,8 +355,10 @@ async fn retry_after_is_honoured() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_postponed_comes_back_and_nothing_is_counted() {
-    let bench = Bench::start(settings(2), |delivery, time| {
-        assert_eq!((delivery.attempt, delivery.tries, delivery.first_attempt_at), (1, 0, None));
+    let counted = Arc::<Mutex<Vec<_>>>::default();
+    let noted = Arc::clone(&counted);
+    let bench = Bench::start(settings(2), move |delivery, time| {
+        noted.lock().unwrap().push((delivery.attempt, delivery.tries, delivery.first_attempt_at));
         if time <= 40 {
             Answer::Fail(SinkError::postponed(Duration::from_secs(3600), "no place is free"))
         } else {
@@ -369,19 +371,16 @@ async fn what_is_postponed_comes_back_and_nothing_is_counted() {
     bench.until_delivered(15).await;
     let waited = started.elapsed();
     assert!((40 * 3600..40 * 3600 + 120).contains(&waited.as_secs()), "{waited:?}");
-    assert_eq!(bench.sink.started.lock().unwrap().len(), 15 * 41);
+    assert_eq!(*counted.lock().unwrap(), [(1, 0, None); 15 * 41]);
     bench.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_delivery_is_given_up_for_being_postponed() {
-    let bench = Bench::start(settings(1), |delivery, time| match time {
+    let bench = Bench::start(settings(1), |_, time| match time {
         1 | 12 => Answer::Fail(SinkError::temporary("503")),
         ..12 => Answer::Fail(SinkError::postponed(Duration::from_secs(24 * 3600), "no place is free")),
-        _ => {
-            assert_eq!((delivery.attempt, delivery.tries), (3, 2));
-            Answer::Take
-        }
+        _ => Answer::Take,
     });
     bench.append(1..2).await;
     bench.until_delivered(1).await;
