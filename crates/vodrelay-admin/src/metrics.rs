@@ -155,6 +155,10 @@ fn describe() {
         "Refused requests, by cause and by whether they were kept."
     );
     metrics::describe_counter!("vodrelay_sink_attempts_total", "Attempts to deliver, by what came of them.");
+    metrics::describe_counter!(
+        "vodrelay_sink_postponed_total",
+        "How often a sink put a delivery off, which is no attempt."
+    );
     metrics::describe_histogram!("vodrelay_sink_attempt_duration_seconds", "How long an attempt took.");
     metrics::describe_gauge!("vodrelay_breaker_state", "1 while the sink fails and is only probed, else 0.");
     metrics::describe_counter!("vodrelay_dead_letters_total", "Deliveries given up since the start.");

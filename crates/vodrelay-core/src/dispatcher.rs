@@ -252,7 +252,8 @@ impl Dispatcher {
         };
         self.tell_breaker(attempted, now);
         attempted.log(&self.name, &outcome);
-        self.outcomes.push(Settled { token: *token, outcome, attempt: Some(attempted.record(age)) });
+        let attempt = (!attempted.is_postponed()).then(|| attempted.record(age));
+        self.outcomes.push(Settled { token: *token, outcome, attempt });
     }
 
     fn give_back_what_is_ready(&mut self) {

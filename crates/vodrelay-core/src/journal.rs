@@ -111,7 +111,7 @@ pub struct Settled {
     pub token: Token,
     /// What comes of the delivery.
     pub outcome: Outcome,
-    /// The attempt that was made; none where the claim was given back untried.
+    /// The attempt that was made; none where the claim was given back untried, or the sink postponed it.
     pub attempt: Option<Attempt>,
 }
 
@@ -120,7 +120,7 @@ pub struct Settled {
 pub enum Outcome {
     /// The sink has it.
     Delivered,
-    /// To be tried again from that moment on.
+    /// To be tried again from that moment on. Without an attempt nothing is counted: the delivery comes back as it was.
     RetryAt(Timestamp),
     /// Given up, with the reason; kept until somebody replays or purges it.
     DeadLetter(String),

@@ -9,6 +9,8 @@ use crate::sink::{Retry, SinkError};
 
 /// A receiver may ask for a longer wait with `Retry-After`, up to this much.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// A sink that postpones without a wait must not be asked in a circle.
+const LEAST_POSTPONEMENT: Duration = Duration::from_millis(100);
 
 /// Exponential backoff with full jitter, a cap, and an age after which a delivery is given up.
 ///
@@ -56,8 +58,12 @@ impl RetryPolicy {
     /// Decides; `draw` is a random number from 0 up to 1.
     #[must_use]
     pub fn decide(&self, error: &SinkError, history: &History, draw: f64) -> Decision {
-        let Retry::Temporary { after, give_up_after } = &error.retry else {
-            return Decision::GiveUp(error.message.clone());
+        let (after, give_up_after) = match &error.retry {
+            Retry::Temporary { after, give_up_after } => (after, give_up_after),
+            Retry::Permanent => return Decision::GiveUp(error.message.clone()),
+            Retry::Postponed { after } => {
+                return Decision::RetryAfter((*after).clamp(LEAST_POSTPONEMENT, LONGEST_RETRY_AFTER));
+            }
         };
         let tries = history.tries;
         if let Some(limit) = give_up_after.filter(|limit| history.since_first >= *limit) {
@@ -142,6 +148,17 @@ mod tests {
         let of_this_event = SinkError::temporary_for_this_event("denied");
         check(&of_this_event, 3, HOUR, 0.0, &after(0));
         check(&of_this_event, 9, HOUR * 24 * 7, 0.0, &give_up("denied (9 tries in 7d)"));
+    }
+
+    #[test]
+    fn what_is_postponed_waits_that_long_whatever_its_age() {
+        let old = HOUR * 24 * 365;
+        let postponed = |after| SinkError::postponed(after, "no place is free");
+        check(&postponed(HOUR), 1, Duration::ZERO, 1.0, &after(3600));
+        check(&postponed(HOUR), 99, old, 0.0, &after(3600));
+        check(&postponed(Duration::MAX), 1, old, 0.5, &after(24 * 3600));
+        let at_least = Decision::RetryAfter(Duration::from_millis(100));
+        check(&postponed(Duration::ZERO), 1, Duration::ZERO, 1.0, &at_least);
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// The dispatcher puts the time limit around it and drops the future when that has passed; the sink need not.
     ///
     /// # Errors
-    /// Says whether trying again can help; the retry policy says when.
+    /// Says whether trying again can help; the retry policy says when. A sink that is not done yet, and has not failed
+    /// either, says so with [`Retry::Postponed`].
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError>;
 
     /// Finds out whether a delivery would have a chance, without making one. What deliveries can live with and people
@@ -62,6 +63,17 @@ pub enum Retry {
     },
     /// It cannot: straight to the dead letters.
     Permanent,
+    /// Nothing failed. What can be done at once is done, and the rest has to wait for something else, like a place
+    /// among few. The delivery is offered again later, and until then its slot is free for others.
+    ///
+    /// It is no attempt: it is neither counted nor remembered, says nothing for or against the sink, and however long
+    /// it goes on, no delivery is given up for it. Whoever postpones must therefore do so only while the other thing
+    /// can be expected to pass.
+    Postponed {
+        /// When to offer it again: after this long, a tenth of a second at least and a day at most. No jitter is put on
+        /// top, so a sink that postpones many spreads them by itself.
+        after: Duration,
+    },
 }
 
 impl SinkError {
@@ -77,6 +89,12 @@ impl SinkError {
     pub fn temporary_for_this_event(message: impl Into<String>) -> Self {
         let retry = Retry::Temporary { after: None, give_up_after: Some(Duration::MAX) };
         Self { retry, status: None, message: message.into() }
+    }
+
+    /// No error, and not done yet: to be offered again after that long. The message says what it waits for.
+    #[must_use]
+    pub fn postponed(after: Duration, message: impl Into<String>) -> Self {
+        Self { retry: Retry::Postponed { after }, status: None, message: message.into() }
     }
 
     /// An error that will not.

@@ -4,12 +4,14 @@
 mod credentials;
 mod failure;
 mod fetch;
+mod fetches;
 mod image_hosts;
 mod inspect;
 mod keep;
 mod options;
 mod reader;
 mod record;
+mod round;
 mod store;
 mod survey;
 
@@ -21,13 +23,13 @@ use vod_event::Event;
 use vodrelay_core::config::{ConfigError, Options};
 use vodrelay_core::{Clock, Delivery, Envelope, Receipt, Sink, SinkError, SinkFactory, SinkName};
 
-use self::failure::Failure;
+use self::fetches::Fetches;
 use self::image_hosts::{ImageHosts, Plan};
-use self::keep::{Item, Trouble};
 pub use self::reader::{
     Found, FoundDoubt, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict,
 };
 use self::record::{Record, State};
+use self::round::Round;
 use self::store::{Created, Kind, Store, Updated};
 pub use self::survey::{Survey, survey};
 
@@ -54,8 +56,8 @@ impl SinkFactory for Factory {
     }
 
     fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
-        let (store, image_hosts) = options::resolve(&options, &self.clock)?;
-        Ok(Arc::new(Archive { name, store, image_hosts, clock: Arc::clone(&self.clock) }))
+        let (store, image_hosts, fetches) = options::resolve(&options, &self.clock)?;
+        Ok(Arc::new(Archive { name, store, image_hosts, fetches, clock: Arc::clone(&self.clock) }))
     }
 }
 
@@ -64,15 +66,16 @@ struct Archive {
     name: SinkName,
     store: Store,
     image_hosts: ImageHosts,
+    fetches: Fetches,
     clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Sink for Archive {
     /// Writes the record under a key that depends on the event alone, then fetches the images that are not kept yet, and
-    /// writes the record again. A record that stands there already is of the same event, by an earlier attempt or by
-    /// another relay: what it calls linked or failed is tried once more, and what it calls kept is fetched anew where it
-    /// is no longer there.
+    /// writes the record again. An image that would have to wait is left for later. A record that stands there already is
+    /// of the same event, by an earlier attempt or by another relay: what it calls linked or failed is tried once more,
+    /// and what it calls kept is fetched anew where it is no longer there.
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {
         let envelope = &delivery.envelope;
         let unreadable =
@@ -81,28 +84,10 @@ impl Sink for Archive {
         let plan = |image| self.image_hosts.plan(&self.name, image);
         let plans: Vec<Plan<'_>> = event.images.iter().map(plan).collect();
 
-        let Some(mut written) = self.write_first(envelope, event, &plans).await? else {
+        let Some(written) = self.write_first(envelope, event, &plans).await? else {
             return Ok(Receipt::default());
         };
-        let mut states = Vec::new();
-        let mut failures = Vec::new();
-        for (place, (image, plan)) in event.images.iter().zip(&plans).enumerate() {
-            let item = Item { envelope, image, place };
-            match self.image(&item, plan, &mut written).await {
-                Ok(Some(state)) => states.push((place, state)),
-                Ok(None) => {}
-                Err(Trouble::Store(error)) => return Err(error),
-                Err(Trouble::Image(failure)) => {
-                    states.extend(failure.is_news().then(|| (place, State::from(&failure))));
-                    failures.push((place, failure));
-                }
-            }
-        }
-        states.iter().for_each(|(_, state)| self.count(state));
-        self.write_again(envelope, &mut written, &states).await?;
-        // What another relay has kept meanwhile has not failed.
-        failures.retain(|(place, _)| !written.record.has_kept(*place));
-        Failure::of_all(&failures).map_or(Ok(Receipt::default()), Err)
+        Round::new(self, delivery, written).see_to_all(&event.images, &plans).await
     }
 
     /// Writes a small object, reads it again and takes it away; tells if the store does not heed conditions.
@@ -143,47 +128,6 @@ impl Archive {
         };
         let has_work = plans.iter().any(|plan| matches!(plan, Plan::Fetch(..)));
         Ok(has_work.then_some(written))
-    }
-
-    /// Sees to one image. Nothing is to be done where it is kept already, or only linked.
-    async fn image(
-        &self,
-        item: &Item<'_>,
-        plan: &Plan<'_>,
-        written: &mut Written,
-    ) -> Result<Option<State>, Trouble> {
-        let Plan::Fetch(host, url) = plan else { return Ok(None) };
-        if let Some(key) = written.record.key_of_kept(item.place) {
-            if !written.stood_before || self.store.has_key(&key).await? {
-                return Ok(None);
-            }
-            tracing::warn!(
-                sink = %self.name,
-                event.id = %item.envelope.id,
-                key,
-                "an image that its record calls kept is not in the store; it is fetched anew"
-            );
-            written.record.forget(item.place);
-        }
-        if written.stood_before
-            && let Some(kept) = item.left_behind(&self.store).await?
-        {
-            return Ok(Some(State::Kept(kept)));
-        }
-        let visit = host.visit(item.number(), url, self.clock.now())?;
-        let kept = match fetch::fetch(host, url, self.clock.now()).await {
-            Ok(body) => item.keep(&self.store, body).await,
-            Err(failure) => Err(Trouble::Image(failure)),
-        };
-        visit.end(kept.as_ref().err().and_then(Trouble::of_image), self.clock.now());
-        // The record is new where somebody took the old one away, and the image may have outlived it and its host.
-        if kept.as_ref().is_err_and(|trouble| trouble.of_image().is_some())
-            && !written.stood_before
-            && let Some(left) = item.left_behind(&self.store).await?
-        {
-            return Ok(Some(State::Kept(left)));
-        }
-        kept.map(|kept| Some(State::Kept(kept)))
     }
 
     /// Notes the states on the record, on top of whatever others have noted meanwhile.

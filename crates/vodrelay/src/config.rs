@@ -70,9 +70,9 @@ impl SinkConfig {
     /// How the dispatcher drives this sink.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let (concurrency, seconds) = if self.kind == "archive" { (4, 600) } else { (16, 15) };
+        let seconds = if self.kind == "archive" { 600 } else { 15 };
         Settings {
-            concurrency: self.concurrency.unwrap_or(concurrency),
+            concurrency: self.concurrency.unwrap_or(16),
             timeout: self.timeout.unwrap_or(Span(std::time::Duration::from_secs(seconds))),
             retry: self.retry,
         }

@@ -13,7 +13,7 @@ use crate::envelope::Delivery;
 use crate::journal::{Attempt, Claim, Outcome, Token};
 use crate::name::SinkName;
 use crate::retry::History;
-use crate::sink::{Receipt, Sink, SinkError};
+use crate::sink::{Receipt, Retry, Sink, SinkError};
 
 /// An attempt that has ended.
 #[derive(Debug)]
@@ -66,6 +66,11 @@ impl Attempted {
         History { tries: self.delivery.tries.saturating_add(1), age, since_first }
     }
 
+    /// Whether the sink has put it off, which is no attempt.
+    pub(super) fn is_postponed(&self) -> bool {
+        matches!(&self.result, Err(SinkError { retry: Retry::Postponed { .. }, .. }))
+    }
+
     pub(super) fn record(&self, age: Duration) -> Attempt {
         let (status, note) = match &self.result {
             Ok(receipt) => (receipt.status, String::new()),
@@ -77,6 +82,10 @@ impl Attempted {
     /// Says once what came of it, and moves the metrics.
     pub(super) fn log(&self, sink: &SinkName, outcome: &Outcome) {
         let (id, attempt) = (self.delivery.envelope.id, self.delivery.attempt);
+        if self.is_postponed() {
+            self.log_postponement(sink, outcome);
+            return;
+        }
         let word = match outcome {
             Outcome::Delivered => "delivered",
             Outcome::RetryAt(_) => "retry",
@@ -98,6 +107,14 @@ impl Attempted {
             _ => {
                 tracing::debug!(event.id = %id, %sink, attempt, took.ms = self.took.as_millis() as u64, "delivered")
             }
+        }
+    }
+
+    fn log_postponement(&self, sink: &SinkName, outcome: &Outcome) {
+        metrics::counter!("vodrelay_sink_postponed_total", "sink" => sink.to_string()).increment(1);
+        if let (Outcome::RetryAt(at), Err(error)) = (outcome, &self.result) {
+            let (id, attempt) = (self.delivery.envelope.id, self.delivery.attempt);
+            tracing::debug!(event.id = %id, %sink, attempt, retry.at = %at, reason = %error, "delivery postponed by the sink");
         }
     }
 }

@@ -48,6 +48,8 @@ impl Dispatcher {
                 Retry::Temporary { give_up_after: None, .. } => {
                     self.breaker.failed(attempted.token.delivery, now)
                 }
+                // Where it was the probe, it has found out nothing, and the next one may try.
+                Retry::Postponed { .. } => self.breaker.probe_unused(now),
                 _ => self.breaker.succeeded(),
             },
         }

@@ -25,6 +25,7 @@ pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -
     a_claim_is_handed_out_once(&fresh().await).await;
     a_released_claim_comes_back_at_once_with_nothing_counted(&fresh().await).await;
     a_retry_comes_back_when_it_is_due(&fresh().await).await;
+    a_postponed_delivery_comes_back_when_it_is_due_as_it_was(&fresh().await).await;
     fresh_and_retried_alternate(&fresh().await).await;
     an_expired_lease_counts_for_delivered_only(&fresh().await).await;
     what_is_settled_stays_settled(&fresh().await).await;
@@ -60,6 +61,10 @@ impl<J: Journal> Bench<J> {
 
     pub(super) async fn settle(&self, claim: &Claim, outcome: Outcome) -> SettleResult {
         let attempt = (outcome != Outcome::Released).then(|| self.attempt());
+        self.settle_with(claim, outcome, attempt).await
+    }
+
+    async fn settle_with(&self, claim: &Claim, outcome: Outcome, attempt: Option<Attempt>) -> SettleResult {
         let settled = Settled { token: claim.token, outcome, attempt };
         let results = self.journal.settle(&[settled]).await.expect("a settlement by a healthy journal");
         assert_eq!(results.len(), 1, "one result for one outcome");
@@ -161,6 +166,37 @@ async fn a_retry_comes_back_when_it_is_due<J: Journal>(bench: &Bench<J>) {
         assert_eq!(delivery.first_attempt_at, Some(started_at));
         assert_eq!(delivery.last_attempt_at, Some(started_at));
         assert_eq!(delivery.age, Duration::from_secs(9), "the age of the attempt is kept");
+    }
+}
+
+async fn a_postponed_delivery_comes_back_when_it_is_due_as_it_was<J: Journal>(bench: &Bench<J>) {
+    let wait = Duration::from_secs(30);
+    bench.append(1, &["a"]).await;
+    // Before its first attempt, and after one.
+    for tried in [false, true] {
+        let claims = bench.claim("a", 9).await;
+        assert_eq!(claims.len(), 1);
+        for claim in &claims {
+            let due = bench.clock.now() + wait;
+            assert_eq!(bench.settle_with(claim, Outcome::RetryAt(due), None).await, SettleResult::Done);
+        }
+        let early = bench.journal.claim(&name("a"), 9, LEASE).await.expect("a claim");
+        assert!(early.claims.is_empty());
+        assert_eq!(early.look_again_at, Some(bench.clock.now() + wait));
+        bench.clock.advance(wait);
+        let due = bench.claim("a", 9).await;
+        assert_eq!(due.len(), 1);
+        for (Claim { delivery: after, .. }, Claim { delivery: before, .. }) in due.iter().zip(&claims) {
+            let counted = |delivery: &crate::envelope::Delivery| {
+                let moments = (delivery.first_attempt_at, delivery.last_attempt_at);
+                (delivery.attempt, delivery.tries, delivery.age, moments)
+            };
+            assert_eq!(counted(after), counted(before), "nothing is counted");
+            assert_eq!(after.tries > 0, tried);
+        }
+        for claim in &due {
+            bench.settle(claim, Outcome::RetryAt(bench.clock.now())).await;
+        }
     }
 }
 

@@ -374,6 +374,58 @@ async fn retry_after_is_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_postponed_comes_back_and_nothing_is_counted() {
+    let counted = Arc::<Mutex<Vec<_>>>::default();
+    let noted = Arc::clone(&counted);
+    let bench = Bench::start(settings(2), move |delivery, time| {
+        noted.lock().unwrap().push((delivery.attempt, delivery.tries, delivery.first_attempt_at));
+        if time <= 40 {
+            Answer::Fail(SinkError::postponed(Duration::from_secs(3600), "no place is free"))
+        } else {
+            Answer::Take
+        }
+    });
+    let started = Instant::now();
+    // More than it takes to open the breaker, were they failures.
+    bench.append(1..0x10).await;
+    bench.until_delivered(15).await;
+    let waited = started.elapsed();
+    assert!((40 * 3600..40 * 3600 + 120).contains(&waited.as_secs()), "{waited:?}");
+    assert_eq!(*counted.lock().unwrap(), [(1, 0, None); 15 * 41]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_delivery_is_given_up_for_being_postponed() {
+    let bench = Bench::start(settings(1), |_, time| match time {
+        1 | 12 => Answer::Fail(SinkError::temporary("503")),
+        ..12 => Answer::Fail(SinkError::postponed(Duration::from_secs(24 * 3600), "no place is free")),
+        _ => Answer::Take,
+    });
+    bench.append(1..2).await;
+    bench.until_delivered(1).await;
+    assert!(bench.journal.dead_letters(&sink_name()).is_empty());
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_postponed_lets_the_next_one_try() {
+    let back_at = Instant::now() + Duration::from_secs(600);
+    let asked = AtomicUsize::new(0);
+    let bench = Bench::start(settings(4), move |_, _| match Instant::now() {
+        now if now < back_at => Answer::Fail(SinkError::temporary("refused")),
+        // The first probes that find the sink back.
+        _ if asked.fetch_add(1, Ordering::SeqCst) < 3 => {
+            Answer::Fail(SinkError::postponed(Duration::from_secs(600), "no place is free"))
+        }
+        _ => Answer::Take,
+    });
+    bench.append(1..0x10).await;
+    timeout(Duration::from_secs(3600), bench.until_delivered(15)).await.expect("the next probe is sent");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn outcomes_are_held_while_the_journal_is_full() {
     let bench = Bench::start(settings(4), |_, _| Answer::After(Duration::from_secs(1)));
     bench.append(1..9).await;

@@ -37,7 +37,7 @@ pub(super) enum Cause {
     Address,
     Redirect,
     Unreachable,
-    Resting,
+    Garbled,
     Denied,
     Missing,
     Gone,
@@ -53,14 +53,14 @@ pub(super) enum Cause {
 }
 
 /// For how long to try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Patience {
-    /// As long as `retry.age` of the sink says.
-    Full,
-    /// A day.
-    Short,
     /// Not at all.
     Never,
+    /// A day.
+    Short,
+    /// As long as `retry.age` of the sink says.
+    Full,
 }
 
 impl Cause {
@@ -71,7 +71,7 @@ impl Cause {
             Self::Address => ("address", Patience::Short),
             Self::Redirect => ("redirect", Patience::Full),
             Self::Unreachable => ("unreachable", Patience::Full),
-            Self::Resting => ("resting", Patience::Full),
+            Self::Garbled => ("garbled", Patience::Full),
             Self::Denied => ("denied", Patience::Full),
             Self::Missing => ("missing", Patience::Short),
             Self::Gone => ("gone", Patience::Never),
@@ -86,6 +86,9 @@ impl Cause {
             Self::Occupied => ("occupied", Patience::Never),
         }
     }
+
+    /// Those that no further attempt can mend.
+    const FOR_EVER: [Self; 3] = [Self::Gone, Self::TooLarge, Self::Occupied];
 
     pub(super) const fn word(self) -> &'static str {
         self.row().0
@@ -151,10 +154,15 @@ impl Failure {
         Self::new(Cause::Unreachable, message)
     }
 
-    pub(super) fn resting(host: &str, after: Option<Duration>) -> Self {
-        let message =
-            format!("{host} failed for several images; it is asked for one at a time until it answers");
-        Self { after, ..Self::new(Cause::Resting, message) }
+    /// Something came that is no answer. Whoever sends it is there.
+    pub(super) fn garbled(host: &str, cause: &dyn fmt::Display) -> Self {
+        Self::new(Cause::Garbled, format!("{host} does not answer as HTTP has it: {cause}"))
+    }
+
+    /// What the record says of an image that no further attempt can mend.
+    pub(super) fn for_ever(cause: &str, reason: &str) -> Option<Self> {
+        let cause = Cause::FOR_EVER.into_iter().find(|known| known.word() == cause)?;
+        Some(Self::new(cause, reason))
     }
 
     /// Why it is denied is found out where the answer is read.
@@ -174,10 +182,12 @@ impl Failure {
         Self { after, ..Self::new(cause, format!("{host} answered {status}{why}")) }.with_status(status)
     }
 
-    pub(super) fn encoded(host: &str, encoding: &str) -> Self {
-        let message =
-            format!("{host} sends the image in the encoding {encoding:?}, though none was asked for");
-        Self::new(Cause::Encoded, message)
+    /// Only an encoding that everybody knows is named: the host's own words may repeat the signed URL.
+    pub(super) fn encoded(host: &str, encoding: &[u8]) -> Self {
+        let known = ["gzip", "br", "deflate", "zstd", "compress"];
+        let known = known.into_iter().find(|known| encoding.eq_ignore_ascii_case(known.as_bytes()));
+        let named = known.map_or("an unknown encoding".to_owned(), |known| format!("the encoding {known}"));
+        Self::new(Cause::Encoded, format!("{host} sends the image in {named}, though none was asked for"))
     }
 
     pub(super) fn stalled(host: &str, idle: Duration) -> Self {
@@ -225,18 +235,21 @@ impl Failure {
         Self::new(Cause::Occupied, message)
     }
 
-    /// Whether it says anything of the image that belongs on its record.
-    pub(super) fn is_news(&self) -> bool {
-        self.cause != Cause::Resting
-    }
-
-    /// What the dispatcher is told of all failures of an event, by the places of their images: to try again while one of
-    /// them can pass.
+    /// What the dispatcher is told of all failures of an event, by the places of their images: to try again as long as
+    /// one of them can pass, and as soon as one of them may.
     pub(super) fn of_all(failures: &[(usize, Self)]) -> Option<SinkError> {
-        let can_pass = |(_, failure): &&(usize, Self)| failure.cause.row().1 != Patience::Never;
-        let (_, decisive) = failures.iter().find(can_pass).or(failures.first())?;
+        let patience = |failure: &Self| failure.cause.row().1;
+        let first = failures.first()?;
+        let longer = |one, other| if patience(other) > patience(one) { other } else { one };
+        let decisive = failures.iter().map(|(_, failure)| failure).fold(&first.1, longer);
+        let can_pass = failures.iter().filter(|(_, failure)| patience(failure) > Patience::Never);
+        // Nothing is less than any wait that was asked for.
+        let after = can_pass.map(|(_, failure)| failure.after).min().flatten();
+        let mut told: Vec<_> = failures.iter().collect();
+        told.sort_by_key(|(place, _)| *place);
         let told: Vec<String> =
-            failures.iter().map(|(place, failure)| format!("image {place}: {}", failure.message)).collect();
+            told.iter().map(|(place, failure)| format!("image {place}: {}", failure.message)).collect();
+        let decisive = Self { after, ..decisive.clone() };
         Some(SinkError { message: told.join("; "), ..decisive.sink_error() })
     }
 
@@ -274,7 +287,7 @@ mod tests {
         Cause::Address,
         Cause::Redirect,
         Cause::Unreachable,
-        Cause::Resting,
+        Cause::Garbled,
         Cause::Denied,
         Cause::Missing,
         Cause::Gone,
@@ -314,6 +327,49 @@ mod tests {
             )
         });
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn those_for_ever_are_those_that_are_not_tried_again() {
+        let never = ALL.into_iter().filter(|cause| cause.row().1 == Patience::Never);
+        assert_eq!(never.collect::<Vec<_>>(), Cause::FOR_EVER);
+    }
+
+    #[test]
+    fn of_several_the_longest_patience_and_the_least_wait_count() {
+        let check = |failures: &[(Cause, Option<u64>)], expect: Retry| {
+            let failures: Vec<(usize, Failure)> = failures
+                .iter()
+                .map(|&(cause, after)| Failure {
+                    after: after.map(Duration::from_secs),
+                    ..Failure::new(cause, "m")
+                })
+                .enumerate()
+                .collect();
+            assert_eq!(Failure::of_all(&failures).unwrap().retry, expect, "{failures:?}");
+        };
+        let again = |after: Option<u64>, limit| Retry::Temporary {
+            after: after.map(Duration::from_secs),
+            give_up_after: Some(limit),
+        };
+        let (gone, missing, status) = (Cause::Gone, Cause::Missing, Cause::Status);
+        check(&[(missing, None), (status, None)], again(None, Duration::MAX));
+        check(&[(missing, Some(9)), (status, Some(7)), (missing, Some(8))], again(Some(7), Duration::MAX));
+        check(&[(status, Some(9)), (missing, None)], again(None, Duration::MAX));
+        check(&[(gone, None), (missing, Some(9))], again(Some(9), SHORT));
+        check(&[(gone, None), (Cause::TooLarge, None)], Retry::Permanent);
+        assert_eq!(Failure::of_all(&[]), None);
+    }
+
+    #[test]
+    fn an_encoding_is_named_only_where_it_is_a_known_one() {
+        let check = |encoding: &str, expect: &str| {
+            let message = Failure::encoded("h", encoding.as_bytes()).message;
+            assert_eq!(message, format!("h sends the image in {expect}, though none was asked for"));
+        };
+        check("GZIP", "the encoding gzip");
+        check("zstd", "the encoding zstd");
+        check("/a.gif?auth_key=1-2-3-4", "an unknown encoding");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod denied;
 mod health;
 mod pace;
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use self::denied::Denial;
 pub(super) use self::health::{Health, Visit};
 use self::pace::{Lag, Pace};
 use super::failure::{Cause, Failure};
-use super::image_hosts::{ImageHost, Key, named};
+use super::image_hosts::{ImageHost, Key, named, names_a_user};
 use super::inspect::Flaw;
 use crate::exchange::{TO_DRAIN, TO_READ, beginning, innermost, retry_after, speaks_plain_http};
 
@@ -33,10 +34,30 @@ const MOST_REDIRECTS: usize = 3;
 const EXCERPT: usize = 4 << 10;
 
 /// The client of one entry.
-///
-/// # Errors
-/// If https is wanted and the machine has no certificates to check it with.
-pub(super) fn client(guard: &Guard, connect_timeout: Duration, is_https: bool) -> reqwest::Result<Client> {
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    /// Its connections serve again.
+    pooled: Client,
+    /// Each request has a connection of its own.
+    fresh: Client,
+}
+
+impl Clients {
+    /// # Errors
+    /// If https is wanted and the machine has no certificates to check it with.
+    pub(super) fn new(guard: &Guard, connect_timeout: Duration, is_https: bool) -> reqwest::Result<Self> {
+        let client = |most_idle| client(guard, connect_timeout, is_https, most_idle);
+        Ok(Self { pooled: client(usize::MAX)?, fresh: client(0)? })
+    }
+}
+
+/// `most_idle` connections to a host wait for the next request.
+fn client(
+    guard: &Guard,
+    connect_timeout: Duration,
+    is_https: bool,
+    most_idle: usize,
+) -> reqwest::Result<Client> {
     crate::tls::choose_provider();
     let builder = || {
         Client::builder()
@@ -49,6 +70,7 @@ pub(super) fn client(guard: &Guard, connect_timeout: Duration, is_https: bool) -
             .connect_timeout(connect_timeout)
             .http1_only()
             .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(most_idle)
     };
     match builder().build() {
         // Without certificates http still works, and an https connection fails and says why.
@@ -91,7 +113,8 @@ async fn ask(host: &ImageHost, signed: Url, key: Key, now: Timestamp) -> Result<
     Err(Failure::too_many_redirects(&named(&url), MOST_REDIRECTS))
 }
 
-/// One request, up to the head of its answer.
+/// One request, up to the head of its answer. A server may close a connection that waited without saying so, and it is
+/// found out only by the next request: that one is made once more, on a connection of its own.
 async fn get(host: &ImageHost, url: &Url) -> Result<Response, Failure> {
     let refuse = |refused| Failure::address(&named(url), &host.name, refused);
     // The client connects to a literal address without asking its resolver.
@@ -99,15 +122,35 @@ async fn get(host: &ImageHost, url: &Url) -> Result<Response, Failure> {
         host.guard.admit(address).map_err(refuse)?;
     }
     // What is kept is what the host has, not what a client of this kind would like better.
-    let request = host.client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
-    match timeout(host.limits.idle, request.send()).await {
-        Err(_) => Err(Failure::stalled(&named(url), host.limits.idle)),
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => match Refused::among_causes(&error) {
-            Some(refused) => Err(refuse(refused)),
-            None => Err(host.unreachable(url, &innermost(&error.without_url()).to_string())),
-        },
-    }
+    let send = |client: &Client| client.get(url.clone()).header(ACCEPT_ENCODING, "identity").send();
+    let answered = timeout(host.limits.idle, async {
+        match send(&host.clients.pooled).await {
+            Err(error) if is_of_a_used_connection(&error) => send(&host.clients.fresh).await,
+            answered => answered,
+        }
+    });
+    let error = match answered.await {
+        Err(_) => return Err(Failure::stalled(&named(url), host.limits.idle)),
+        Ok(Ok(response)) => return Ok(response),
+        Ok(Err(error)) => error.without_url(),
+    };
+    Err(match (Refused::among_causes(&error), among_causes::<hyper::Error>(&error)) {
+        (Some(refused), _) => refuse(refused),
+        (None, Some(of_http)) if of_http.is_parse() => Failure::garbled(&named(url), innermost(&error)),
+        _ => host.unreachable(url, &innermost(&error).to_string()),
+    })
+}
+
+/// Whether the connection ended before anything of an answer was there. What cannot be connected to, or sends something
+/// that cannot be read, is no better the second time.
+fn is_of_a_used_connection(error: &reqwest::Error) -> bool {
+    let of_http = among_causes::<hyper::Error>(error);
+    !error.is_connect() && of_http.is_some_and(|error| !error.is_parse())
+}
+
+/// The error of that type among the causes.
+fn among_causes<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 impl ImageHost {
@@ -137,7 +180,7 @@ fn next_hop(host: &ImageHost, url: &Url, response: &Response) -> Result<Url, Fai
     let (from, status) = (named(url), response.status());
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let next = location.and_then(|location| url.join(location).ok());
-    let next = next.filter(|next| matches!(next.scheme(), "http" | "https") && next.username().is_empty());
+    let next = next.filter(|next| matches!(next.scheme(), "http" | "https") && !names_a_user(next));
     let Some(next) = next else { return Err(Failure::redirect_to_nowhere(&from, status)) };
     if host.redirects.iter().any(|listed| listed.matches(&next)) {
         return Ok(host.upgraded(next));
@@ -178,7 +221,7 @@ impl<'h> Body<'h> {
     fn begin(host: &'h ImageHost, from: String, response: Response) -> Result<Self, Failure> {
         let encoding = response.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity");
         if let Some(encoding) = encoding {
-            return Err(Failure::encoded(&from, &String::from_utf8_lossy(encoding.as_bytes())));
+            return Err(Failure::encoded(&from, encoding.as_bytes()));
         }
         let announced = response.content_length();
         if announced.is_some_and(|length| length > host.limits.max_size) {

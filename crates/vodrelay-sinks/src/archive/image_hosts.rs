@@ -9,21 +9,21 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::Client;
 use serde::Deserialize;
 use url::Url;
 use vod_event::Image;
-use vodrelay_core::SinkName;
 use vodrelay_core::config::{ByteSize, ConfigError, Span, Surroundings};
 use vodrelay_core::network::Networks;
+use vodrelay_core::{SinkError, SinkName};
 
 pub(super) use self::auth::{Auth, Key, Signer};
 pub(super) use self::pattern::HostPattern;
 use self::unknown::Unknown;
-use super::failure::Failure;
-use super::fetch::{Guard, Health, Visit, client};
+use super::fetch::{Clients, Guard, Health, Visit};
 use super::record::State;
 
+/// The longest URL that is asked for, in bytes: HTTP clients and servers take some more, and a signature comes on top.
+const LONGEST_URL: usize = 32 << 10;
 /// The largest `max_size`: as much as a multipart upload can take.
 const LARGEST: u64 = 32 << 30;
 
@@ -59,15 +59,15 @@ pub(super) struct ImageHosts {
     unknown: Unknown,
 }
 
-/// One entry, with its keys at hand and a client of its own, so that its connections serve again.
+/// One entry, with its keys at hand and clients of its own, so that its connections serve again.
 pub(super) struct ImageHost {
     pub(super) name: HostPattern,
     pub(super) auth: Auth,
     pub(super) guard: Guard,
     pub(super) redirects: Vec<HostPattern>,
     pub(super) limits: Limits,
-    pub(super) client: Client,
-    /// Whether it answers at all.
+    pub(super) clients: Clients,
+    /// Whether they answer at all.
     health: Health,
     is_https: bool,
     connect_timeout: Duration,
@@ -118,7 +118,10 @@ impl ImageHosts {
             Ok(_) => return Plan::Link("its URL is neither http nor https".to_owned()),
             Err(error) => return Plan::Link(format!("its URL cannot be read: {error}")),
         };
-        if !url.username().is_empty() || url.password().is_some() {
+        if url.as_str().len() > LONGEST_URL {
+            return Plan::Link(format!("its URL is longer than {}", ByteSize(LONGEST_URL as u64)));
+        }
+        if names_a_user(&url) {
             return Plan::Link("its URL has a user name in it".to_owned());
         }
         match self.entries.iter().find(|host| host.name.matches(&url)) {
@@ -150,9 +153,17 @@ impl Plan<'_> {
 }
 
 impl ImageHost {
-    /// Permits to ask for an image, unless the host rests.
-    pub(super) fn visit(&self, image: u64, url: &Url, now: Timestamp) -> Result<Visit<'_>, Failure> {
-        self.health.visit(image, now).map_err(|after| Failure::resting(&named(url), after))
+    /// Permits to ask for an image.
+    ///
+    /// # Errors
+    /// While the host rests: says when to ask again.
+    pub(super) fn visit(&self, image: u64, url: &Url, now: Timestamp) -> Result<Visit<'_>, SinkError> {
+        let name = named(url);
+        self.health.visit(name.clone(), image, now).map_err(|after| {
+            let message =
+                format!("{name} failed for several images; it is asked for one at a time until it answers");
+            SinkError::postponed(after, message)
+        })
     }
 
     /// The URL with the scheme that the entry wants.
@@ -187,7 +198,7 @@ impl Written {
         let (auth, limits) = (self.auth(surroundings)?, self.limits()?);
         let is_https = self.scheme == Some(Scheme::Https);
         let connect_timeout = self.connect_timeout()?;
-        let client = client(&guard, connect_timeout, is_https)
+        let clients = Clients::new(&guard, connect_timeout, is_https)
             .map_err(|error| ConfigError::new("name", format!("no HTTP client could be made: {error}")))?;
         Ok(ImageHost {
             name: self.name.clone(),
@@ -195,7 +206,7 @@ impl Written {
             guard,
             redirects: self.redirects.clone(),
             limits,
-            client,
+            clients,
             health: Health::default(),
             is_https,
             connect_timeout,
@@ -239,6 +250,11 @@ fn positive(key: &str, given: Option<Span>, default: Duration) -> Result<Duratio
         Some(Span(duration)) => Ok(duration),
         None => Ok(default),
     }
+}
+
+/// Whether a user name or a password stands before the host: the client would send them along.
+pub(super) fn names_a_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// What messages call the host of a URL: its name, and its port if that is not the usual one.

@@ -12,12 +12,15 @@ use vodrelay_core::Clock;
 use vodrelay_core::config::{ConfigError, Options};
 
 use self::written::Written;
+use super::fetches::Fetches;
 use super::image_hosts::ImageHosts;
 use super::store::Store;
 
 /// What a URL of a store looks like.
 const EXPECTED: &str =
     "expected s3://bucket/prefix, oss://bucket/prefix, file:///path, or file:path beside the configuration";
+/// Deliveries that fetch images at a time, where `fetches` does not say.
+const FETCHES: usize = 3;
 
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +33,14 @@ enum Purpose {
 
 /// Opens the store that the options name, and makes a client for each of its image hosts. Nothing is sent anywhere yet.
 /// The clock says when keys are to be renewed.
-pub(super) fn resolve(options: &Options, clock: &Arc<dyn Clock>) -> Result<(Store, ImageHosts), ConfigError> {
+pub(super) fn resolve(
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Store, ImageHosts, Fetches), ConfigError> {
     let written: Written = options.parse()?;
     let image_hosts = ImageHosts::resolve(&written.image_hosts, options.surroundings())?;
-    Ok((open(&written, options, Purpose::Write, clock)?, image_hosts))
+    let fetches = Fetches::new(written.fetches.unwrap_or(FETCHES));
+    Ok((open(&written, options, Purpose::Write, clock)?, image_hosts, fetches))
 }
 
 /// Opens the store that the options name, to read what is there.

@@ -159,6 +159,12 @@ impl Record {
         }
     }
 
+    /// The cause and the reason, where the last attempt to fetch the image has failed.
+    pub(super) fn failure(&self, place: usize) -> Option<(String, String)> {
+        let image = self.images.get(place).filter(|image| image.get::<&str>("state") == Some("failed"))?;
+        Some((image.get("cause")?, image.get("reason")?))
+    }
+
     /// Notes what became of an image, unless it is kept already. Says whether that changes the record.
     pub(super) fn note(&mut self, place: usize, state: &State) -> serde_json::Result<bool> {
         let Some(image) = self.images.get_mut(place) else { return Ok(false) };
@@ -196,6 +202,8 @@ mod tests {
         assert_eq!(record.json().unwrap(), format!("{RECORD}\n").into_bytes());
         assert!(record.note(0, &failed("r")).unwrap());
         assert!(!record.note(0, &failed("r")).unwrap(), "the same again is no change");
+        assert_eq!(record.failure(0), Some(("denied".to_owned(), "r".to_owned())));
+        assert_eq!((record.failure(1), record.failure(2)), (None, None));
         let expect =
             RECORD.replace(r#""state":"pending""#, r#""state":"failed","cause":"denied","reason":"r""#);
         assert_eq!(String::from_utf8(record.json().unwrap()).unwrap(), format!("{expect}\n"));

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use vod_event::{CdnAuth, CdnAuthType, PrivateKey};
 use vodrelay_core::Name;
 use vodrelay_core::testing::delivery_of;
@@ -109,6 +111,8 @@ async fn a_host_that_no_entry_matches_is_never_asked() {
     check("file:///etc/passwd".to_owned(), "its URL is neither http nor https").await;
     let named = archive.host.url("/b.gif").replace("http://", "http://user@");
     check(named, "its URL has a user name in it").await;
+    let long = format!("{}?{}", archive.host.url("/b.gif"), "q".repeat(70_000));
+    check(long, "its URL is longer than 32KiB").await;
     check("http://".to_owned(), "its URL cannot be read: empty host").await;
     assert!(other.requests().is_empty() && archive.host.requests().is_empty());
 }
@@ -137,4 +141,26 @@ async fn connections_to_a_host_serve_again() {
         let _ = archive.sink.deliver(&event(number, &[archive.host.url(path)], &json!({}))).await;
     }
     assert_eq!((archive.host.requests().len(), archive.host.connections()), (10, 1));
+}
+
+#[tokio::test]
+async fn a_connection_that_went_stale_unnoticed_costs_no_attempt() {
+    // Closes after each answer, and does not say so.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&image(&gif(8, 8, 1))).await;
+                // Takes the next request, and goes without a word.
+                let _ = stream.read(&mut [0; 4096]).await;
+            });
+        }
+    });
+    let archive = Archive::with(json!({"name": address.to_string()}), |_| Vec::new()).await;
+    for number in 0..20 {
+        let url = format!("http://{address}/b.gif");
+        archive.sink.deliver(&event(number, &[url], &json!({}))).await.unwrap();
+    }
 }

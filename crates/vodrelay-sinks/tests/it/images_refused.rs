@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use vodrelay_core::SinkError;
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::sink::Retry;
+use vodrelay_core::{Delivery, SinkError};
 
 use crate::build;
 use crate::images::{gif, webp};
@@ -86,8 +86,11 @@ async fn a_body_that_is_no_whole_image_is_not_kept() {
 
 #[tokio::test]
 async fn a_body_that_was_compressed_is_not_kept() {
+    let echoed = answer("200 OK", &["content-encoding: /secret/path.gif?auth_key=1-2-3-4"], "");
+    let message = "HOST sends the image in an unknown encoding, though none was asked for";
+    check(echoed, "encoded", AGAIN, message).await;
     let sent = answer("200 OK", &["content-encoding: gzip"], "\u{1f}");
-    let message = "HOST sends the image in the encoding \"gzip\", though none was asked for";
+    let message = "HOST sends the image in the encoding gzip, though none was asked for";
     check(sent, "encoded", AGAIN, message).await;
 }
 
@@ -288,6 +291,16 @@ async fn a_redirect_is_followed_only_where_it_is_listed_and_each_hop_is_judged()
         )
         .await;
     }
+    // Listed, and with a password that would be sent along.
+    let with_password = to(&format!("http://:pw@{there}/b.gif"));
+    check_with(
+        json!({"redirects": [there]}),
+        with_password,
+        "redirect",
+        AGAIN,
+        "HOST answered 302 Found and does not say where it leads to",
+    )
+    .await;
     assert!(elsewhere.requests().is_empty());
 
     let location = elsewhere.url("/b.gif");
@@ -362,12 +375,9 @@ async fn a_host_that_fails_for_every_image_rests_and_the_records_go_on() {
     let (error, id) = deliver(9).await;
     assert_eq!(
         error.message,
-        format!("image 0: {free} failed for several images; it is asked for one at a time until it answers")
+        format!("{free} failed for several images; it is asked for one at a time until it answers")
     );
-    assert_eq!(
-        error.retry,
-        Retry::Temporary { after: Some(Duration::from_secs(2)), give_up_after: Some(Duration::MAX) }
-    );
+    assert_eq!(error.retry, Retry::Postponed { after: Duration::from_secs(2) });
     let record = std::fs::read(archive.folder().join(format!("events/date=2024-03-05/{id}.json"))).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
     assert_eq!(record["images"][0]["state"], "pending");
@@ -398,5 +408,50 @@ async fn of_several_images_each_goes_its_own_way() {
     };
     assert_eq!(states(&archive), ["failed", "kept", "failed"]);
     archive.sink.deliver(&delivery).await.unwrap_err();
-    assert_eq!(archive.host.requests().len(), 5, "the one that is kept is not fetched again");
+    assert_eq!(
+        archive.host.requests().len(),
+        4,
+        "the one that is kept is not fetched again, nor that which is gone"
+    );
+}
+
+#[tokio::test]
+async fn what_no_attempt_can_mend_is_fetched_again_only_on_a_replay() {
+    let archive = Archive::with(json!({"max_size": 1000}), |request| match request.path() {
+        "/0.gif" => image(&gif(200, 200, 1)),
+        _ => answer("404 Not Found", &[], ""),
+    })
+    .await;
+    let urls = ["/0.gif", "/1.gif"].map(|path| archive.host.url(path));
+    let delivery = event(1, &urls, &json!({}));
+    let large = || archive.host.requests().iter().filter(|request| request.path() == "/0.gif").count();
+    let first = archive.sink.deliver(&delivery).await.unwrap_err();
+    let again = Delivery { attempt: 2, tries: 1, ..delivery.clone() };
+    let second = archive.sink.deliver(&again).await.unwrap_err();
+    assert_eq!((large(), archive.host.requests().len()), (1, 3));
+    assert_eq!((&second, &second.retry), (&first, &FOR_A_DAY), "all are told of all the same");
+    assert!(second.message.starts_with("image 0: the image of "), "{second}");
+    let replayed = Delivery { attempt: 3, tries: 0, replay: 1, ..delivery.clone() };
+    archive.sink.deliver(&replayed).await.unwrap_err();
+    assert_eq!(large(), 2);
+    archive.sink.deliver(&Delivery { attempt: 4, tries: 1, ..replayed }).await.unwrap_err();
+    assert_eq!(large(), 2, "and once only");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_an_answer_all_the_same() {
+    let odd = b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n".to_vec();
+    let message = "HOST does not answer as HTTP has it: invalid content-length parsed";
+    check(odd, "garbled", AGAIN, message).await;
+    let archive = Archive::with(json!({}), |request| match request.path() {
+        "/odd.gif" => b"SSH-2.0-OpenSSH\r\n".to_vec(),
+        _ => image(&gif(8, 8, 1)),
+    })
+    .await;
+    for number in 0..8 {
+        let delivery = event(number, &[archive.host.url("/odd.gif")], &json!({}));
+        let error = archive.sink.deliver(&delivery).await.unwrap_err();
+        assert!(error.message.contains("does not answer as HTTP has it"), "{error}");
+    }
+    archive.sink.deliver(&event(9, &[archive.host.url("/b.gif")], &json!({}))).await.unwrap();
 }

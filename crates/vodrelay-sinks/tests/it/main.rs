@@ -11,6 +11,7 @@ mod images;
 mod images_fetched;
 mod images_in_bucket;
 mod images_kept;
+mod images_later;
 mod images_refused;
 mod options;
 mod protocol;

@@ -28,6 +28,8 @@ pub(super) struct Written {
     pub(super) sse: Option<Encryption>,
     pub(super) record_storage_class: Option<String>,
     pub(super) image_storage_class: Option<String>,
+    #[serde(default, deserialize_with = "places")]
+    pub(super) fetches: Option<usize>,
     #[serde(default, deserialize_with = "entries")]
     pub(super) image_hosts: Vec<image_hosts::Written>,
 }
@@ -116,6 +118,24 @@ fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>,
             "false" => Ok(Some(false)),
             _ => Err(D::Error::custom(format!("{text:?} is neither true nor false"))),
         },
+    }
+}
+
+/// How many at a time: a number, or its text.
+fn places<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a number, 1 or more")]
+    enum Given {
+        Number(usize),
+        Text(String),
+    }
+    let places = match Given::deserialize(deserializer)? {
+        Given::Number(number) => Some(number),
+        Given::Text(text) => text.parse().ok(),
+    };
+    match places {
+        None | Some(0) => Err(D::Error::custom("expected a number, 1 or more")),
+        places => Ok(places),
     }
 }
 
