@@ -17,7 +17,7 @@ usage: cargo xtask COMMAND
   tidy     layering, module headers, fixtures all used, crate list in the documents true
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
-  torture  kill -9 under load, at length: nothing acknowledged may be missing
+  torture  kill -9 under load, at length, over callbacks and over a queue: nothing acknowledged may be missing
   alone    check each crate of layers 0 and 1 by itself
 ";
 
@@ -44,11 +44,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// The kill test of `ci`, on a release build and at full length.
+/// The tests of `ci` that kill the relay, on a release build and at full length.
 fn torture() -> Result<(), String> {
-    let variables = [("RUN_SLOW_TESTS", "1"), ("TORTURE_EVENTS", "20000"), ("TORTURE_KILLS", "3")];
-    run::cargo(
-        &["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", "kill", "--", "--nocapture"],
-        &variables,
-    )
+    let tests = [
+        ("kill::", [("TORTURE_EVENTS", "20000"), ("TORTURE_KILLS", "3")]),
+        ("queue::kill_9", [("TORTURE_MESSAGES", "100000"), ("TORTURE_KILLS", "5")]),
+    ];
+    for (test, length) in tests {
+        let variables = [&length[..], &[("RUN_SLOW_TESTS", "1")]].concat();
+        run::cargo(
+            &["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", test, "--", "--nocapture"],
+            &variables,
+        )?;
+    }
+    Ok(())
 }

@@ -7,6 +7,8 @@
 mod baseline;
 mod callback;
 mod clock;
+mod consumer;
+mod emulator;
 mod load;
 mod machine;
 mod million;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::rows::{ROWS, Row};
+use crate::rows::{Drained, ROWS, Row};
 
 /// What the rows measure with.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ struct Bench {
     folder: PathBuf,
     /// The journal in which a million events wait, once a row has asked for it.
     million: Option<PathBuf>,
+    /// What draining queues came to, once a row has asked for it.
+    drained: Option<Drained>,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
     let result = match words.first().map(String::as_str) {
         Some("baseline") => baseline::run(),
         Some("receiver") => receiver::run(),
+        Some("emulator") => emulator::run(),
+        Some("consumer") => consumer::run(words.get(1..).unwrap_or_default()),
         _ => bench(&words),
     };
     match result {
@@ -62,7 +68,7 @@ fn bench(words: &[String]) -> Result<(), String> {
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     machine::check_disk(&folder)?;
     let temporary = tempfile::tempdir_in(&folder).map_err(|error| error.to_string())?;
-    let bench = Bench { vodrelay, folder: temporary.path().to_owned(), million: None };
+    let bench = Bench { vodrelay, folder: temporary.path().to_owned(), million: None, drained: None };
 
     let (done, result) = oneshot::channel();
     std::thread::spawn(move || {

@@ -20,3 +20,11 @@ fn slow_tests_are_asked_for() -> bool {
     }
     asked
 }
+
+/// How much of something a long test does, unless a variable asks for another number.
+fn number(variable: &str, default: usize) -> usize {
+    let asked = std::env::vars().find(|(name, _)| name == variable);
+    asked.map_or(default, |(name, text)| {
+        text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}"))
+    })
+}

@@ -1,20 +1,25 @@
 //! The relay with a queue: what is written to it is delivered, whatever happens, and not deleted before it is durable.
+//!
+//! `TORTURE_MESSAGES` and `TORTURE_KILLS` make the test with kills longer (`cargo xtask torture` does); `TORTURE_SEED`
+//! repeats the moments at which it kills and the dice of its faults.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Happening, Observer, Operation, Settings, What};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
 use vodrelay_core::testing::event_body;
 use vodrelay_journal::Reader;
 
+use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
-
-const MESSAGES: usize = 1_000;
-const KILLS: usize = 3;
 
 /// What the observer looks into, as soon as there is one.
 type Shelf = Arc<OnceLock<Mutex<Reader>>>;
@@ -105,14 +110,19 @@ async fn an_event_over_both_transports_is_delivered_once_and_the_commands_know_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_with_everything_going_wrong_loses_no_message() {
+    let (messages, kills) = (number("TORTURE_MESSAGES", 1_000), number("TORTURE_KILLS", 3));
+    let seed = number("TORTURE_SEED", rand::random::<u32>() as usize) as u64;
+    println!("TORTURE_SEED={seed}");
+    let limit = Duration::from_secs(60) + Duration::from_millis(10) * messages as u32;
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
     let shelf = Shelf::default();
-    let too_early = Arc::<Mutex<Vec<String>>>::default();
+    let watched = Arc::<Watched>::default();
     let settings = Settings {
+        seed,
         faults: faults(),
         slow_by: Duration::from_millis(50),
-        observer: Some(observer(&shelf, &too_early)),
+        observer: Some(observer(&shelf, &watched)),
         ..Settings::default()
     };
     // What is in hand at a kill comes back that soon.
@@ -125,35 +135,45 @@ async fn kill_9_with_everything_going_wrong_loses_no_message() {
     until("the journal", Duration::from_secs(10), || open().is_ok()).await;
     shelf.set(Mutex::new(open().unwrap())).unwrap();
 
-    for number in 0..MESSAGES {
+    for number in 0..messages {
         emulator.send("vod-events", &text(number)).unwrap();
     }
-    for kill in 1..=KILLS {
-        let due = MESSAGES * kill / (KILLS + 1);
-        let strike = || emulator.ledger().deleted() >= due as u64 && in_hand(&emulator) > 0;
-        until("the moment to strike", Duration::from_secs(60), strike).await;
+    let started = Instant::now();
+    for (place, due) in moments(kills, messages, seed).into_iter().enumerate() {
+        let strike = || emulator.ledger().deleted() >= due && emulator.counts("vod-events").inactive > 0;
+        until("the moment to strike", limit, strike).await;
         relay.kill_9();
-        println!("kill -9 number {kill}: {} messages were in hand", in_hand(&emulator));
+        let (deleted, in_hand) = (emulator.ledger().deleted(), emulator.counts("vod-events").inactive);
+        println!("kill -9 number {}: after {deleted} deletions, {in_hand} messages were in hand", place + 1);
+        assert!(in_hand > 0, "the kill struck nothing");
         relay = Process::start_with(folder.path(), &config, http, admin).await;
     }
-    until("the drain", Duration::from_secs(60), || emulator.messages("vod-events").is_empty()).await;
-    until("the deliveries", Duration::from_secs(60), || receiver.count() == MESSAGES).await;
+    until("the drain", limit, || emulator.counts("vod-events").all() == 0).await;
+    let drained = started.elapsed();
+    until("the deliveries", limit, || receiver.count() == messages).await;
 
-    let sent: HashSet<_> = (0..MESSAGES).map(event_body).collect();
+    let sent: HashSet<_> = (0..messages).map(event_body).collect();
     assert!(receiver.bodies().iter().all(|body| sent.contains(body)), "no body differs by a byte");
-    assert_eq!(*too_early.lock().unwrap(), [""; 0], "deleted before they were durable");
-    let ledger = emulator.ledger();
+    let (deletions, too_early) =
+        (watched.deletions.load(Ordering::SeqCst), watched.too_early.lock().unwrap());
+    assert_eq!(*too_early, [""; 0], "deleted before they were durable");
+    assert!(deletions >= messages, "the observer saw {deletions} deletions");
     println!(
-        "{MESSAGES} messages, {KILLS} kills: {:.3} requests for each, {} delivered more than once",
-        ledger.requests_per_message().unwrap(),
+        "{messages} messages, {kills} kills: all delivered, {} more than once; {deletions} deletions, each of a message in \
+         the journal; {:.3} requests for each message, faults and all; drained in {:.1} s",
         receiver.deliveries() - receiver.count(),
+        emulator.ledger().requests_per_message().unwrap(),
+        drained.as_secs_f64(),
     );
     assert_eq!(relay.terminate(), Some(0));
 }
 
-fn in_hand(emulator: &Emulator) -> usize {
-    let messages = emulator.messages("vod-events");
-    messages.iter().filter(|message| message.visibility != mns_emulator::Visibility::Active).count()
+/// After how many deletions to kill: at random, and in that order.
+fn moments(kills: usize, messages: usize, seed: u64) -> Vec<u64> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut moments: Vec<u64> = (0..kills).map(|_| dice.random_range(0..messages as u64 * 9 / 10)).collect();
+    moments.sort_unstable();
+    moments
 }
 
 fn faults() -> Vec<mns_emulator::Injection> {
@@ -172,17 +192,25 @@ fn faults() -> Vec<mns_emulator::Injection> {
     ]
 }
 
+/// What the observer saw.
+#[derive(Default)]
+struct Watched {
+    deletions: AtomicUsize,
+    too_early: Mutex<Vec<String>>,
+}
+
 /// Looks into the journal at the moment of each deletion, as another process would.
-fn observer(shelf: &Shelf, too_early: &Arc<Mutex<Vec<String>>>) -> Observer {
-    let (shelf, too_early) = (Arc::clone(shelf), Arc::clone(too_early));
+fn observer(shelf: &Shelf, watched: &Arc<Watched>) -> Observer {
+    let (shelf, watched) = (Arc::clone(shelf), Arc::clone(watched));
     Observer::new(move |happening: &Happening| {
         if happening.what != What::Deleted {
             return;
         }
+        watched.deletions.fetch_add(1, Ordering::SeqCst);
         let id = vod_event::read(happening.body.as_bytes()).unwrap().id();
         let reader = shelf.get().unwrap().lock().unwrap();
         if reader.body(id).unwrap().is_none() {
-            too_early.lock().unwrap().push(happening.body.clone());
+            watched.too_early.lock().unwrap().push(happening.body.clone());
         }
     })
 }
