@@ -122,3 +122,16 @@ fn figures(said: &str) -> Option<(u64, f64)> {
     let (count, seconds) = said.trim().split_once(' ')?;
     Some((count.parse().ok()?, seconds.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_says_how_many_and_how_long() {
+        let check = |said: &str, expected| assert_eq!(figures(said), expected, "{said:?}");
+        check("4000 0.5\n", Some((4_000, 0.5)));
+        check("4000\n", None);
+        check("", None);
+    }
+}

@@ -24,8 +24,8 @@ pub(crate) struct Drained {
     drained: f64,
     /// Callbacks a second that it took, with the same work to do.
     ingested: f64,
-    /// Microseconds of its processor's time for each message.
-    micros: f64,
+    /// Microseconds of its processor's time for each message and for each callback.
+    micros: (f64, f64),
     /// What others drained.
     others: String,
     /// Requests, and messages deleted by them, in the relay's whole life.
@@ -35,8 +35,9 @@ pub(crate) struct Drained {
 
 pub(super) fn measure(bench: &mut Bench) -> Result<Measured, String> {
     let Drained { drained, ingested, micros, others, .. } = bench.drained()?;
+    let (message, callback) = micros;
     let raw = format!(
-        "{drained:.0} over {ingested:.0} events/s, {micros:.0} µs of CPU for each; clients that keep nothing, on the same service: {others}"
+        "{drained:.0} over {ingested:.0} events/s, {message:.0} over {callback:.0} µs of CPU for each; clients that keep nothing, on the same service: {others}"
     );
     Ok(Measured { figure: drained / ingested, raw })
 }
@@ -65,22 +66,23 @@ fn drain(bench: &Bench) -> Result<Drained, String> {
     let relay = Relay::start_with(bench, "drain", nobody()?, &queue_table(&ours))?;
     let mut others: Vec<(Consumer, Vec<f64>)> =
         consumer::all()?.into_iter().map(|consumer| (consumer, Vec::new())).collect();
-    let (mut drained, mut ingested, mut cpu, mut deleted) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut drained, mut ingested, mut deleted) = (Rates::default(), Rates::default(), 0);
     for round in 0..=ROUNDS {
-        let ingest = closed_loop(relay.http, CLIENTS, Until::Sent(EVENTS))?.per_second();
+        let callbacks = side(&relay, || Ok(closed_loop(relay.http, CLIENTS, Until::Sent(EVENTS))?.took))?;
         ours.fill(EVENTS)?;
         deleted += EVENTS;
-        let (used, begun) = (relay.process.cpu()?, Instant::now());
-        ours.release()?;
-        ours.until_deleted(deleted, LIMIT)?;
-        let (took, used) = (begun.elapsed(), relay.process.cpu()? - used);
+        let messages = side(&relay, || {
+            let begun = Instant::now();
+            ours.release()?;
+            ours.until_deleted(deleted, LIMIT)?;
+            Ok(begun.elapsed())
+        })?;
         // The first round only warms up.
         if round == 0 {
             continue;
         }
-        ingested.push(ingest);
-        drained.push(EVENTS as f64 / took.as_secs_f64());
-        cpu.push(used.as_secs_f64() * 1e6 / EVENTS as f64);
+        ingested.push(callbacks);
+        drained.push(messages);
         for (other, rates) in others.iter_mut().filter(|(other, _)| other.is_there()) {
             rates.push(other.rate(&theirs, FEWER)?);
         }
@@ -93,13 +95,35 @@ fn drain(bench: &Bench) -> Result<Drained, String> {
     let messages = ledger.deleted();
     let requests = ledger.requests_per_message().unwrap_or_default() * messages as f64;
     Ok(Drained {
-        drained: median(drained),
-        ingested: median(ingested),
-        micros: median(cpu),
+        micros: (median(drained.micros), median(ingested.micros)),
+        drained: median(drained.per_second),
+        ingested: median(ingested.per_second),
         others: others.into_iter().map(told).collect::<Vec<_>>().join(", "),
         requests: requests.round() as u64,
         messages,
     })
+}
+
+/// One side of a round: events a second, and microseconds of the relay's processor's time for each.
+fn side(relay: &Relay, work: impl FnOnce() -> Result<Duration, String>) -> Result<(f64, f64), String> {
+    let before = relay.process.cpu()?;
+    let took = work()?;
+    let cpu = relay.process.cpu()? - before;
+    Ok((EVENTS as f64 / took.as_secs_f64(), cpu.as_secs_f64() * 1e6 / EVENTS as f64))
+}
+
+/// One side of all rounds.
+#[derive(Default)]
+struct Rates {
+    per_second: Vec<f64>,
+    micros: Vec<f64>,
+}
+
+impl Rates {
+    fn push(&mut self, (per_second, micros): (f64, f64)) {
+        self.per_second.push(per_second);
+        self.micros.push(micros);
+    }
 }
 
 /// The figure of one of the others, or that there is none.
