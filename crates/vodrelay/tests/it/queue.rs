@@ -157,14 +157,13 @@ async fn kill_9_with_everything_going_wrong_loses_no_message() {
     }
     until("the drain", limit, || emulator.counts("vod-events").all() == 0).await;
     let drained = started.elapsed();
+    let deletions = watched.deletions.load(Ordering::SeqCst);
+    assert_eq!(*watched.too_early.lock().unwrap(), [""; 0], "deleted before they were durable");
+    assert!(deletions >= messages, "the observer saw {deletions} deletions");
     until("the deliveries", limit, || receiver.count() == messages).await;
 
     let sent: HashSet<_> = (0..messages).map(event_body).collect();
     assert!(receiver.bodies().iter().all(|body| sent.contains(body)), "no body differs by a byte");
-    let (deletions, too_early) =
-        (watched.deletions.load(Ordering::SeqCst), watched.too_early.lock().unwrap());
-    assert_eq!(*too_early, [""; 0], "deleted before they were durable");
-    assert!(deletions >= messages, "the observer saw {deletions} deletions");
     println!(
         "{messages} messages, {kills} kills: all delivered, {} more than once; {deletions} deletions, each of a message in \
          the journal; {:.3} requests for each message, faults and all; drained in {:.1} s",
