@@ -5,6 +5,7 @@
 mod archive;
 mod cli;
 mod config;
+mod deletions;
 mod kill;
 mod queue;
 mod receiver;

@@ -6,23 +6,19 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Happening, Observer, Operation, Settings, What};
+use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Operation, Settings};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 use vodrelay_core::testing::event_body;
 use vodrelay_journal::Reader;
 
+use crate::deletions::Deletions;
 use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
-
-/// What the observer looks into, as soon as there is one.
-type Shelf = Arc<OnceLock<Mutex<Reader>>>;
 
 async fn emulator(settings: Settings, attributes: Attributes) -> Emulator {
     let settings = Settings { access_keys: vec![AccessKey::new("AK", "SK")], ..settings };
@@ -116,13 +112,12 @@ async fn kill_9_with_everything_going_wrong_loses_no_message() {
     let limit = Duration::from_secs(60) + Duration::from_millis(10) * messages as u32;
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
-    let shelf = Shelf::default();
-    let watched = Arc::<Watched>::default();
+    let deletions = Deletions::default();
     let settings = Settings {
         seed,
         faults: faults(),
         slow_by: Duration::from_millis(50),
-        observer: Some(observer(&shelf, &watched)),
+        observer: Some(deletions.observer()),
         ..Settings::default()
     };
     // What is in hand at a kill comes back that soon.
@@ -133,7 +128,7 @@ async fn kill_9_with_everything_going_wrong_loses_no_message() {
     let mut relay = Process::start_with(folder.path(), &config, http, admin).await;
     let open = || Reader::open(&folder.path().join("data"));
     until("the journal", Duration::from_secs(10), || open().is_ok()).await;
-    shelf.set(Mutex::new(open().unwrap())).unwrap();
+    deletions.look_into(&folder.path().join("data"));
 
     for number in 0..messages {
         emulator.send("vod-events", &text(number)).unwrap();
@@ -157,8 +152,7 @@ async fn kill_9_with_everything_going_wrong_loses_no_message() {
     }
     until("the drain", limit, || emulator.counts("vod-events").all() == 0).await;
     let drained = started.elapsed();
-    let deletions = watched.deletions.load(Ordering::SeqCst);
-    assert_eq!(*watched.too_early.lock().unwrap(), [""; 0], "deleted before they were durable");
+    let deletions = deletions.all_in_time();
     assert!(deletions >= messages, "the observer saw {deletions} deletions");
     until("the deliveries", limit, || receiver.count() == messages).await;
 
@@ -196,27 +190,4 @@ fn faults() -> Vec<mns_emulator::Injection> {
         Fault::DropAfter.always().on(Operation::BatchReceiveMessage).share(0.02),
         Fault::Cut.always().share(0.02),
     ]
-}
-
-/// What the observer saw.
-#[derive(Default)]
-struct Watched {
-    deletions: AtomicUsize,
-    too_early: Mutex<Vec<String>>,
-}
-
-/// Looks into the journal at the moment of each deletion, as another process would.
-fn observer(shelf: &Shelf, watched: &Arc<Watched>) -> Observer {
-    let (shelf, watched) = (Arc::clone(shelf), Arc::clone(watched));
-    Observer::new(move |happening: &Happening| {
-        if happening.what != What::Deleted {
-            return;
-        }
-        watched.deletions.fetch_add(1, Ordering::SeqCst);
-        let id = vod_event::read(happening.body.as_bytes()).unwrap().id();
-        let found = shelf.get().unwrap().lock().unwrap().body(id);
-        if found.as_ref().map(Option::as_deref) != Ok(Some(happening.body.as_bytes())) {
-            watched.too_early.lock().unwrap().push(format!("{} where {found:?}", happening.body));
-        }
-    })
 }
