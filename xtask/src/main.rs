@@ -19,7 +19,7 @@ usage: cargo xtask COMMAND
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
   fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
-  torture  kill -9 and restarts under load, at length: nothing acknowledged may be missing, no image either
+  torture  kill -9 and restarts under load, at length: nothing acknowledged may be missing, no message, no image
   alone    check each crate of layers 0 and 1 by itself
 ";
 
@@ -49,15 +49,19 @@ fn main() -> ExitCode {
 
 /// The kill and restart tests of `ci`, on a release build and at full length.
 fn torture() -> Result<(), String> {
-    let variables = [
-        ("RUN_SLOW_TESTS", "1"),
-        ("TORTURE_EVENTS", "20000"),
-        ("TORTURE_KILLS", "3"),
-        ("TORTURE_IMAGES", "2000"),
-        ("TORTURE_IMAGE_KILLS", "12"),
-        ("TORTURE_RESTARTS", "50"),
+    let tests = [
+        ("kill::", [("TORTURE_EVENTS", "20000"), ("TORTURE_KILLS", "3")]),
+        ("queue::kill_9", [("TORTURE_MESSAGES", "100000"), ("TORTURE_KILLS", "5")]),
+        ("images::", [("TORTURE_IMAGES", "2000"), ("TORTURE_IMAGE_KILLS", "12")]),
+        ("restart::", [("TORTURE_RESTARTS", "50"), ("RUST_BACKTRACE", "1")]),
+        ("two_relays::", [("TORTURE_RESTARTS", "20"), ("RUST_BACKTRACE", "1")]),
     ];
-    let test = ["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", "--"];
-    let which = ["kill", "restart::", "two_relays::", "--nocapture", "--test-threads", "1"];
-    run::cargo(&[&test[..], &which].concat(), &variables)
+    for (test, length) in tests {
+        let variables = [&length[..], &[("RUN_SLOW_TESTS", "1")]].concat();
+        run::cargo(
+            &["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", test, "--", "--nocapture"],
+            &variables,
+        )?;
+    }
+    Ok(())
 }

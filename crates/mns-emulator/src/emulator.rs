@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::connection::serve;
 use crate::fault::Injection;
 use crate::ledger::Ledger;
-use crate::queue::{Draft, MessageState};
+use crate::queue::{Counts, Draft, MessageState};
 use crate::refusal::Refusal;
 use crate::request::checked_name;
 use crate::service::Service;
@@ -87,6 +87,13 @@ impl Emulator {
     pub fn messages(&self, queue: &str) -> Vec<MessageState> {
         let now = self.service.now();
         self.service.state().messages(queue, now).unwrap_or_default()
+    }
+
+    /// How many messages the queue holds; none where there is no such queue. Costs little, however many there are.
+    #[must_use]
+    pub fn counts(&self, queue: &str) -> Counts {
+        let now = self.service.now();
+        self.service.state().counts(queue, now)
     }
 
     /// What was asked so far.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::operation::Operation;
 
 /// What was asked since the start, or since the ledger was last cleared. Every request is billed by the provider, an
 /// empty poll and one that was answered with an error too.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ledger {
     /// By operation; those that were never asked are missing.
@@ -18,7 +18,7 @@ pub struct Ledger {
 }
 
 /// What was asked of one operation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// Requests, those included that a fault met.

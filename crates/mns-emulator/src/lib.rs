@@ -28,6 +28,6 @@ pub use fault::{Fault, Injection};
 pub use happening::{Happening, Observer, What};
 pub use ledger::{Ledger, Tally};
 pub use operation::Operation;
-pub use queue::{MessageState, Visibility};
+pub use queue::{Counts, MessageState, Visibility};
 pub use refusal::Refusal;
 pub use settings::{AccessKey, Format, Settings};

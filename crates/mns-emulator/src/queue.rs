@@ -14,8 +14,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use self::message::{Counts, MessageState, Visibility};
 pub(crate) use self::message::{Draft, Message};
-pub use self::message::{MessageState, Visibility};
 use crate::attributes::Attributes;
 use crate::handle::is_well_formed;
 use crate::mint::Mint;
@@ -152,11 +152,10 @@ impl Queue {
         self.hidden.first().map(|(at, _)| *at)
     }
 
-    /// How many messages are active, received, and delayed.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+    pub(crate) fn counts(&self) -> Counts {
         let hidden = self.hidden.iter().filter_map(|(_, number)| self.messages.get(number));
         let delayed = hidden.filter(|message| message.delayed).count();
-        (self.active.len(), self.hidden.len() - delayed, delayed)
+        Counts { active: self.active.len(), inactive: self.hidden.len() - delayed, delayed }
     }
 
     /// Every message, oldest first.

@@ -6,6 +6,8 @@ mod records;
 mod refusals;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +38,8 @@ pub struct Reader {
     conn: Connection,
     /// A file that only an earlier version has opened lacks what the second schema adds.
     knows_purged: bool,
+    /// Tells the stopwatch that another statement begins.
+    begins: Arc<AtomicBool>,
 }
 
 const EVENT_COLUMNS: &str = "e.seq, e.id, e.received_at, e.state,
@@ -61,8 +65,9 @@ impl Reader {
         let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&folder.join(FILE), &error);
         let mut conn = connect(folder, storage)?;
         let knows_purged = schema::version(&conn).map_err(sqlite)? >= 2;
-        limit_time(&mut conn).map_err(sqlite)?;
-        Ok(Self { conn, knows_purged })
+        let begins = Arc::<AtomicBool>::default();
+        limit_time(&mut conn, Arc::clone(&begins)).map_err(sqlite)?;
+        Ok(Self { conn, knows_purged, begins })
     }
 
     /// What the journal holds.
@@ -70,7 +75,7 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn totals(&self) -> Result<Totals, JournalError> {
-        let totals = self.conn.query_row(
+        let totals = self.conn().query_row(
             "SELECT events, duplicates, unrouted, unreadable, refusals FROM totals",
             [],
             |row| {
@@ -155,7 +160,7 @@ impl Reader {
     pub fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.seq = {SEQ_OF_ID}");
         let event =
-            self.conn.query_row(&sql, [id.as_bytes()], EventRecord::from_row).optional().map_err(failed)?;
+            self.conn().query_row(&sql, [id.as_bytes()], EventRecord::from_row).optional().map_err(failed)?;
         let Some(event) = event else { return Ok(None) };
         let seq = i64::try_from(event.seq).unwrap_or(i64::MAX);
         let sources = self.all(
@@ -178,7 +183,7 @@ impl Reader {
     /// If it cannot be read.
     pub fn body(&self, id: EventId) -> Result<Option<Bytes>, JournalError> {
         let sql = format!("SELECT body FROM events WHERE seq = {SEQ_OF_ID}");
-        let body = self.conn.query_row(&sql, [id.as_bytes()], |row| row.get::<_, Vec<u8>>(0));
+        let body = self.conn().query_row(&sql, [id.as_bytes()], |row| row.get::<_, Vec<u8>>(0));
         Ok(body.optional().map_err(failed)?.map(Bytes::from))
     }
 
@@ -212,13 +217,19 @@ impl Reader {
         )
     }
 
+    /// The connection, for one statement, whose time begins now.
+    fn conn(&self) -> &Connection {
+        self.begins.store(true, Ordering::Relaxed);
+        &self.conn
+    }
+
     fn all<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, JournalError> {
-        let mut statement = self.conn.prepare_cached(sql).map_err(failed)?;
+        let mut statement = self.conn().prepare_cached(sql).map_err(failed)?;
         statement.query_map(parameters, read).and_then(Iterator::collect).map_err(failed)
     }
 }
@@ -257,20 +268,59 @@ fn sink_name(row: &Row<'_>, column: usize) -> rusqlite::Result<SinkName> {
     })
 }
 
-/// Interrupts a statement that runs for too long.
-fn limit_time(conn: &mut Connection) -> rusqlite::Result<()> {
-    let mut looked: Option<(Instant, Instant)> = None;
-    conn.progress_handler(
-        STEPS,
-        Some(move || {
-            let now = Instant::now();
-            // A pause between two looks means that another statement has begun.
-            let begun = match looked {
-                Some((begun, last)) if now.duration_since(last) < Duration::from_millis(200) => begun,
-                _ => now,
-            };
-            looked = Some((begun, now));
-            now.duration_since(begun) > TIME_LIMIT
-        }),
-    )
+/// Interrupts statements that run for too long.
+fn limit_time(conn: &mut Connection, begins: Arc<AtomicBool>) -> rusqlite::Result<()> {
+    let mut stopwatch = Stopwatch { begins, begun: None };
+    conn.progress_handler(STEPS, Some(move || stopwatch.is_over(Instant::now())))
+}
+
+/// The time of the statement that runs. SQLite looks at it now and then, and does not say when a statement begins.
+struct Stopwatch {
+    /// Set before each statement.
+    begins: Arc<AtomicBool>,
+    begun: Option<Instant>,
+}
+
+impl Stopwatch {
+    fn is_over(&mut self, now: Instant) -> bool {
+        if self.begins.swap(false, Ordering::Relaxed) {
+            self.begun = None;
+        }
+        now.duration_since(*self.begun.get_or_insert(now)) > TIME_LIMIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_each_statement_begins_anew() {
+        let begins = Arc::new(AtomicBool::new(true));
+        let mut stopwatch = Stopwatch { begins: Arc::clone(&begins), begun: None };
+        let start = Instant::now();
+        let mut check = |millis, over| {
+            assert_eq!(stopwatch.is_over(start + Duration::from_millis(millis)), over, "{millis} ms");
+        };
+        check(0, false);
+        check(1_900, false);
+        check(2_100, true);
+        begins.store(true, Ordering::Relaxed);
+        check(2_200, false);
+        check(4_100, false);
+        check(4_300, true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_short_statements_are_none_that_takes_long() {
+        let begins = Arc::<AtomicBool>::default();
+        let mut conn = Connection::open_in_memory().unwrap();
+        limit_time(&mut conn, Arc::clone(&begins)).unwrap();
+        let reader = Reader { conn, begins };
+        let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT COUNT(*) FROM n";
+        for _ in 0..50 {
+            assert_eq!(reader.all(count, [], |row| row.get(0)), Ok(vec![5_000_u64]));
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    }
 }

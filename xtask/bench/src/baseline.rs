@@ -44,7 +44,11 @@ async fn receive(State(endpoint): State<Arc<Endpoint>>, headers: HeaderMap, body
 
 /// Prints the port, for the process that started this one.
 pub(crate) fn announce(listener: &TcpListener) -> Result<(), String> {
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+    say_port(listener.local_addr().map_err(|error| error.to_string())?.port())
+}
+
+/// The same for who does not have the listener.
+pub(crate) fn say_port(port: u16) -> Result<(), String> {
     let mut out = std::io::stdout();
     writeln!(out, "{port}").and_then(|()| out.flush()).map_err(|error| error.to_string())
 }

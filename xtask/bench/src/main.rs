@@ -9,7 +9,9 @@ mod baseline;
 mod callback;
 mod cdn;
 mod clock;
+mod consumer;
 mod copy;
+mod emulator;
 mod load;
 mod machine;
 mod million;
@@ -28,7 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::archive::Archived;
-use crate::rows::{ROWS, Row};
+use crate::rows::{Drained, ROWS, Row};
 
 /// What the rows measure with.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ struct Bench {
     million: Option<PathBuf>,
     /// What came of archiving images, once a row has asked for it.
     archived: Option<Archived>,
+    /// What draining queues came to, once a row has asked for it.
+    drained: Option<Drained>,
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         ["cdn"] => cdn::run(),
         ["store", folder] => store::run(folder),
         ["copy", cdn, store, first, after] => copy::run(cdn, store, first, after),
+        ["emulator"] => emulator::run(),
+        ["consumer", ..] => consumer::run(words.get(1..).unwrap_or_default()),
         _ => bench(&words),
     };
     match result {
@@ -72,7 +78,8 @@ fn bench(words: &[String]) -> Result<(), String> {
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     machine::check_disk(&folder)?;
     let temporary = tempfile::tempdir_in(&folder).map_err(|error| error.to_string())?;
-    let bench = Bench { vodrelay, folder: temporary.path().to_owned(), million: None, archived: None };
+    let folder = temporary.path().to_owned();
+    let bench = Bench { vodrelay, folder, million: None, archived: None, drained: None };
 
     let (done, result) = oneshot::channel();
     std::thread::spawn(move || {

@@ -41,7 +41,18 @@ pub(crate) fn nobody() -> Result<SocketAddr, String> {
 impl Relay {
     /// A relay with a journal of its own that delivers to that address; ready when it accepts connections.
     pub(crate) fn start(bench: &Bench, name: &str, sink: SocketAddr) -> Result<Self, String> {
-        let relay = Self::launch(Command::new(&bench.vodrelay), &bench.folder.join(name), sink)?;
+        Self::start_with(bench, name, sink, "")
+    }
+
+    /// The same with further tables in its configuration.
+    pub(crate) fn start_with(
+        bench: &Bench,
+        name: &str,
+        sink: SocketAddr,
+        tables: &str,
+    ) -> Result<Self, String> {
+        let (command, folder) = (Command::new(&bench.vodrelay), bench.folder.join(name));
+        let relay = Self::launch_with(command, &folder, &(webhook(sink) + tables))?;
         relay.until_ready()?;
         Ok(relay)
     }
@@ -51,13 +62,13 @@ impl Relay {
         Self::launch_with(command, folder, &webhook(sink))
     }
 
-    /// The same with that sink in its configuration.
-    pub(crate) fn launch_with(mut command: Command, folder: &Path, sink: &str) -> Result<Self, String> {
+    /// The same with these tables in its configuration, a sink among them.
+    pub(crate) fn launch_with(mut command: Command, folder: &Path, tables: &str) -> Result<Self, String> {
         let (http, admin) = (nobody()?, nobody()?);
         let config = folder.join("vodrelay.toml");
         let prepare = || {
             fs::create_dir_all(folder)?;
-            fs::write(&config, configuration(http, admin) + sink)?;
+            fs::write(&config, configuration(http, admin) + tables)?;
             fs::File::create(folder.join("log"))
         };
         let log = prepare().map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
@@ -118,20 +129,25 @@ impl Relay {
     }
 }
 
-/// The body of an answer.
+/// The body of the answer to a GET.
 pub(crate) fn get(from: SocketAddr, path: &str) -> Result<String, String> {
+    ask("GET", from, path)
+}
+
+/// The body of the answer to a request without one.
+pub(crate) fn ask(method: &str, from: SocketAddr, path: &str) -> Result<String, String> {
     let ask = || {
         let mut stream = TcpStream::connect(from)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     };
-    let answer = ask().map_err(|error: std::io::Error| format!("no answer to GET {path}: {error}"))?;
+    let answer = ask().map_err(|error: std::io::Error| format!("no answer to {method} {path}: {error}"))?;
     match answer.split_once("\r\n\r\n") {
         Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
-        _ => Err(format!("GET {path} was answered: {answer}")),
+        _ => Err(format!("{method} {path} was answered: {answer}")),
     }
 }
 

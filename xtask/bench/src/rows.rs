@@ -2,6 +2,7 @@
 
 mod ack;
 mod disk;
+mod drain;
 mod images;
 mod ingest;
 mod memory;
@@ -11,6 +12,7 @@ mod through;
 
 use std::time::Duration;
 
+pub(crate) use self::drain::Drained;
 use crate::Bench;
 
 /// One number to reach.
@@ -46,7 +48,7 @@ pub(crate) struct Measured {
 }
 
 /// All rows, in the order of the table.
-pub(crate) const ROWS: [Row; 11] = [
+pub(crate) const ROWS: [Row; 13] = [
     Row {
         name: "ingest",
         what: "durable ingest at 256 clients, over a bare axum handler that checks and reads the same body",
@@ -73,6 +75,24 @@ pub(crate) const ROWS: [Row; 11] = [
         unit: "",
         better: Better::Higher,
         measure: through::measure,
+    },
+    Row {
+        name: "drain",
+        what: "draining a queue into the journal, over durable ingest at 256 clients",
+        floor: 0.5,
+        aim: 0.7,
+        unit: "",
+        better: Better::Higher,
+        measure: drain::measure,
+    },
+    Row {
+        name: "requests",
+        what: "MNS requests for one message, receiving and deleting, under load",
+        floor: 0.2,
+        aim: 0.13,
+        unit: "",
+        better: Better::Lower,
+        measure: drain::requests,
     },
     Row {
         name: "start",

@@ -118,6 +118,26 @@ pub enum Visibility {
     },
 }
 
+/// How many messages a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// That a receive would find.
+    pub active: usize,
+    /// That have been received and not been deleted.
+    pub inactive: usize,
+    /// That were sent with a delay and are not visible yet.
+    pub delayed: usize,
+}
+
+impl Counts {
+    /// All that the queue holds.
+    #[must_use]
+    pub fn all(self) -> usize {
+        self.active + self.inactive + self.delayed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

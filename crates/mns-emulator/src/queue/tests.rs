@@ -42,13 +42,17 @@ fn draft() -> Draft {
     Draft::default()
 }
 
+fn counts(active: usize, inactive: usize, delayed: usize) -> Counts {
+    Counts { active, inactive, delayed }
+}
+
 #[test]
 fn a_received_message_is_hidden_until_its_timeout_and_then_there_again() {
     let mut bench = Bench::new(Attributes::default());
     bench.send("a", draft());
     let first = bench.receive().unwrap();
     assert_eq!((first.dequeue_count, first.first_dequeued_at), (1, Some(bench.now)));
-    assert_eq!(bench.queue.counts(), (0, 1, 0));
+    assert_eq!(bench.queue.counts(), counts(0, 1, 0));
     bench.pass(29);
     assert!(bench.receive().is_none());
     bench.pass(1);
@@ -58,7 +62,7 @@ fn a_received_message_is_hidden_until_its_timeout_and_then_there_again() {
     let deleted = bench.queue.delete(&first.handle.unwrap());
     assert_eq!(deleted.err(), Some(Refusal::MESSAGE_NOT_EXIST), "superseded");
     assert!(bench.queue.delete(&second.handle.unwrap()).is_ok());
-    assert_eq!(bench.queue.counts(), (0, 0, 0));
+    assert_eq!(bench.queue.counts(), counts(0, 0, 0));
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn a_handle_dies_with_the_visibility_timeout_even_if_nobody_receives_again() {
     let handle = bench.receive().unwrap().handle.unwrap();
     bench.pass(30);
     assert_eq!(bench.queue.delete(&handle).err(), Some(Refusal::MESSAGE_NOT_EXIST));
-    assert_eq!(bench.queue.counts(), (1, 0, 0));
+    assert_eq!(bench.queue.counts(), counts(1, 0, 0));
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn a_delayed_message_can_be_deleted_before_it_is_visible() {
     let own = bench.send("own", Draft { delay_seconds: Some(5), ..draft() });
     let none = bench.send("none", Draft { delay_seconds: Some(0), ..draft() });
     assert!(own.is_some() && none.is_none(), "the message's delay beats the queue's");
-    assert_eq!(bench.queue.counts(), (1, 0, 2));
+    assert_eq!(bench.queue.counts(), counts(1, 0, 2));
     assert!(bench.queue.delete(&by_queue).is_ok());
     bench.pass(5);
     assert_eq!(bench.bodies(), ["own", "none"]);
@@ -112,7 +116,7 @@ fn retention_ends_a_message_whatever_its_state() {
     bench.send("active", draft());
     assert_eq!(bench.pass(59), 0);
     assert_eq!(bench.pass(1), 3);
-    assert_eq!(bench.queue.counts(), (0, 0, 0));
+    assert_eq!(bench.queue.counts(), counts(0, 0, 0));
     assert_eq!(bench.queue.delete(&handle).err(), Some(Refusal::MESSAGE_NOT_EXIST));
 }
 

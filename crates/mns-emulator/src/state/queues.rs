@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{State, refreshed};
 use crate::answer::Answer;
 use crate::attributes::Attributes;
-use crate::queue::{MessageState, Queue};
+use crate::queue::{Counts, MessageState, Queue};
 use crate::refusal::Refusal;
 use crate::xml::Element;
 
@@ -96,10 +96,16 @@ impl State {
     pub(crate) fn messages(&mut self, name: &str, now: Timestamp) -> Option<Vec<MessageState>> {
         refreshed(&mut self.queues, name, now, &self.witness).ok().map(|queue| queue.states())
     }
+
+    /// How many messages the queue holds, or none where there is no such queue.
+    pub(crate) fn counts(&mut self, name: &str, now: Timestamp) -> Counts {
+        let queue = refreshed(&mut self.queues, name, now, &self.witness);
+        queue.map(|queue| queue.counts()).unwrap_or_default()
+    }
 }
 
 fn described(name: &str, queue: &Queue) -> Vec<Element> {
-    let (active, inactive, delayed) = queue.counts();
+    let Counts { active, inactive, delayed } = queue.counts();
     let mut elements = vec![
         Element::text("QueueName", name),
         Element::text("CreateTime", &queue.created_at.as_second()),

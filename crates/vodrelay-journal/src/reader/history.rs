@@ -14,8 +14,9 @@ impl Reader {
     /// # Errors
     /// If it cannot be read.
     pub fn history(&self, since: Timestamp) -> Result<History, JournalError> {
-        let known_since =
-            self.conn.query_row("SELECT MIN(started_at) FROM lives", [], |row| row.get::<_, Option<i64>>(0));
+        let known_since = self
+            .conn()
+            .query_row("SELECT MIN(started_at) FROM lives", [], |row| row.get::<_, Option<i64>>(0));
         // The gap before the first life that touches the time begins with the life before it.
         let lives = self.all(
             "SELECT started_at, beat_at, ended FROM lives

@@ -180,7 +180,7 @@ impl Reader {
     /// These events in the order of acceptance, from that one on.
     fn seqs_of(&self, events: &[EventId], from: i64) -> Result<Vec<i64>, JournalError> {
         let sql = format!("SELECT {SEQ_OF_ID}");
-        let mut statement = self.conn.prepare_cached(&sql).map_err(failed)?;
+        let mut statement = self.conn().prepare_cached(&sql).map_err(failed)?;
         let mut seqs = Vec::new();
         for event in events {
             let seq: Option<i64> = statement

@@ -50,7 +50,7 @@ impl Reader {
     pub fn refusal(&self, id: u64) -> Result<Option<Refusal>, JournalError> {
         let Ok(id) = i64::try_from(id) else { return Ok(None) };
         let sql = format!("SELECT {COLUMNS} FROM refusals WHERE id = ?1");
-        let found = self.conn.query_row(&sql, [id], whole).optional().map_err(failed)?;
+        let found = self.conn().query_row(&sql, [id], whole).optional().map_err(failed)?;
         Ok(found.map(|(_, refusal)| refusal))
     }
 
@@ -67,7 +67,7 @@ impl Reader {
         let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
         let limit = limit.min(LARGEST_PAGE);
         let sql = format!("SELECT {COLUMNS} FROM refusals WHERE id > ?1 AND source = ?2 ORDER BY id");
-        let mut statement = self.conn.prepare_cached(&sql).map_err(failed)?;
+        let mut statement = self.conn().prepare_cached(&sql).map_err(failed)?;
         let mut rows = statement.query_map(params![after, source.as_str()], whole).map_err(failed)?;
         let (mut page, mut bytes) = (Vec::new(), 0);
         while page.len() < limit
@@ -87,7 +87,7 @@ impl Reader {
     /// If it cannot be read.
     pub fn has_events(&self, ids: &[EventId]) -> Result<Vec<bool>, JournalError> {
         let sql = format!("SELECT {SEQ_OF_ID} IS NOT NULL");
-        let mut statement = self.conn.prepare_cached(&sql).map_err(failed)?;
+        let mut statement = self.conn().prepare_cached(&sql).map_err(failed)?;
         ids.iter().map(|id| statement.query_row([id.as_bytes()], |row| row.get(0)).map_err(failed)).collect()
     }
 }

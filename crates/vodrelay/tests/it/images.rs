@@ -24,7 +24,7 @@ use vodrelay_core::testing::Picture;
 use self::cdn::Cdn;
 use self::shelf::Shelf;
 use self::store::{BUCKET, KEY, SECRET, Store};
-use crate::kill::number;
+use crate::number;
 use crate::relay::{Process, client, configuration, free_port, send_as_vod, until};
 
 /// Images under way at the same time.

@@ -11,18 +11,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use vodrelay_core::testing::event_body;
 
+use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{Process, client, send_as_vod, until};
 
 /// Requests that must be in flight when the relay is killed, so that the kill strikes something.
 const IN_FLIGHT: usize = 50;
 const SENDERS: usize = 128;
-
-/// A variable of the environment, or what it is without it.
-pub(crate) fn number(variable: &str, default: usize) -> usize {
-    let environment: std::collections::HashMap<String, String> = std::env::vars().collect();
-    environment.get(variable).and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_missing_after_kill_9() {

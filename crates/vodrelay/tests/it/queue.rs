@@ -1,23 +1,24 @@
 //! The relay with a queue: what is written to it is delivered, whatever happens, and not deleted before it is durable.
+//!
+//! `TORTURE_MESSAGES` and `TORTURE_KILLS` make the test with kills longer (`cargo xtask torture` does); `TORTURE_SEED`
+//! repeats the moments at which it kills and the dice of its faults.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Happening, Observer, Operation, Settings, What};
+use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Operation, Settings};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
 use vodrelay_core::testing::event_body;
 use vodrelay_journal::Reader;
 
+use crate::deletions::Deletions;
+use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
-
-const MESSAGES: usize = 1_000;
-const KILLS: usize = 3;
-
-/// What the observer looks into, as soon as there is one.
-type Shelf = Arc<OnceLock<Mutex<Reader>>>;
 
 async fn emulator(settings: Settings, attributes: Attributes) -> Emulator {
     let settings = Settings { access_keys: vec![AccessKey::new("AK", "SK")], ..settings };
@@ -105,14 +106,18 @@ async fn an_event_over_both_transports_is_delivered_once_and_the_commands_know_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_with_everything_going_wrong_loses_no_message() {
+    let (messages, kills) = (number("TORTURE_MESSAGES", 1_000), number("TORTURE_KILLS", 3));
+    let seed = number("TORTURE_SEED", rand::random::<u32>() as usize) as u64;
+    println!("TORTURE_SEED={seed}");
+    let limit = Duration::from_secs(60) + Duration::from_millis(10) * messages as u32;
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
-    let shelf = Shelf::default();
-    let too_early = Arc::<Mutex<Vec<String>>>::default();
+    let deletions = Deletions::default();
     let settings = Settings {
+        seed,
         faults: faults(),
         slow_by: Duration::from_millis(50),
-        observer: Some(observer(&shelf, &too_early)),
+        observer: Some(deletions.observer()),
         ..Settings::default()
     };
     // What is in hand at a kill comes back that soon.
@@ -123,37 +128,52 @@ async fn kill_9_with_everything_going_wrong_loses_no_message() {
     let mut relay = Process::start_with(folder.path(), &config, http, admin).await;
     let open = || Reader::open(&folder.path().join("data"));
     until("the journal", Duration::from_secs(10), || open().is_ok()).await;
-    shelf.set(Mutex::new(open().unwrap())).unwrap();
+    deletions.look_into(&folder.path().join("data"));
 
-    for number in 0..MESSAGES {
+    for number in 0..messages {
         emulator.send("vod-events", &text(number)).unwrap();
     }
-    for kill in 1..=KILLS {
-        let due = MESSAGES * kill / (KILLS + 1);
-        let strike = || emulator.ledger().deleted() >= due as u64 && in_hand(&emulator) > 0;
-        until("the moment to strike", Duration::from_secs(60), strike).await;
-        relay.kill_9();
-        println!("kill -9 number {kill}: {} messages were in hand", in_hand(&emulator));
-        relay = Process::start_with(folder.path(), &config, http, admin).await;
+    let started = Instant::now();
+    for due in moments(kills, messages, seed) {
+        let in_hand = || emulator.counts("vod-events").inactive;
+        let mut struck = 0;
+        // The last message in hand may be deleted just before the kill, which is no kill to speak of then.
+        while struck == 0 {
+            let strike = || emulator.ledger().deleted() >= due && in_hand() > 0;
+            until("the moment to strike", limit, strike).await;
+            relay.kill_9();
+            struck = in_hand();
+            println!(
+                "kill -9 after {} deletions: {struck} messages were in hand",
+                emulator.ledger().deleted()
+            );
+            relay = Process::start_with(folder.path(), &config, http, admin).await;
+        }
     }
-    until("the drain", Duration::from_secs(60), || emulator.messages("vod-events").is_empty()).await;
-    until("the deliveries", Duration::from_secs(60), || receiver.count() == MESSAGES).await;
+    until("the drain", limit, || emulator.counts("vod-events").all() == 0).await;
+    let drained = started.elapsed();
+    let deletions = deletions.all_in_time();
+    assert!(deletions >= messages, "the observer saw {deletions} deletions");
+    until("the deliveries", limit, || receiver.count() == messages).await;
 
-    let sent: HashSet<_> = (0..MESSAGES).map(event_body).collect();
+    let sent: HashSet<_> = (0..messages).map(event_body).collect();
     assert!(receiver.bodies().iter().all(|body| sent.contains(body)), "no body differs by a byte");
-    assert_eq!(*too_early.lock().unwrap(), [""; 0], "deleted before they were durable");
-    let ledger = emulator.ledger();
     println!(
-        "{MESSAGES} messages, {KILLS} kills: {:.3} requests for each, {} delivered more than once",
-        ledger.requests_per_message().unwrap(),
+        "{messages} messages, {kills} kills: all delivered, {} more than once; {deletions} deletions, each of a message in \
+         the journal; {:.3} requests for each message, faults and all; drained in {:.1} s",
         receiver.deliveries() - receiver.count(),
+        emulator.ledger().requests_per_message().unwrap(),
+        drained.as_secs_f64(),
     );
     assert_eq!(relay.terminate(), Some(0));
 }
 
-fn in_hand(emulator: &Emulator) -> usize {
-    let messages = emulator.messages("vod-events");
-    messages.iter().filter(|message| message.visibility != mns_emulator::Visibility::Active).count()
+/// After how many deletions to kill: at random, and in that order.
+fn moments(kills: usize, messages: usize, seed: u64) -> Vec<u64> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut moments: Vec<u64> = (0..kills).map(|_| dice.random_range(0..messages as u64 * 9 / 10)).collect();
+    moments.sort_unstable();
+    moments
 }
 
 fn faults() -> Vec<mns_emulator::Injection> {
@@ -170,19 +190,4 @@ fn faults() -> Vec<mns_emulator::Injection> {
         Fault::DropAfter.always().on(Operation::BatchReceiveMessage).share(0.02),
         Fault::Cut.always().share(0.02),
     ]
-}
-
-/// Looks into the journal at the moment of each deletion, as another process would.
-fn observer(shelf: &Shelf, too_early: &Arc<Mutex<Vec<String>>>) -> Observer {
-    let (shelf, too_early) = (Arc::clone(shelf), Arc::clone(too_early));
-    Observer::new(move |happening: &Happening| {
-        if happening.what != What::Deleted {
-            return;
-        }
-        let id = vod_event::read(happening.body.as_bytes()).unwrap().id();
-        let reader = shelf.get().unwrap().lock().unwrap();
-        if reader.body(id).unwrap().is_none() {
-            too_early.lock().unwrap().push(happening.body.clone());
-        }
-    })
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vodrelay_core::testing::event_body;
 
-use crate::kill::number;
 use crate::load::Load;
+use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{Process, attempt, client, configuration, free_port, until, webhook};
 

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use vodrelay_core::testing::event_body;
 
-use crate::kill::number;
 use crate::load::Load;
+use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{Process, until};
 

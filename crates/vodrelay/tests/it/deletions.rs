@@ -1,0 +1,84 @@
+//! Who looks whether a message is in the journal at the moment when it is deleted from its queue.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use mns_emulator::{Happening, Observer, What};
+use vod_event::EventId;
+use vodrelay_journal::{EventFilter, Reader};
+
+/// Events looked at together. An append commits fewer, mostly.
+const PAGE: usize = 64;
+
+/// Looks at the deletions of a queue, once there is a journal to look into.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deletions(Arc<Mutex<Seen>>);
+
+/// What was seen of the journal and of the queue.
+#[derive(Debug, Default)]
+struct Seen {
+    journal: Option<Reader>,
+    /// Events that were in the journal at some time, up to this place in its order. Each is looked at once: to look an
+    /// event up among the newest takes longer the more there are.
+    durable: HashSet<EventId>,
+    up_to: u64,
+    deletions: usize,
+    too_early: Vec<String>,
+}
+
+impl Deletions {
+    /// From now on this journal is looked into, as another process would, whoever writes it.
+    pub(crate) fn look_into(&self, folder: &Path) {
+        self.0.lock().unwrap().journal = Some(Reader::open(folder).unwrap());
+    }
+
+    pub(crate) fn observer(&self) -> Observer {
+        let seen = Arc::clone(&self.0);
+        Observer::new(move |happening: &Happening| {
+            if happening.what == What::Deleted {
+                seen.lock().unwrap().deleted(&happening.body);
+            }
+        })
+    }
+
+    /// How many there were; fails if one was of a message that was not in the journal.
+    pub(crate) fn all_in_time(&self) -> usize {
+        let seen = self.0.lock().unwrap();
+        assert_eq!(seen.too_early, [""; 0], "deleted before they were durable");
+        seen.deletions
+    }
+}
+
+impl Seen {
+    fn deleted(&mut self, body: &str) {
+        self.deletions += 1;
+        let id = vod_event::read(body.as_bytes()).unwrap().id();
+        if !self.durable.contains(&id) {
+            self.catch_up();
+        }
+        if !self.durable.contains(&id) {
+            self.too_early.push(body.to_owned());
+        }
+    }
+
+    /// Takes in what was committed since the last look, the newest first.
+    fn catch_up(&mut self) {
+        let Self { journal: Some(journal), durable, up_to, .. } = self else { return };
+        let (mut before, mut newest) = (None, *up_to);
+        loop {
+            // An error finds nothing, and so shows as a deletion that came too early.
+            let page = journal.events(&EventFilter::default(), before, PAGE).unwrap_or_default();
+            let new = page.iter().filter(|event| event.seq > *up_to);
+            let count = new
+                .inspect(|event| newest = newest.max(event.seq))
+                .map(|event| durable.insert(event.id))
+                .count();
+            before = page.last().map(|event| event.seq);
+            if count < PAGE {
+                break;
+            }
+        }
+        *up_to = newest;
+    }
+}
