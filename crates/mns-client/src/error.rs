@@ -105,6 +105,12 @@ impl Error {
         self.0.status
     }
 
+    /// Whether what was asked for may have happened all the same.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        crate::retry::leaves_doubt(self.0.kind)
+    }
+
     /// Whether the same request may succeed later without anybody doing anything.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
