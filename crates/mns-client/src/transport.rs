@@ -161,16 +161,14 @@ fn header_map(headers: Vec<(&'static str, String)>) -> Result<HeaderMap, Error> 
     Ok(map)
 }
 
-fn is_about_a_certificate(error: &reqwest::Error) -> bool {
-    let causes =
-        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| cause.source());
-    let below = |cause: &(dyn std::error::Error + 'static)| {
-        // An I/O error steps over what it holds when it is asked for its source.
-        let held = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let held = held.and_then(|held| held.downcast_ref::<rustls::Error>());
-        matches!(held.or_else(|| cause.downcast_ref()), Some(rustls::Error::InvalidCertificate(_)))
-    };
-    causes.into_iter().any(below)
+fn is_about_a_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // An I/O error steps over what it holds when it is asked for its source.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let below = held.map(|held| held as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    below.is_some_and(is_about_a_certificate)
 }
 
 /// The cause below all others, which is the one that says something.

@@ -237,6 +237,36 @@ async fn deletions_that_fail_entry_by_entry_are_said_and_backed_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_error_has_the_mend_that_fits() {
+    let coded = |code: &str| format!("<Error><Code>{code}</Code></Error>");
+    for (status, document, mend) in [
+        (407, "proxy auth".to_owned(), "a proxy in between asks for credentials"),
+        (400, coded("SecurityTokenExpired"), "the temporary keys have run out"),
+        (400, coded("InvalidSecurityToken.Expired"), "the temporary keys have run out"),
+        (403, coded("AccessDenied"), "the RAM policy"),
+    ] {
+        let (log, _guard) = Log::start();
+        let server = Hostile::start(move |_| Some((status, document.clone()))).await;
+        let stage = Stage::new().await;
+        let running = stage.start_queue(server.queue());
+        stage.until("a word", |_| !log.lines().is_empty()).await;
+        assert!(log.lines()[0].contains(mend), "{:#?}", log.lines());
+        running.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_busy_is_asked_once_at_a_time() {
+    let server =
+        Hostile::start(|_| Some((429, "<Error><Code>TooManyRequests</Code></Error>".to_owned()))).await;
+    let stage = Stage::new().await;
+    let _running = stage.start_queue(server.queue());
+    stage.pass(Duration::from_secs(60), STEP).await;
+    // After waits of at least 0.5, 1, 2, 4, 8 and 16 seconds.
+    assert!((6..=8).contains(&server.asked().len()), "{} requests in a minute", server.asked().len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_never_answers_is_said_after_the_first_time_limit() {
     let (log, _guard) = Log::start();
     let server = Hostile::start(|_| None).await;
