@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use crate::error::{EntryError, Error, ErrorKind};
 use crate::message::Sent;
 use crate::name::ReceiptHandle;
+use crate::words::cut;
 use crate::xml::{self, Element};
 
 /// An answer that is no error of the whole request.
@@ -18,6 +20,8 @@ pub(crate) struct Answer {
     pub(crate) root: Option<Element>,
     /// How long it took.
     pub(crate) took: Duration,
+    /// When that was, for the service.
+    pub(crate) date: Option<Timestamp>,
     /// The service said that there is no message.
     pub(crate) found_nothing: bool,
     /// An earlier try of the same request may have taken effect.
@@ -31,7 +35,7 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Resu
     match root {
         Ok(Some(root)) if root.name == "Error" => Err(service_error(&root, status, headers)),
         Ok(Some(root)) if status.is_success() || ["Messages", "Errors"].contains(&root.name.as_str()) => {
-            Ok(Answer { status: status.as_u16(), root: Some(root), ..Answer::default() })
+            Ok(Answer { status: status.as_u16(), root: Some(root), date: date(headers), ..Answer::default() })
         }
         Ok(None) if status.is_success() => Ok(Answer { status: status.as_u16(), ..Answer::default() }),
         Err(refused) if status.is_success() => Err(unreadable(status, headers, &refused.to_string())),
@@ -39,15 +43,39 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Resu
     }
 }
 
+/// The message of an answer that is no XML, where one was asked for.
+pub(crate) fn salvage(headers: &HeaderMap, body: &[u8]) -> Option<Answer> {
+    let root = Some(xml::salvage(body)?);
+    Some(Answer { status: 200, root, date: date(headers), ..Answer::default() })
+}
+
 /// An answer that says something else than was asked.
 pub(crate) fn unexpected(answer: &Answer, expected: &str) -> Error {
     let there = answer.root.as_ref().map_or("nothing", |root| &root.name);
-    let message = format!("the answer has {there:?} where {expected:?} was expected");
-    Error::new(ErrorKind::Unreadable, message).answered(answer.status, None, None)
+    let message = format!("the answer has {:?} where {expected:?} was expected", cut(there));
+    let kind = if answer.succeeded() { ErrorKind::Unreadable } else { ErrorKind::of(None, answer.status) };
+    Error::new(kind, message).answered(answer.status, None, None)
+}
+
+/// That what was asked for is done, of which the service says no word but the status.
+pub(crate) fn done(answer: &Answer) -> Result<(), Error> {
+    if answer.succeeded() && answer.root.is_none() { Ok(()) } else { Err(unexpected(answer, "nothing")) }
+}
+
+impl Answer {
+    /// The root of that name, in an answer that says that what was asked for is done.
+    pub(crate) fn root_of_success(&self, name: &str) -> Result<&Element, Error> {
+        let root = self.root.as_ref().filter(|root| self.succeeded() && root.name == name);
+        root.ok_or_else(|| unexpected(self, name))
+    }
+
+    pub(crate) fn succeeded(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 fn service_error(root: &Element, status: StatusCode, headers: &HeaderMap) -> Error {
-    let text = |name| root.text_of(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let text = |name| root.text_of(name).map(|text| cut(text.trim())).filter(|text| !text.is_empty());
     let code = text("Code");
     let message = text("Message").unwrap_or_else(|| "the service gave no reason".to_owned());
     let request_id = text("RequestId").or_else(|| request_id(headers));
@@ -60,8 +88,7 @@ fn service_error(root: &Element, status: StatusCode, headers: &HeaderMap) -> Err
 }
 
 fn clock_skew(message: String, headers: &HeaderMap) -> Error {
-    let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
-    let server_time = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+    let server_time = date(headers);
     let message = match server_time {
         Some(time) => {
             format!("the clock of this machine is off, for the service it is {time}; set the clock")
@@ -84,13 +111,18 @@ fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     Error::new(kind, message).answered(status.as_u16(), None, request_id(headers))
 }
 
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(http::header::DATE)?.to_str().ok()?;
+    DateTimeParser::new().parse_timestamp(date).ok()
+}
+
 fn unreadable(status: StatusCode, headers: &HeaderMap, why: &str) -> Error {
     let message = format!("the answer cannot be read: {why}");
     Error::new(ErrorKind::Unreadable, message).answered(status.as_u16(), None, request_id(headers))
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers.get("x-mns-request-id")?.to_str().ok().map(str::to_owned)
+    headers.get("x-mns-request-id")?.to_str().ok().map(cut)
 }
 
 /// What became of each message of a batch, in the order in which they were sent.
@@ -132,7 +164,7 @@ pub(crate) fn deleted_entries(
             *result = if gone { Ok(()) } else { Err(error.clone()) };
         }
         if !found {
-            let message = format!("the answer has the handle {handle:?}, which was not sent");
+            let message = format!("the answer has the handle {:?}, which was not sent", cut(handle));
             return Err(Error::new(ErrorKind::Unreadable, message).answered(answer.status, None, None));
         }
     }
@@ -140,7 +172,7 @@ pub(crate) fn deleted_entries(
 }
 
 fn entry_error(entry: &Element) -> EntryError {
-    let text = |name| entry.text_of(name).unwrap_or_default().trim().to_owned();
+    let text = |name| cut(entry.text_of(name).unwrap_or_default().trim());
     EntryError { code: text("ErrorCode"), message: text("ErrorMessage") }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aliyun_credentials::CredentialProvider;
 
-use crate::answer::unexpected;
+use crate::answer::{Answer, done, unexpected};
 use crate::attributes::AttributeChanges;
 use crate::config::Config;
 use crate::error::Error;
@@ -46,8 +46,9 @@ impl Client {
         attributes: &AttributeChanges,
     ) -> Result<Created, Error> {
         let request = Request::create_queue(name, attributes);
-        let answer = self.transport.send(&request).await;
-        let answer = answer.map_err(|error| error.during(format!("create queue {name}")))?;
+        let during = |error: Error| error.during(format!("create queue {name}"));
+        let answer = self.ask(&request).await.map_err(during)?;
+        done(&answer).map_err(during)?;
         Ok(if answer.status == 204 { Created::WasThere } else { Created::New })
     }
 
@@ -56,8 +57,9 @@ impl Client {
     /// # Errors
     /// If the service does not do it.
     pub async fn delete_queue(&self, name: &QueueName) -> Result<(), Error> {
-        let answer = self.transport.send(&Request::delete_queue(name)).await;
-        answer.map(drop).map_err(|error| error.during(format!("delete queue {name}")))
+        let answer = self.ask(&Request::delete_queue(name)).await;
+        let done = answer.and_then(|answer| done(&answer));
+        done.map_err(|error| error.during(format!("delete queue {name}")))
     }
 
     /// One page of the account's queues.
@@ -67,7 +69,7 @@ impl Client {
     pub async fn list_queues(&self, list: &ListQueues) -> Result<QueuePage, Error> {
         let request = Request::list_queues(list.prefix.as_deref(), list.marker.as_deref(), list.most);
         let during = |error: Error| error.during("list queues");
-        let answer = self.transport.send(&request).await.map_err(during)?;
+        let answer = self.ask(&request).await.map_err(during)?;
         let root = answer.root.as_ref().filter(|root| root.name == "Queues");
         let root = root.ok_or_else(|| during(unexpected(&answer, "Queues")))?;
         let urls = root.children_named("Queue").filter_map(|queue| queue.text_of("QueueURL"));
@@ -75,6 +77,10 @@ impl Client {
             urls.filter_map(|url| QueueName::new(url.trim().rsplit('/').next().unwrap_or_default()).ok());
         let next = root.text_of("NextMarker").map(str::trim).filter(|marker| !marker.is_empty());
         Ok(QueuePage { queues: names.collect(), next: next.map(str::to_owned) })
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, Error> {
+        self.transport.send(request, &self.transport.config.retry).await
     }
 }
 

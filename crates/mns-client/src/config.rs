@@ -51,6 +51,17 @@ impl Endpoint {
         self.0.scheme() == "https"
     }
 
+    /// Whether requests stay on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
+
     /// The URL of a request target, which must not change on the way: it is signed as it is sent.
     pub(crate) fn url(&self, target: &str) -> Result<Url, Error> {
         let origin = self.to_string();
@@ -121,6 +132,20 @@ mod tests {
         check("https://host/queues", Err("a path or a query"));
         let error = "https://id:s3cret@host".parse::<Endpoint>().unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_are_loopback() {
+        let check = |endpoint: &str, expected| {
+            assert_eq!(endpoint.parse::<Endpoint>().unwrap().is_loopback(), expected, "{endpoint}");
+        };
+        check("http://127.0.0.1:8400", true);
+        check("http://127.1", true);
+        check("http://localhost:8400", true);
+        check("http://[::1]:8400", true);
+        check("http://127.evil.example", false);
+        check("http://localhost.evil.example", false);
+        check("http://1.mns.cn-shanghai.aliyuncs.com", false);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Credentials,
     /// No connection came about, so the service knows nothing of the request.
     Connect,
+    /// The certificate of whoever answered is not one of the endpoint, or nobody known has signed it. Nothing was sent.
+    Certificate,
     /// The connection ended before the answer was whole. What was asked for may have happened.
     Disconnected,
     /// The answer did not come in time. What was asked for may have happened.
@@ -103,6 +105,12 @@ impl Error {
         self.0.status
     }
 
+    /// Whether what was asked for may have happened all the same.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        crate::retry::leaves_doubt(self.0.kind)
+    }
+
     /// Whether the same request may succeed later without anybody doing anything.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -128,6 +136,10 @@ impl ErrorKind {
         match code.unwrap_or_default() {
             "TooManyRequests" | "QpsLimitExceeded" => Self::Throttled,
             "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" => Self::AccessDenied,
+            // Temporary keys that have run out, or whose token belongs to others; the status may say anything.
+            code if code.starts_with("InvalidSecurityToken") || code.starts_with("SecurityToken") => {
+                Self::AccessDenied
+            }
             "TimeExpired" => Self::ClockSkew { server_time: None },
             "QueueNotExist" => Self::QueueNotExist,
             "QueueAlreadyExist" => Self::QueueAlreadyExist,
@@ -191,6 +203,15 @@ impl EntryError {
     }
 }
 
+impl From<EntryError> for Error {
+    /// The entry's error as that of a request which had no other.
+    fn from(entry: EntryError) -> Self {
+        let mut error = Self::new(entry.kind(), entry.message.trim_end_matches('.'));
+        error.0.code = Some(entry.code).filter(|code| !code.is_empty());
+        error
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +239,8 @@ mod tests {
         check(Some("QpsLimitExceeded"), 400, ErrorKind::Throttled);
         check(Some("TimeExpired"), 400, ErrorKind::ClockSkew { server_time: None });
         check(Some("SignatureDoesNotMatch"), 403, ErrorKind::AccessDenied);
+        check(Some("SecurityTokenExpired"), 400, ErrorKind::AccessDenied);
+        check(Some("InvalidSecurityToken.Expired"), 400, ErrorKind::AccessDenied);
         check(Some("MalformedXML"), 400, ErrorKind::Rejected);
         check(Some("NeverHeardOf"), 503, ErrorKind::Unavailable);
         check(None, 429, ErrorKind::Throttled);

@@ -14,6 +14,7 @@ mod retry;
 mod signature;
 mod tls;
 mod transport;
+mod words;
 mod xml;
 
 pub use aliyun_credentials::{CredentialProvider, CredentialSource, Credentials};

@@ -56,7 +56,7 @@ pub struct Sent {
 impl Sent {
     pub(crate) fn read(message: &Element) -> Option<Self> {
         Some(Self {
-            message_id: message.text_of("MessageId")?.trim().to_owned(),
+            message_id: text(message, "MessageId").filter(|_| text(message, "ErrorCode").is_none())?,
             body_md5: text(message, "MessageBodyMD5"),
             receipt_handle: text(message, "ReceiptHandle").map(ReceiptHandle::new),
         })
@@ -75,6 +75,8 @@ pub struct Poll {
     pub wait: Duration,
     /// How long the answer took.
     pub took: Duration,
+    /// When the service answered, by its own clock, to the second.
+    pub answered_at: Option<Timestamp>,
 }
 
 impl Poll {
@@ -96,6 +98,9 @@ pub struct Message {
     pub receipt_handle: ReceiptHandle,
     /// Its text as it stands in the queue; see [`Message::decode`].
     pub body: String,
+    /// The bytes that came in place of a text, where they are none that XML has: not UTF-8, with references that name
+    /// no character, or with elements. `body` is then the text that comes nearest.
+    pub raw_body: Option<Vec<u8>>,
     /// What the service says the MD5 of the body is; see [`Message::body_md5_matches`].
     pub body_md5: Option<String>,
     /// When it was sent.
@@ -123,6 +128,7 @@ impl Message {
         let PeekedMessage {
             message_id,
             body,
+            raw_body,
             body_md5,
             enqueue_time,
             first_dequeue_time,
@@ -136,6 +142,7 @@ impl Message {
             message_id,
             receipt_handle,
             body,
+            raw_body,
             body_md5,
             enqueue_time,
             first_dequeue_time,
@@ -148,7 +155,13 @@ impl Message {
         })
     }
 
-    /// The payload, taken out of its encoding.
+    /// The body's bytes: of the text, or those that came in its place.
+    #[must_use]
+    pub fn body_bytes(&self) -> &[u8] {
+        self.raw_body.as_deref().unwrap_or(self.body.as_bytes())
+    }
+
+    /// The payload, taken out of its encoding. Of a message with a `raw_body` this reads the nearest text.
     ///
     /// # Errors
     /// If it was expected to be Base64 and is not.
@@ -164,8 +177,7 @@ impl Message {
         if !self.user_properties.is_empty() || !self.system_properties.is_empty() {
             return None;
         }
-        let expected = format!("{:032X}", u128::from_be_bytes(Md5::digest(&self.body).into()));
-        self.body_md5.as_ref().map(|digest| digest.eq_ignore_ascii_case(&expected))
+        self.body_md5.as_ref().map(|digest| is_md5_of(digest, self.body_bytes()))
     }
 }
 
@@ -177,6 +189,8 @@ pub struct PeekedMessage {
     pub message_id: String,
     /// Its text as it stands in the queue.
     pub body: String,
+    /// The bytes that came in place of a text; see [`Message::raw_body`].
+    pub raw_body: Option<Vec<u8>>,
     /// What the service says the MD5 of the body is.
     pub body_md5: Option<String>,
     /// When it was sent.
@@ -197,10 +211,13 @@ pub struct PeekedMessage {
 
 impl PeekedMessage {
     pub(crate) fn read(element: &Element) -> Self {
+        let body_md5 = text(element, "MessageBodyMD5");
+        let (body, raw_body) = body(element, body_md5.as_deref());
         Self {
             message_id: text(element, "MessageId").unwrap_or_default(),
-            body: element.text_of("MessageBody").unwrap_or_default().to_owned(),
-            body_md5: text(element, "MessageBodyMD5"),
+            body,
+            raw_body,
+            body_md5,
             enqueue_time: moment(element, "EnqueueTime"),
             first_dequeue_time: moment(element, "FirstDequeueTime"),
             dequeue_count: element.parse("DequeueCount").unwrap_or(0),
@@ -287,6 +304,24 @@ fn properties(message: &Element, list: &str, entry: &str) -> Vec<Property> {
         kind: PropertyKind::read(entry.text_of("Type").unwrap_or_default()),
     };
     entries.map(property).collect()
+}
+
+/// The text of the body, and its bytes where no text has them.
+///
+/// XML makes line feeds of the other line ends that stand in a document. A service that writes them as they are means
+/// them as they are, which the MD5 tells.
+fn body(message: &Element, md5: Option<&str>) -> (String, Option<Vec<u8>>) {
+    let Some(body) = message.child("MessageBody") else { return Default::default() };
+    let Some(raw) = &body.raw else { return (body.text.clone(), None) };
+    let is_meant = |bytes: &Vec<u8>| md5.is_some_and(|md5| is_md5_of(md5, bytes));
+    let as_sent = raw.as_sent.as_ref().filter(|sent| is_meant(sent) && !is_meant(&raw.bytes));
+    let bytes = as_sent.unwrap_or(&raw.bytes);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    (text, raw.odd.then(|| bytes.clone()))
+}
+
+fn is_md5_of(digest: &str, bytes: &[u8]) -> bool {
+    digest.eq_ignore_ascii_case(&format!("{:032X}", u128::from_be_bytes(Md5::digest(bytes).into())))
 }
 
 /// The text of a child, without the blanks around it; nothing if it is empty.

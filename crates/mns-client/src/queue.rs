@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::{Answer, deleted_entries, sent_entries, unexpected};
+use crate::answer::{Answer, deleted_entries, done, sent_entries, unexpected};
 use crate::attributes::{AttributeChanges, QueueAttributes};
 use crate::encoding::check_characters;
 use crate::error::{EntryError, Error, ErrorKind};
 use crate::message::{Message, Outgoing, PeekedMessage, Poll, Retimed, Sent};
 use crate::name::{QueueName, ReceiptHandle};
 use crate::request::{Request, whole_seconds};
+use crate::retry::Retry;
 use crate::transport::Transport;
 use crate::xml::Element;
 
@@ -28,11 +29,22 @@ const MAX_DELAY: Duration = Duration::from_secs(604_800);
 pub struct Queue {
     transport: Arc<Transport>,
     name: QueueName,
+    retry: Retry,
 }
 
 impl Queue {
     pub(crate) fn new(transport: Arc<Transport>, name: QueueName) -> Self {
-        Self { transport, name }
+        Self { retry: transport.config.retry, transport, name }
+    }
+
+    /// The same queue, whose requests are made again as that says and not as the client's are.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, Error> {
+        self.transport.send(request, &self.retry).await
     }
 
     /// Its name.
@@ -50,9 +62,8 @@ impl Queue {
     pub async fn send(&self, message: &Outgoing) -> Result<Sent, Error> {
         let answer = async {
             check_message(message)?;
-            let answer = self.transport.send(&Request::send(&self.name, message)).await?;
-            let sent = answer.root.as_ref().and_then(Sent::read);
-            sent.ok_or_else(|| unexpected(&answer, "Message"))
+            let answer = self.ask(&Request::send(&self.name, message)).await?;
+            Sent::read(answer.root_of_success("Message")?).ok_or_else(|| unexpected(&answer, "MessageId"))
         };
         answer.await.map_err(|error| self.failed("send a message to", error))
     }
@@ -69,7 +80,7 @@ impl Queue {
         let answer = async {
             check_batch(messages.len())?;
             messages.iter().try_for_each(check_message)?;
-            let answer = self.transport.send(&Request::send_batch(&self.name, messages)).await?;
+            let answer = self.ask(&Request::send_batch(&self.name, messages)).await?;
             sent_entries(&answer, messages.len())
         };
         answer.await.map_err(|error| self.failed("send messages to", error))
@@ -101,10 +112,11 @@ impl Queue {
         check_span("a long poll waits", wait, Duration::ZERO, MAX_WAIT).map_err(during)?;
         let request = Request::receive(&self.name, most, whole_seconds(wait));
         let wait = request.wait;
-        let answer = self.transport.send(&request).await.map_err(during)?;
+        let answer = self.ask(&request).await.map_err(during)?;
         let entries = entries(&answer).map_err(during)?;
         let messages: Vec<Message> = entries.iter().filter_map(|entry| Message::read(entry)).collect();
-        Ok(Poll { unreadable: entries.len() - messages.len(), messages, wait, took: answer.took })
+        let unreadable = entries.len() - messages.len();
+        Ok(Poll { messages, unreadable, wait, took: answer.took, answered_at: answer.date })
     }
 
     /// Looks at the next message without receiving it, if there is one.
@@ -126,7 +138,7 @@ impl Queue {
     async fn look(&self, most: Option<usize>) -> Result<Vec<PeekedMessage>, Error> {
         let during = |error| self.failed("peek at messages of", error);
         most.map_or(Ok(()), check_batch).map_err(during)?;
-        let answer = self.transport.send(&Request::peek(&self.name, most)).await.map_err(during)?;
+        let answer = self.ask(&Request::peek(&self.name, most)).await.map_err(during)?;
         Ok(entries(&answer).map_err(during)?.into_iter().map(PeekedMessage::read).collect())
     }
 
@@ -138,8 +150,8 @@ impl Queue {
     /// [`MessageNotExist`](ErrorKind::MessageNotExist) if the message has become visible again meanwhile, or was
     /// deleted: it is not the caller's any more.
     pub async fn delete(&self, handle: &ReceiptHandle) -> Result<(), Error> {
-        let answer = self.transport.send(&Request::delete(&self.name, handle)).await;
-        answer.map(drop).map_err(|error| self.failed("delete a message of", error))
+        let answer = self.ask(&Request::delete(&self.name, handle)).await;
+        answer.and_then(|answer| done(&answer)).map_err(|error| self.failed("delete a message of", error))
     }
 
     /// Deletes up to 16 messages as one request. Says what became of each, in their order; lost answers are treated as
@@ -156,7 +168,7 @@ impl Queue {
         }
         let answer = async {
             check_batch(handles.len())?;
-            let answer = self.transport.send(&Request::delete_batch(&self.name, handles)).await?;
+            let answer = self.ask(&Request::delete_batch(&self.name, handles)).await?;
             deleted_entries(&answer, handles)
         };
         answer.await.map_err(|error| self.failed("delete messages of", error))
@@ -177,12 +189,9 @@ impl Queue {
         let answer = async {
             check_span("a visibility timeout is", timeout, Duration::from_secs(1), MAX_VISIBILITY)?;
             let request = Request::change_visibility(&self.name, handle, whole_seconds(timeout));
-            let answer = self.transport.send(&request).await?;
-            answer
-                .root
-                .as_ref()
-                .and_then(Retimed::read)
-                .ok_or_else(|| unexpected(&answer, "ChangeVisibility"))
+            let answer = self.ask(&request).await?;
+            let root = answer.root_of_success("ChangeVisibility")?;
+            Retimed::read(root).ok_or_else(|| unexpected(&answer, "ReceiptHandle"))
         };
         answer.await.map_err(|error| self.failed("change the visibility of a message of", error))
     }
@@ -193,7 +202,7 @@ impl Queue {
     /// [`QueueNotExist`](ErrorKind::QueueNotExist) if there is none.
     pub async fn attributes(&self) -> Result<QueueAttributes, Error> {
         let during = |error| self.failed("read the attributes of", error);
-        let answer = self.transport.send(&Request::attributes(&self.name)).await.map_err(during)?;
+        let answer = self.ask(&Request::attributes(&self.name)).await.map_err(during)?;
         let root = answer.root.as_ref().filter(|root| root.name == "Queue");
         root.map(QueueAttributes::read).ok_or_else(|| during(unexpected(&answer, "Queue")))
     }
@@ -204,8 +213,8 @@ impl Queue {
     /// [`QueueNotExist`](ErrorKind::QueueNotExist) if there is none; [`Rejected`](ErrorKind::Rejected) with the code
     /// `InvalidArgument` if one is out of its range.
     pub async fn set_attributes(&self, attributes: &AttributeChanges) -> Result<(), Error> {
-        let answer = self.transport.send(&Request::set_attributes(&self.name, attributes)).await;
-        answer.map(drop).map_err(|error| self.failed("set the attributes of", error))
+        let answer = self.ask(&Request::set_attributes(&self.name, attributes)).await;
+        answer.and_then(|answer| done(&answer)).map_err(|error| self.failed("set the attributes of", error))
     }
 
     fn failed(&self, what: &str, error: Error) -> Error {
@@ -223,8 +232,10 @@ impl fmt::Debug for Queue {
 fn entries(answer: &Answer) -> Result<Vec<&Element>, Error> {
     match &answer.root {
         None if answer.found_nothing => Ok(Vec::new()),
-        Some(root) if root.name == "Message" => Ok(vec![root]),
-        Some(root) if root.name == "Messages" => Ok(root.children_named("Message").collect()),
+        Some(root) if answer.succeeded() && root.name == "Message" => Ok(vec![root]),
+        Some(root) if answer.succeeded() && root.name == "Messages" => {
+            Ok(root.children_named("Message").collect())
+        }
         _ => Err(unexpected(answer, "Messages")),
     }
 }

@@ -38,12 +38,15 @@ pub(crate) struct Request {
     pub(crate) repeat: Repeat,
     /// That there is no message is an answer, and no error.
     pub(crate) may_find_nothing: bool,
+    /// The answer has one message at most, which is looked for even where the answer is no XML.
+    pub(crate) has_one_message: bool,
 }
 
 impl Request {
     fn new(method: Method, target: String) -> Self {
         let (own, body, wait) = (Vec::new(), None, Duration::ZERO);
-        Self { method, target, own, body, wait, repeat: Repeat::Always, may_find_nothing: false }
+        let (may_find_nothing, has_one_message) = (false, false);
+        Self { method, target, own, body, wait, repeat: Repeat::Always, may_find_nothing, has_one_message }
     }
 
     /// A request that looks for messages.
@@ -77,9 +80,10 @@ impl Request {
     }
 
     pub(crate) fn receive(queue: &QueueName, most: Option<usize>, wait_seconds: u64) -> Self {
+        let has_one_message = most.is_none_or(|most| most == 1);
         let most = most.map(|most| format!("numOfMessages={most}&")).unwrap_or_default();
         let target = format!("{}?{most}waitseconds={wait_seconds}", messages(queue));
-        Self { wait: Duration::from_secs(wait_seconds), ..Self::look(target) }
+        Self { wait: Duration::from_secs(wait_seconds), has_one_message, ..Self::look(target) }
     }
 
     pub(crate) fn peek(queue: &QueueName, most: Option<usize>) -> Self {

@@ -13,7 +13,7 @@ use crate::answer::{self, Answer};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::request::Request;
-use crate::retry::leaves_doubt;
+use crate::retry::{Retry, leaves_doubt};
 
 /// Sixteen bodies of 64 KiB with every character escaped stay below this.
 const BODY_LIMIT: usize = 8 << 20;
@@ -49,7 +49,7 @@ impl Transport {
     }
 
     /// Has a request answered. Dropped before that, it closes the connection, and with it ends a long poll.
-    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, request: &Request, retry: &Retry) -> Result<Answer, Error> {
         let (mut attempt, mut after_loss) = (1, false);
         loop {
             let error = match self.attempt(request).await {
@@ -61,7 +61,7 @@ impl Transport {
                 return Ok(Answer { status: 204, ..Answer::default() });
             }
             after_loss |= leaves_doubt(error.kind());
-            let wait = self.config.retry.wait(attempt, request.repeat, error.kind(), rand::random());
+            let wait = retry.wait(attempt, request.repeat, error.kind(), rand::random());
             let Some(wait) = wait else { return Err(error) };
             tracing::debug!(mns.target = request.target, attempt, error = %error, "a request is made again");
             sleep(wait).await;
@@ -104,6 +104,13 @@ impl Transport {
             Err(error) if request.may_find_nothing && error.kind() == ErrorKind::MessageNotExist => {
                 Ok(Answer { status: status.as_u16(), found_nothing: true, took, ..Answer::default() })
             }
+            Err(error)
+                if request.has_one_message
+                    && status.is_success()
+                    && error.kind() == ErrorKind::Unreadable =>
+            {
+                answer::salvage(&headers, &body).map(|answer| Answer { took, ..answer }).ok_or(error)
+            }
             read => read.map(|answer| Answer { took, ..answer }),
         }
     }
@@ -123,7 +130,9 @@ impl Transport {
     /// No answer, or not all of it.
     fn lost(&self, error: reqwest::Error) -> Error {
         let endpoint = &self.config.endpoint;
-        let (kind, what) = if error.is_connect() {
+        let (kind, what) = if is_about_a_certificate(&error) {
+            (ErrorKind::Certificate, "no trust in")
+        } else if error.is_connect() {
             (ErrorKind::Connect, "cannot connect to")
         } else if error.is_timeout() {
             (ErrorKind::Timeout, "no answer in time from")
@@ -150,6 +159,16 @@ fn header_map(headers: Vec<(&'static str, String)>) -> Result<HeaderMap, Error> 
         map.insert(HeaderName::from_static(name), value);
     }
     Ok(map)
+}
+
+fn is_about_a_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // An I/O error steps over what it holds when it is asked for its source.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let below = held.map(|held| held as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    below.is_some_and(is_about_a_certificate)
 }
 
 /// The cause below all others, which is the one that says something.

@@ -52,7 +52,7 @@ impl Clock {
             Base::Running => Timestamp::now(),
             Base::Frozen(moment) => moment,
         };
-        base.checked_add(*self.ahead.borrow()).unwrap_or(Timestamp::MAX)
+        later(base, *self.ahead.borrow())
     }
 
     /// Moves the clock ahead and wakes whatever was due in between. [`Emulator::advance`](crate::Emulator::advance)
@@ -78,6 +78,11 @@ impl Clock {
             }
         }
     }
+}
+
+/// So much later, or the last moment there is: a clock can be moved as far as that.
+pub(crate) fn later(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

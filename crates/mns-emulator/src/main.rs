@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mns_emulator::{Attributes, Emulator};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Args;
@@ -47,13 +48,21 @@ async fn run(args: Args) -> ExitCode {
             return fail(&format!("cannot create the queue {queue:?}: {refusal}"), 64);
         }
     }
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => return fail(&format!("signals cannot be waited for: {error}"), 70),
+    };
     // The one line of output, for scripts that start on port 0.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "{}", emulator.endpoint()).and_then(|()| out.flush());
     if is_open {
         tracing::warn!("no access key is set, so requests are let in unsigned");
     }
-    let _ = tokio::signal::ctrl_c().await;
+    // Ctrl-C, or the signal by which whoever started it ends it.
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
     emulator.stop().await;
     ExitCode::SUCCESS
 }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 pub use self::message::{Counts, MessageState, Visibility};
 pub(crate) use self::message::{Draft, Message};
 use crate::attributes::Attributes;
+use crate::clock::later;
 use crate::handle::is_well_formed;
 use crate::mint::Mint;
 use crate::refusal::Refusal;
@@ -79,7 +80,7 @@ impl Queue {
     pub(crate) fn send(&mut self, draft: Draft, now: Timestamp, mint: &mut Mint) -> Message {
         let delay = draft.delay_seconds.unwrap_or(self.attributes.delay_seconds);
         let retention = seconds(self.attributes.message_retention_period);
-        let mut message = Message::new(draft, mint.message_id(now), now, now + retention);
+        let mut message = Message::new(draft, mint.message_id(now), now, later(now, retention));
         if delay > 0 {
             message.hide(now, seconds(delay), mint);
             message.delayed = true;

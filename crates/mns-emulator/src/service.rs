@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::answer::{Answer, Pieces, Reply, response};
+use crate::clock::later;
 use crate::connection::Presence;
 use crate::fault::Fault;
 use crate::operation::Operation;
@@ -83,7 +84,7 @@ impl Service {
         };
         let slow = self.state().plan.strikes(Fault::Slow, operation);
         if slow {
-            self.settings.clock.sleep_until(self.now() + self.settings.slow_by).await;
+            self.settings.clock.sleep_until(later(self.now(), self.settings.slow_by)).await;
         }
         self.struck_after(operation, result, asked)
     }

@@ -75,8 +75,17 @@ fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
     }
 }
 
-/// Outside of the root there may be blanks, and nothing else.
+/// Outside of the root there may be blanks, and nothing else; nowhere a character that XML does not have, written as
+/// it is or as a reference.
 fn append(text: &str, open: &mut [Element]) -> Result<(), Malformed> {
+    let is_carried = |character| match character {
+        '\t' | '\n' | '\r' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        other => other >= ' ',
+    };
+    if !text.chars().all(is_carried) {
+        return Err(Malformed);
+    }
     match open.last_mut() {
         Some(element) => element.text.push_str(text),
         None if text.trim().is_empty() => {}

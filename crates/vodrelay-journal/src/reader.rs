@@ -316,7 +316,7 @@ mod tests {
         let begins = Arc::<AtomicBool>::default();
         let mut conn = Connection::open_in_memory().unwrap();
         limit_time(&mut conn, Arc::clone(&begins)).unwrap();
-        let reader = Reader { conn, begins };
+        let reader = Reader { conn, knows_purged: true, begins };
         let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT COUNT(*) FROM n";
         for _ in 0..50 {
             assert_eq!(reader.all(count, [], |row| row.get(0)), Ok(vec![5_000_u64]));

@@ -42,6 +42,9 @@ const fn eight() -> usize {
     8
 }
 
+/// What the journal keeps of labels, as JSON. Messages with more would be refused one by one, and circle.
+const MOST_LABEL_BYTES: usize = 64 << 10;
+
 /// Beyond that an account is told to poll less.
 const MOST_POLLERS: usize = 64;
 
@@ -102,7 +105,7 @@ impl QueueConfig {
             .endpoint
             .parse()
             .map_err(|error: mns_client::Error| ConfigError::new(at("endpoint"), error.to_string()))?;
-        if !endpoint.is_encrypted() && !is_this_machine(&self.endpoint) {
+        if !endpoint.is_encrypted() && !endpoint.is_loopback() {
             let message = "is plain http: keys stay secret, but events can be read and changed on the way";
             warnings.push(format!("{}: {message}; write https", at("endpoint")));
         }
@@ -111,6 +114,11 @@ impl QueueConfig {
         if !(1..=MOST_POLLERS).contains(&self.max_pollers) {
             let message = format!("must be between 1 and {MOST_POLLERS}, not {}", self.max_pollers);
             return Err(ConfigError::new(at("max_pollers"), message));
+        }
+        let bytes = serde_json::to_string(&self.labels).map_or(usize::MAX, |labels| labels.len());
+        if bytes > MOST_LABEL_BYTES {
+            let message = format!("have {bytes} bytes as JSON, and the journal keeps {MOST_LABEL_BYTES}");
+            return Err(ConfigError::new(at("labels"), message));
         }
         let credentials =
             provider(self.credentials.clone(), around).map_err(|error| error.within(&at("credentials")))?;
@@ -136,11 +144,6 @@ fn provider(
     };
     let source = credentials.into_source(&around.environment, &around.folder, resolve)?;
     Ok(CredentialProvider::new(source))
-}
-
-fn is_this_machine(endpoint: &str) -> bool {
-    let host = endpoint.trim().trim_start_matches("http://");
-    ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback))
 }
 
 /// The kind, and where its secrets stand, never what they are.

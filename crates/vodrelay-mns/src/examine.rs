@@ -1,6 +1,8 @@
 //! What `check` says about a queue before an event is at stake: what the service answers, and what is doubtful in it.
 
-use mns_client::{Error, ErrorKind, QueueAttributes};
+use std::time::Duration;
+
+use mns_client::{Error, ErrorKind, Queue, QueueAttributes, ReceiptHandle};
 
 /// The shortest retention that bears an outage over a night.
 const RETENTION_S: u32 = 86_400;
@@ -35,6 +37,25 @@ pub fn doubts(attributes: &QueueAttributes) -> Vec<String> {
     doubts
 }
 
+/// Asks for the rights that a relay needs beside reading attributes, with a handle that cannot exist: no message is
+/// touched. The right to receive cannot be asked for in that way.
+///
+/// # Errors
+/// The first answer that is about something else than the handle.
+pub async fn ask_for_rights(queue: &Queue) -> Result<(), Error> {
+    let handle = ReceiptHandle::new("no-handle");
+    let is_about_the_handle =
+        |error: &Error| matches!(error.kind(), ErrorKind::ReceiptHandle | ErrorKind::MessageNotExist);
+    match queue.delete(&handle).await {
+        Err(error) if !is_about_the_handle(&error) => return Err(error),
+        _ => {}
+    }
+    match queue.change_visibility(&handle, Duration::from_secs(1)).await {
+        Err(error) if !is_about_the_handle(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What to do about an error.
 #[must_use]
 pub fn mend(error: &Error) -> &'static str {
@@ -44,6 +65,12 @@ pub fn mend(error: &Error) -> &'static str {
         }
         (_, Some("SignatureDoesNotMatch")) => {
             "the secret does not belong to the access key: correct access_key_secret in credentials of the queue"
+        }
+        (ErrorKind::AccessDenied, Some(code)) if code.contains("SecurityToken") => {
+            "the temporary keys have run out, or the token is not theirs: see what renews them"
+        }
+        _ if error.status() == Some(407) => {
+            "a proxy in between asks for credentials; let this machine reach the endpoint without it"
         }
         (kind, _) => mend_of_kind(kind),
     }
@@ -60,6 +87,10 @@ fn mend_of_kind(kind: ErrorKind) -> &'static str {
             "create the queue, or correct its name, or the account and region in its endpoint"
         }
         ErrorKind::Throttled => "nothing, if it passes; else lower max_pollers, or ask for a higher quota",
+        ErrorKind::Certificate => {
+            "see whether the endpoint is written right and what answers there; the certificates of this machine decide \
+             whom it trusts"
+        }
         ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout => {
             "see whether this machine reaches the endpoint, and whether the account allows access from here"
         }

@@ -12,5 +12,5 @@ mod stall;
 mod standing;
 
 pub use config::{Config, QueueConfig, QueueSettings, Settings};
-pub use examine::{doubts, mend};
+pub use examine::{ask_for_rights, doubts, mend};
 pub use source::QueueSource;

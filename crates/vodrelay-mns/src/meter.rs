@@ -13,8 +13,11 @@ impl Meter {
     /// The figures that are there from the beginning, so that an alert can stand on them.
     pub(crate) fn new(queue: &Name) -> Self {
         let meter = Self { queue: queue.to_string() };
-        meter.up(true);
+        // Until the first answer nobody knows.
+        meter.up(false);
         meter.paused(false);
+        meter.without_handle(0);
+        meter.refused(0);
         for early in ["yes", "no"] {
             counter!("vodrelay_mns_receive_empty_total", "queue" => meter.queue.clone(), "early" => early)
                 .increment(0);
@@ -39,6 +42,16 @@ impl Meter {
         let early = if early { "yes" } else { "no" };
         counter!("vodrelay_mns_receive_empty_total", "queue" => self.queue.clone(), "early" => early)
             .increment(1);
+    }
+
+    /// Messages that came without a handle.
+    pub(crate) fn without_handle(&self, count: u64) {
+        counter!("vodrelay_mns_without_handle_total", "queue" => self.queue.clone()).increment(count);
+    }
+
+    /// Messages that the journal does not take, today or ever.
+    pub(crate) fn refused(&self, count: u64) {
+        counter!("vodrelay_mns_refused_total", "queue" => self.queue.clone()).increment(count);
     }
 
     pub(crate) fn wrong_md5(&self) {

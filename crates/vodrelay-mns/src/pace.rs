@@ -35,11 +35,18 @@ pub(crate) struct Pace {
     early: u32,
     failed: u32,
     not_before: Instant,
+    /// How often a wait has grown. What one glitch does to many polls at once makes it grow once.
+    generation: u64,
 }
 
 impl Pace {
     pub(crate) fn new(most: usize, now: Instant) -> Self {
-        Self { most, pollers: 1, early: 0, failed: 0, not_before: now }
+        Self { most, pollers: 1, early: 0, failed: 0, not_before: now, generation: 0 }
+    }
+
+    /// To be kept with each poll that begins.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many polls should run.
@@ -52,8 +59,11 @@ impl Pace {
         self.not_before
     }
 
-    /// Takes in what a poll came to; `draw` is a random number from 0 up to 1.
-    pub(crate) fn after(&mut self, ended: Ended, now: Instant, draw: f64) {
+    /// Takes in what a poll came to that began in that generation; `draw` is a random number from 0 up to 1.
+    pub(crate) fn after(&mut self, ended: Ended, began_in: u64, now: Instant, draw: f64) {
+        let counts = began_in == self.generation;
+        // Never less than half, since a poll that begins at once is billed at once.
+        let wait = |times, cap| longest(times, cap).mul_f64(0.5 + draw / 2.0);
         match ended {
             Ended::Messages(count) => {
                 self.went_well(now);
@@ -70,17 +80,25 @@ impl Pace {
             }
             Ended::Early => {
                 self.retire_one();
-                self.early = self.early.saturating_add(1);
-                // Never less than half, since a poll that begins at once is billed at once.
-                self.not_before = now + longest(self.early, EARLY_CAP).mul_f64(0.5 + draw / 2.0);
+                if counts {
+                    self.early = self.early.saturating_add(1);
+                    self.wait_until(now + wait(self.early, EARLY_CAP));
+                }
             }
             Ended::Failed => {
                 self.pollers = 1;
-                self.failed = self.failed.saturating_add(1);
-                self.not_before = now + longest(self.failed, FAILED_CAP).mul_f64(draw);
+                if counts {
+                    self.failed = self.failed.saturating_add(1);
+                    self.wait_until(now + wait(self.failed, FAILED_CAP));
+                }
             }
             Ended::Stopped => {}
         }
+    }
+
+    fn wait_until(&mut self, moment: Instant) {
+        self.not_before = moment;
+        self.generation += 1;
     }
 
     fn went_well(&mut self, now: Instant) {
@@ -107,7 +125,7 @@ mod tests {
         let mut pace = Pace::new(most, now);
         assert_eq!((pace.pollers(), pace.not_before()), (1, now));
         for (place, (ended, pollers, wait)) in steps.iter().enumerate() {
-            pace.after(*ended, now, draw);
+            pace.after(*ended, pace.generation(), now, draw);
             let found = (pace.pollers(), (pace.not_before() - now).as_millis());
             assert_eq!(found, (*pollers, *wait), "step {place}, {ended:?}");
         }
@@ -141,13 +159,29 @@ mod tests {
     }
 
     #[test]
-    fn failures_leave_one_poller_with_full_jitter_up_to_a_minute() {
+    fn failures_leave_one_poller_with_waits_up_to_a_minute() {
         use Ended::{Failed, Messages};
-        check(8, 0.0, &[(Failed, 1, 0), (Failed, 1, 0)]);
+        check(8, 0.0, &[(Failed, 1, 500), (Failed, 1, 1_000)]);
         let waits = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000];
         let mut steps = vec![(Messages(16), 2, 0)];
         steps.extend(waits.map(|wait| (Failed, 1, wait)));
         steps.push((Messages(16), 2, 0));
         check(8, 1.0, &steps);
+    }
+
+    #[test]
+    fn polls_that_failed_together_count_once() {
+        for (ended, second) in [(Ended::Failed, 2_000), (Ended::Early, 2_000)] {
+            let now = Instant::now();
+            let mut pace = Pace::new(8, now);
+            let wait = |pace: &Pace| (pace.not_before() - now).as_millis();
+            let began_in = pace.generation();
+            for _ in 0..8 {
+                pace.after(ended, began_in, now, 1.0);
+                assert_eq!((pace.pollers(), wait(&pace)), (1, 1_000), "{ended:?}");
+            }
+            pace.after(ended, pace.generation(), now, 1.0);
+            assert_eq!(wait(&pace), second, "{ended:?}");
+        }
     }
 }

@@ -5,15 +5,15 @@
 
 use std::borrow::Cow;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use mns_client::{Error, MAX_BATCH, MAX_WAIT, Message, Poll};
+use mns_client::{Error, ErrorKind, MAX_BATCH, MAX_WAIT, Message, Poll, Queue};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use vodrelay_core::{Accepted, Arrival, Clock, Intake, JournalError, SourceError};
@@ -22,11 +22,19 @@ use crate::config::QueueSettings;
 use crate::lease::{Lease, visibility};
 use crate::meter::Meter;
 use crate::pace::{Ended, longest};
-use crate::stall::Stall;
+use crate::stall::{Place, Stall};
 use crate::standing::{Asked, Standing};
 
 /// The longest wait before the journal is asked again whether it has room.
 const JOURNAL_CAP: Duration = Duration::from_secs(5);
+/// How often a message is renewed while the journal has no room, before it is given back: a longer hold costs a request
+/// a minute for each message.
+const RENEWALS: u32 = 2;
+/// For how long messages are received one by one after an answer that could not be read, beside the time after which
+/// they come again: as long as a poll may take, and a little more.
+const SINGLY: Duration = Duration::from_secs(40);
+/// A message that the journal refuses comes again and again; it is said that seldom.
+const SAID_AGAIN: Duration = Duration::from_secs(3_600);
 /// After this long what is durable is deleted, though other messages of the batch are not yet.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
@@ -34,6 +42,8 @@ const STRAGGLERS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) settings: QueueSettings,
+    /// The queue for receives, which are made again at the source's pace and at no other.
+    pub(crate) receiving: Queue,
     pub(crate) intake: Intake,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) meter: Meter,
@@ -45,6 +55,10 @@ pub(crate) struct Poller {
     pub(crate) overdue: CancellationToken,
     /// The queue's visibility timeout in milliseconds, as far as it is known; the provider's default before.
     pub(crate) visibility_ms: AtomicU64,
+    /// Until then messages are received one by one, so that one which makes an answer unreadable holds up no other.
+    pub(crate) singly_until: Mutex<Option<Instant>>,
+    /// When it was last said that the journal refuses a message for good.
+    pub(crate) refusal_said: Mutex<Option<Instant>>,
 }
 
 /// What became of a message in hand.
@@ -52,6 +66,8 @@ enum Fate {
     Durable(Lease),
     /// It is to be another's.
     GivenUp(Lease),
+    /// It is another's, or will be.
+    Left,
     /// The journal takes nothing any more.
     Over(JournalError),
 }
@@ -67,69 +83,103 @@ impl Poller {
             Ok(None) => return Ok(Ended::Stopped),
             Err(_) => return Ok(Ended::Failed),
         };
+        self.note_without_handle(&poll);
         if poll.messages.is_empty() {
             return Ok(self.empty(&poll));
         }
         let count = poll.messages.len();
-        let messages = self.decode(poll.messages);
+        let messages = self.decode(poll);
         let mut accepting = messages.into_iter().map(|message| self.accept_one(message)).collect();
-        let mut ended = Ended::Messages(count);
+        let (mut accepted, mut failed) = (0, false);
         while let Some(durable) = self.accept(&mut accepting).await? {
-            if self.delete(durable).await.is_err() {
-                ended = Ended::Failed;
-            }
+            accepted += durable.len();
+            failed |= self.delete(durable).await.is_err();
         }
-        Ok(ended)
+        // Where the journal takes none of them, the next would fare no better.
+        Ok(if failed || accepted == 0 { Ended::Failed } else { Ended::Messages(count) })
     }
 
     /// Nothing if the relay stops meanwhile: the poll is dropped, and what the service hands out at that very moment
     /// becomes visible again.
     async fn receive(&self) -> Result<Option<Poll>, Error> {
-        let QueueSettings { name, queue, .. } = &self.settings;
+        let name = &self.settings.name;
+        let most = if self.receives_singly() { 1 } else { MAX_BATCH };
         let received = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Ok(None),
-            received = queue.receive_batch(MAX_BATCH, MAX_WAIT) => received,
+            received = self.receiving.receive_batch(most, MAX_WAIT) => received,
         };
         match &received {
             Ok(_) => self.standing.good(Asked::Receive, name, &self.meter),
-            Err(error) => self.standing.bad(Asked::Receive, error, name, &self.meter),
+            Err(error) => {
+                self.standing.bad(Asked::Receive, error, name, &self.meter);
+                if error.kind() == ErrorKind::Unreadable && error.status().is_some_and(|status| status < 300)
+                {
+                    self.receive_singly();
+                }
+            }
         }
         received.map(Some)
     }
 
-    fn empty(&self, poll: &Poll) -> Ended {
+    fn receives_singly(&self) -> bool {
+        let until = *self.singly_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Until the messages of an answer that could not be read have come again.
+    fn receive_singly(&self) {
+        let until = Instant::now() + self.visibility() + SINGLY;
+        *self.singly_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    fn note_without_handle(&self, poll: &Poll) {
         if poll.unreadable > 0 {
+            self.meter.without_handle(poll.unreadable as u64);
             tracing::warn!(
                 queue.name = %self.settings.name, messages = poll.unreadable,
                 "messages came without a handle, so that nothing can be done with them; they become visible again"
             );
+        }
+    }
+
+    fn empty(&self, poll: &Poll) -> Ended {
+        // They would come at once, and be billed, without end.
+        if poll.unreadable > 0 {
+            return Ended::Failed;
         }
         let early = poll.is_early();
         self.meter.empty(early);
         if early { Ended::Early } else { Ended::Empty }
     }
 
-    fn decode(&self, messages: Vec<Message>) -> Vec<(Lease, Arrival)> {
-        if let Some(span) = messages.iter().find_map(visibility) {
+    fn visibility(&self) -> Duration {
+        Duration::from_millis(self.visibility_ms.load(Ordering::Relaxed))
+    }
+
+    fn decode(&self, poll: Poll) -> Vec<(Lease, Arrival)> {
+        let (now, received_at) = (Instant::now(), self.clock.now());
+        let answered_at = poll.answered_at;
+        let told = |message: &Message| visibility(message, answered_at);
+        if let Some(span) = poll.messages.iter().find_map(told) {
             let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
             self.visibility_ms.store(millis, Ordering::Relaxed);
         }
-        let visibility = Duration::from_millis(self.visibility_ms.load(Ordering::Relaxed));
-        let (now, received_at) = (Instant::now(), self.clock.now());
         let decode = |message: Message| {
             if message.body_md5_matches() == Some(false) {
                 self.meter.wrong_md5();
             }
-            let body = match vod_event::queue::decode_body(message.body.as_bytes()) {
+            let visibility = told(&message).unwrap_or_else(|| self.visibility());
+            let bytes = message.raw_body.unwrap_or_else(|| message.body.into_bytes());
+            let body = match vod_event::queue::decode_body(&bytes) {
                 Cow::Owned(decoded) => Bytes::from(decoded),
-                Cow::Borrowed(_) => Bytes::from(message.body),
+                Cow::Borrowed(_) => Bytes::from(bytes),
             };
             let QueueSettings { source, labels, .. } = &self.settings;
             let arrival = Arrival { source: source.clone(), body, received_at, labels: Arc::clone(labels) };
             (Lease::new(message.receipt_handle, visibility, now), arrival)
         };
-        messages.into_iter().map(decode).collect()
+        poll.messages.into_iter().map(decode).collect()
     }
 
     /// Waits until all are durable, or those that are when some take much longer: the time of these runs as well. What
@@ -152,6 +202,7 @@ impl Poller {
             match fate {
                 Some(Fate::Durable(lease)) => durable.push(lease),
                 Some(Fate::GivenUp(lease)) => given_up.push(lease),
+                Some(Fate::Left) => {}
                 Some(Fate::Over(error)) => {
                     let message = format!("queue {} is not polled any more: {error}", self.settings.name);
                     return Err(SourceError { message });
@@ -174,15 +225,23 @@ impl Poller {
         join_all(leases.into_iter().map(|lease| lease.give_back(&self.settings.queue))).await;
     }
 
-    /// While the append takes its time, the message is kept ours.
+    /// While the append takes its time, the message is kept ours; while the journal has no room, one message is.
     async fn accept_one(&self, (mut lease, arrival): (Lease, Arrival)) -> Fate {
-        let mut appending = pin!(self.append(arrival));
+        let queue = &self.settings.queue;
+        let place = self.stall.place();
+        let mut appending = pin!(self.append(arrival, &place));
         let appended = loop {
             tokio::select! {
                 biased;
                 appended = &mut appending => break appended,
                 () = self.overdue.cancelled() => return Fate::GivenUp(lease),
-                () = lease.due() => lease.renew(&self.settings.queue, &self.meter).await,
+                () = lease.due() => {
+                    if lease.renewals() >= RENEWALS && place.leave() {
+                        lease.give_back(queue).await;
+                        return Fate::Left;
+                    }
+                    lease.renew(queue, &self.meter).await;
+                }
             }
         };
         match appended {
@@ -192,20 +251,44 @@ impl Poller {
                 Fate::Durable(lease)
             }
             Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Fate::Over(error),
+            Err(error @ JournalError::Invalid(_)) => {
+                self.note_refused(&error);
+                lease.put_off(queue).await;
+                Fate::Left
+            }
             Err(_) => Fate::GivenUp(lease),
         }
     }
 
+    /// A message that the journal would refuse again as well holds up no other.
+    fn note_refused(&self, error: &JournalError) {
+        self.meter.refused(1);
+        let now = Instant::now();
+        let mut said = self.refusal_said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| now - said >= SAID_AGAIN) {
+            *said = Some(now);
+            tracing::error!(
+                queue.name = %self.settings.name, error = %error,
+                "a message cannot be kept, and could not be when tried again; it stays in the queue, and comes again \
+                 every two minutes until the cause is gone or the queue's retention is over"
+            );
+        }
+    }
+
     /// Appends, however often it takes, until the relay stops. While it waits for the journal no poll begins.
-    async fn append(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
-        let (mut waiting, mut tries) = (None, 0);
+    async fn append(&self, arrival: Arrival, place: &Place<'_>) -> Result<Accepted, JournalError> {
+        let mut tries = 0;
         loop {
             let error = match self.intake.accept(arrival.clone()).await {
-                Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => return Err(error),
+                Err(
+                    error @ (JournalError::Poisoned(_) | JournalError::Closed | JournalError::Invalid(_)),
+                ) => {
+                    return Err(error);
+                }
                 Err(error) => error,
                 Ok(accepted) => return Ok(accepted),
             };
-            waiting.get_or_insert_with(|| self.stall.wait(&error));
+            place.wait(&error);
             tries += 1;
             tokio::select! {
                 () = sleep(longest(tries, JOURNAL_CAP).mul_f64(rand::random())) => {}

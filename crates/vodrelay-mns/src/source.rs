@@ -1,11 +1,12 @@
 //! A queue as a source: as many polls as it takes, started and stopped by one task.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mns_client::Retry;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,8 @@ pub struct QueueSource {
     clock: Arc<dyn Clock>,
 }
 
-type Polls = JoinSet<Result<Ended, SourceError>>;
+/// What each poll came to, with the generation of the pace that it began in.
+type Polls = JoinSet<(u64, Result<Ended, SourceError>)>;
 
 impl QueueSource {
     /// A source of that queue. The recorder of metrics, if any, is to be installed before it runs.
@@ -45,6 +47,7 @@ impl QueueSource {
     fn poller(&self, intake: Intake) -> Arc<Poller> {
         Arc::new(Poller {
             meter: Meter::new(&self.settings.name),
+            receiving: self.settings.queue.clone().with_retry(Retry::never()),
             settings: self.settings.clone(),
             intake,
             clock: Arc::clone(&self.clock),
@@ -53,6 +56,8 @@ impl QueueSource {
             stop: CancellationToken::new(),
             overdue: CancellationToken::new(),
             visibility_ms: AtomicU64::new(VISIBILITY_MS),
+            singly_until: Mutex::default(),
+            refusal_said: Mutex::default(),
         })
     }
 }
@@ -86,15 +91,18 @@ async fn keep_polling(poller: &Arc<Poller>, polls: &mut Polls) -> SourceError {
         paused = note_pause(poller, &stall.borrow_and_update(), paused);
         let wanted = if paused { 0 } else { pace.pollers() };
         while polls.len() < wanted && pace.not_before() <= Instant::now() {
-            let poller = Arc::clone(poller);
-            polls.spawn(async move { poller.poll_once().await });
+            let (poller, generation) = (Arc::clone(poller), pace.generation());
+            polls.spawn(async move { (generation, poller.poll_once().await) });
         }
         poller.meter.pollers(polls.len());
         tokio::select! {
-            Some(ended) = polls.join_next() => match outcome(poller, ended) {
-                Ok(ended) => pace.after(ended, Instant::now(), rand::random()),
-                Err(error) => return error,
-            },
+            Some(ended) = polls.join_next() => {
+                let (generation, ended) = ended.unwrap_or_else(|panic| (pace.generation(), broken(poller, &panic)));
+                match ended {
+                    Ok(ended) => pace.after(ended, generation, Instant::now(), rand::random()),
+                    Err(error) => return error,
+                }
+            }
             // The sender lives as long as the poller, so a change is never an error.
             _ = stall.changed() => {}
             () = sleep_until(pace.not_before()), if polls.len() < wanted => {}
@@ -119,17 +127,12 @@ fn note_pause(poller: &Poller, waiting: &Waiting, before: bool) -> bool {
     paused
 }
 
-fn outcome(
-    poller: &Poller,
-    ended: Result<Result<Ended, SourceError>, JoinError>,
-) -> Result<Ended, SourceError> {
-    ended.unwrap_or_else(|panic| {
-        tracing::error!(
-            queue.name = %poller.settings.name, error = %panic,
-            "a poll broke, which is a bug of ours; its messages become visible again"
-        );
-        Ok(Ended::Failed)
-    })
+fn broken(poller: &Poller, panic: &JoinError) -> Result<Ended, SourceError> {
+    tracing::error!(
+        queue.name = %poller.settings.name, error = %panic,
+        "a poll broke, which is a bug of ours; its messages become visible again"
+    );
+    Ok(Ended::Failed)
 }
 
 async fn finish(polls: &mut Polls) {

@@ -1,7 +1,7 @@
 //! How we stand with the service. It is said once when that changes, not at every poll.
 
 use std::mem::discriminant;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mns_client::{Error, ErrorKind};
 use vodrelay_core::Name;
@@ -16,26 +16,44 @@ pub(crate) enum Asked {
     Delete,
 }
 
-/// What goes wrong at the moment, if anything does.
+/// What one thing that is asked for comes to at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// It was never answered.
+    #[default]
+    Unknown,
+    Good,
+    Bad(ErrorKind),
+}
+
+/// What the last answers were, to receives and to deletions.
 #[derive(Debug, Default)]
-pub(crate) struct Standing([Mutex<Option<ErrorKind>>; 2]);
+pub(crate) struct Standing([Mutex<State>; 2]);
 
 impl Standing {
     /// The service did what it was asked for.
     pub(crate) fn good(&self, asked: Asked, queue: &Name, meter: &Meter) {
-        let Some(_) = self.replace(asked, None) else { return };
-        meter.up(self.0.iter().all(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).is_none()));
-        match asked {
-            Asked::Receive => tracing::info!(queue.name = %queue, "events of the queue come in again"),
-            Asked::Delete => tracing::info!(queue.name = %queue, "messages of the queue are deleted again"),
+        let before = self.replace(asked, State::Good);
+        if matches!(before, State::Good) {
+            return;
+        }
+        meter.up(self.is_up());
+        match (before, asked) {
+            (State::Bad(_), Asked::Receive) => {
+                tracing::info!(queue.name = %queue, "events of the queue come in again");
+            }
+            (State::Bad(_), Asked::Delete) => {
+                tracing::info!(queue.name = %queue, "messages of the queue are deleted again");
+            }
+            _ => {}
         }
     }
 
     /// It did not. It is asked again until it does.
     pub(crate) fn bad(&self, asked: Asked, error: &Error, queue: &Name, meter: &Meter) {
-        let before = self.replace(asked, Some(error.kind()));
+        let before = self.replace(asked, State::Bad(error.kind()));
         meter.up(false);
-        if before.is_some_and(|before| discriminant(&before) == discriminant(&error.kind())) {
+        if matches!(before, State::Bad(before) if discriminant(&before) == discriminant(&error.kind())) {
             tracing::debug!(queue.name = %queue, error = %error, "the queue still does not do what it is asked for");
             return;
         }
@@ -52,9 +70,48 @@ impl Standing {
         }
     }
 
-    fn replace(&self, asked: Asked, now: Option<ErrorKind>) -> Option<ErrorKind> {
+    /// Whether receives are answered, and deletions, as far as any was needed, done.
+    fn is_up(&self) -> bool {
+        let [receive, delete] = [Asked::Receive, Asked::Delete].map(|asked| *self.slot(asked));
+        matches!(receive, State::Good) && !matches!(delete, State::Bad(_))
+    }
+
+    fn replace(&self, asked: Asked, now: State) -> State {
+        std::mem::replace(&mut *self.slot(asked), now)
+    }
+
+    fn slot(&self, asked: Asked) -> MutexGuard<'_, State> {
         let [receive, delete] = &self.0;
         let slot = if asked == Asked::Receive { receive } else { delete };
-        std::mem::replace(&mut *slot.lock().unwrap_or_else(PoisonError::into_inner), now)
+        slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mns_client::Endpoint;
+
+    use super::*;
+
+    #[test]
+    fn it_is_up_from_the_first_answer_on_and_while_both_are_good() {
+        let (standing, queue) = (Standing::default(), Name::new("main").unwrap());
+        let meter = Meter::new(&queue);
+        let error = "no endpoint".parse::<Endpoint>().unwrap_err();
+        let check = |asked, good, up| {
+            if good {
+                standing.good(asked, &queue, &meter);
+            } else {
+                standing.bad(asked, &error, &queue, &meter);
+            }
+            assert_eq!(standing.is_up(), up, "{asked:?} {good}");
+        };
+        assert!(!standing.is_up());
+        check(Asked::Delete, true, false);
+        check(Asked::Receive, true, true);
+        check(Asked::Delete, false, false);
+        check(Asked::Receive, true, false);
+        check(Asked::Delete, true, true);
+        check(Asked::Receive, false, false);
     }
 }

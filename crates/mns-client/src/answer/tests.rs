@@ -43,6 +43,59 @@ fn an_error_of_the_service_keeps_what_it_says() {
 }
 
 #[test]
+fn the_services_words_are_cut_and_escaped_wherever_they_go() {
+    let long = "m".repeat(100_000);
+    let bodies = [
+        format!(
+            "<Error><Code>{long}</Code><Message>a\n\u{1b}[2J{long}</Message><RequestId>{long}</RequestId></Error>"
+        ),
+        format!(
+            "<Errors><Error><ErrorCode>{long}</ErrorCode><ReceiptHandle>{long}</ReceiptHandle></Error></Errors>"
+        ),
+        format!("<{long}/>"),
+    ];
+    for body in bodies {
+        let handles = [ReceiptHandle::new("a")];
+        let error = answer(200, &body).and_then(|answer| deleted_entries(&answer, &handles)).unwrap_err();
+        let said = error.to_string();
+        assert!(said.chars().count() < 1_000 && !said.contains(['\n', '\u{1b}']), "{said:.2000}");
+    }
+    let entry = format!(
+        "<Messages><Message><ErrorCode>{long}</ErrorCode><ErrorMessage>\u{1b}</ErrorMessage></Message></Messages>"
+    );
+    let failed = sent_entries(&answer(500, &entry).unwrap(), 1).unwrap().remove(0).unwrap_err();
+    assert!(failed.code.chars().count() <= 301 && failed.message == "\\u{1b}", "{failed}");
+}
+
+#[test]
+fn nothing_counts_as_done_that_does_not_say_so() {
+    let check = |status, body: &str, kind: Option<ErrorKind>| {
+        let done = answer(status, body).and_then(|answer| done(&answer));
+        assert_eq!(done.err().map(|error| error.kind()), kind, "{status} {body}");
+    };
+    check(204, "", None);
+    check(201, " \n", None);
+    check(200, "<html/>", Some(ErrorKind::Unreadable));
+    check(500, "<Messages/>", Some(ErrorKind::Unavailable));
+    check(404, "<Errors/>", Some(ErrorKind::Rejected));
+    check(302, "", Some(ErrorKind::Unreadable));
+}
+
+#[test]
+fn a_message_counts_as_sent_only_with_an_id_and_without_an_error() {
+    let check = |inner: &str, id: Option<&str>| {
+        let body = format!("<Messages><Message>{inner}</Message></Messages>");
+        let sent = sent_entries(&answer(201, &body).unwrap(), 1).unwrap().remove(0);
+        assert_eq!(sent.ok().map(|sent| sent.message_id).as_deref(), id, "{inner}");
+    };
+    check("<MessageId>1</MessageId><MessageBodyMD5>A</MessageBodyMD5>", Some("1"));
+    check("<MessageId>1</MessageId><ErrorCode/>", Some("1"));
+    check("<MessageId> </MessageId>", None);
+    check("<MessageId>1</MessageId><ErrorCode>InternalError</ErrorCode>", None);
+    check("", None);
+}
+
+#[test]
 fn a_clock_that_is_off_is_told_the_time() {
     let error = answer(408, "<Error><Code>TimeExpired</Code></Error>").unwrap_err();
     let server_time = "2024-01-01T00:00:01Z".parse().ok();

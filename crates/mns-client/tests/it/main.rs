@@ -7,4 +7,5 @@ mod long_polls;
 mod properties;
 mod recorded;
 mod script;
+mod tls;
 mod wire;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use md5::{Digest, Md5};
 use mns_client::{
     AttributeChanges, EntryError, Error, ErrorKind, ListQueues, Message, Outgoing, Poll, PropertyKind,
     QueueName, ReceiptHandle,
@@ -213,6 +214,90 @@ async fn being_throttled_is_a_kind_of_its_own() {
         "cannot receive messages from queue demo-q: The request is denied by cluster flow limiter for too many \
          requests (TooManyRequests, HTTP 429, request 659200810102030405060708)"
     );
+}
+
+/// What a receive makes of an answer with these bodies, each of which has the MD5 of its meaning.
+async fn received(bodies: &[(&[u8], &[u8])], most: usize) -> Result<Poll, Error> {
+    let mut document = b"<Messages>".to_vec();
+    for (place, (source, meaning)) in bodies.iter().enumerate() {
+        let md5 = format!("{:032X}", u128::from_be_bytes(Md5::digest(meaning).into()));
+        let head = format!(
+            "<Message><MessageId>{place}</MessageId><MessageBodyMD5>{md5}</MessageBodyMD5><MessageBody>"
+        );
+        let tail = format!("</MessageBody><ReceiptHandle>h{place}</ReceiptHandle></Message>");
+        document.extend([head.as_bytes(), source, tail.as_bytes()].concat());
+    }
+    document.extend_from_slice(b"</Messages>");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ndate: Mon, 01 Jan 2024 00:00:01 GMT\r\ncontent-length: {}\r\n\r\n",
+        document.len()
+    );
+    let answer = [head.as_bytes(), &document].concat();
+    let script = Script::start(move |_| answer.clone()).await;
+    script.queue().receive_batch(most, Duration::ZERO).await
+}
+
+#[tokio::test]
+async fn one_body_that_xml_cannot_have_costs_no_other() {
+    let odd: [&[u8]; 6] =
+        [b"{\"a\":\"\xff\xfe\"}", b"a&#0;", b"?a=1&b=2", b"&#xD800;", b"a&x;b", b"<ev><a>s</a></ev>"];
+    let mut bodies: Vec<(&[u8], &[u8])> = odd.iter().map(|body| (*body, *body)).collect();
+    bodies.extend([(&b"fine &amp; well"[..], &b"fine & well"[..]); 10]);
+    let poll = received(&bodies, 16).await.unwrap();
+    assert_eq!((poll.messages.len(), poll.unreadable), (16, 0));
+    for (place, message) in poll.messages.iter().enumerate() {
+        let expected = odd.get(place).copied();
+        assert_eq!(message.raw_body.as_deref(), expected, "{place}");
+        assert_eq!(message.body_bytes(), expected.unwrap_or(b"fine & well"));
+        assert_eq!(message.body_md5_matches(), Some(true));
+    }
+    assert_eq!(poll.answered_at.unwrap().to_string(), "2024-01-01T00:00:01Z");
+    let changed = received(&[(b"a&#0;", b"a\0")], 16).await.unwrap();
+    assert_eq!(changed.messages[0].body_md5_matches(), Some(false));
+}
+
+#[tokio::test]
+async fn line_ends_are_those_that_the_digest_is_of() {
+    for (source, meaning) in [
+        (&b"{\r\n\"a\":\r1}"[..], &b"{\r\n\"a\":\r1}"[..]),
+        (b"{\r\n\"a\":\r1}", b"{\n\"a\":\n1}"),
+        (b"{&#13;\n}", b"{\r\n}"),
+    ] {
+        let message = received(&[(source, meaning)], 1).await.map(only).unwrap();
+        assert_eq!((message.body.as_bytes(), message.raw_body.as_ref()), (meaning, None));
+        assert_eq!(message.body_md5_matches(), Some(true));
+    }
+    let neither = received(&[(b"a\r\nb", b"c")], 1).await.map(only).unwrap();
+    assert_eq!((neither.body.as_str(), neither.body_md5_matches()), ("a\nb", Some(false)));
+}
+
+#[tokio::test]
+async fn a_single_message_is_taken_out_of_an_answer_that_is_no_xml() {
+    let body = &b"{\"a\":1<2}"[..];
+    let message = received(&[(body, body)], 1).await.map(only).unwrap();
+    assert_eq!((message.raw_body.as_deref(), message.receipt_handle.as_str()), (Some(body), "h0"));
+    assert_eq!((message.message_id.as_str(), message.body_md5_matches()), ("0", Some(true)));
+    let batch = received(&[(body, body)], 16).await.unwrap_err();
+    assert_eq!((batch.kind(), batch.status()), (ErrorKind::Unreadable, Some(200)));
+    assert_eq!(received(&[(body, body), (body, body)], 1).await.unwrap_err().kind(), ErrorKind::Unreadable);
+}
+
+#[tokio::test]
+async fn nothing_is_done_where_something_else_answers() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n<html/>",
+        "HTTP/1.1 500 X\r\ncontent-length: 11\r\n\r\n<Messages/>",
+    ] {
+        let script = Script::start(move |_| answer.as_bytes().to_vec()).await;
+        let (client, queue, handle) = (script.client(), script.queue(), ReceiptHandle::new("h"));
+        let none = AttributeChanges::default();
+        assert!(queue.delete(&handle).await.is_err());
+        assert!(queue.set_attributes(&none).await.is_err());
+        assert!(client.create_queue(queue.name(), &none).await.is_err());
+        assert!(client.delete_queue(queue.name()).await.is_err());
+        assert!(queue.receive(Duration::ZERO).await.is_err());
+        assert!(queue.send(&Outgoing::new("a")).await.is_err());
+    }
 }
 
 #[tokio::test]

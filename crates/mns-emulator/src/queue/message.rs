@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use md5::{Digest, Md5};
 use serde::Serialize;
 
+use crate::clock::later;
 use crate::mint::Mint;
 use crate::xml::Element;
 
@@ -52,7 +53,7 @@ impl Message {
     pub(crate) fn hide(&mut self, now: Timestamp, span: Duration, mint: &mut Mint) {
         let hidden_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         self.handle = Some(mint.handle(&self.id, now, hidden_ms, self.priority));
-        self.hidden_until = Some(now + span);
+        self.hidden_until = Some(later(now, span));
     }
 
     pub(crate) fn state(&self) -> MessageState {

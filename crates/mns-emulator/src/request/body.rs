@@ -52,7 +52,12 @@ fn of_batch<'e>(root: &'e Element, name: &'e str) -> Result<Vec<&'e Element>, Re
 
 fn draft(message: &Element) -> Result<Draft, Refusal> {
     let body = message.child("MessageBody");
-    let body = body.ok_or_else(|| Refusal::invalid_argument("MessageBody is required."))?.text.clone();
+    let body = body.ok_or_else(|| Refusal::invalid_argument("MessageBody is required."))?;
+    // What a client did not escape is no text.
+    if !body.children.is_empty() {
+        return Err(Refusal::MALFORMED_XML);
+    }
+    let body = body.text.clone();
     let delay_seconds = number(message, "DelaySeconds", 0, 604_800)?;
     let priority = number(message, "Priority", 1, 16)?.and_then(|priority| u8::try_from(priority).ok());
     let properties =

@@ -30,8 +30,9 @@ impl<'t> Query<'t> {
     /// The value, as a number in that range.
     pub(crate) fn number(&self, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, Refusal> {
         let Some(value) = self.raw(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-        let number: u32 = value.parse().map_err(|_| Refusal::invalid_query(name))?;
-        if range.contains(&number) { Ok(Some(number)) } else { Err(out_of_range(name, &range)) }
+        let number: i64 = value.parse().map_err(|_| Refusal::invalid_query(name))?;
+        let number = u32::try_from(number).ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| out_of_range(name, &range))
     }
 
     /// Whether the value is `true`.

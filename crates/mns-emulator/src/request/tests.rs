@@ -50,6 +50,12 @@ fn what_cannot_be_a_request_is_turned_away() {
     check(Method::GET, "/queues/", "", Err("QueueNameLengthError"));
     check(Method::GET, &format!("/queues/{}", "q".repeat(121)), "", Err("QueueNameLengthError"));
     check(Method::GET, &format!("{messages}?waitseconds=31"), "", Err("InvalidArgument"));
+    check(Method::GET, &format!("{messages}?waitseconds=-1"), "", Err("InvalidArgument"));
+    check(Method::GET, &format!("{messages}?waitseconds=4294967296"), "", Err("InvalidArgument"));
+    for body in ["a\u{1}", "a&#1;", "a&#xFFFF;", "<a>b</a>", "<![CDATA[\u{8}]]>"] {
+        let body = format!("<Message><MessageBody>{body}</MessageBody></Message>");
+        check(Method::POST, messages, &body, Err("MalformedXML"));
+    }
     check(Method::GET, &format!("{messages}?waitseconds=soon"), "", Err("InvalidQueryString"));
     check(Method::GET, &format!("{messages}?numOfMessages=17"), "", Err("InvalidArgument"));
     check(Method::GET, &format!("{messages}?numOfMessages=0"), "", Err("InvalidArgument"));

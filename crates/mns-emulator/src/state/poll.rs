@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{State, refreshed};
+use crate::clock::later;
 use crate::fault::Fault;
 use crate::happening::What;
 use crate::operation::Operation;
@@ -84,7 +85,7 @@ impl State {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         queue.line.insert(ticket);
-        Ok(Place { ticket, until: now + wait, changed: queue.changed.subscribe() })
+        Ok(Place { ticket, until: later(now, wait), changed: queue.changed.subscribe() })
     }
 
     /// Leaves the line. Those behind may have a turn now.

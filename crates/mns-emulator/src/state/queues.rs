@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{State, refreshed};
 use crate::answer::Answer;
 use crate::attributes::Attributes;
+use crate::clock::later;
 use crate::queue::{Counts, MessageState, Queue};
 use crate::refusal::Refusal;
 use crate::xml::Element;
@@ -61,7 +62,7 @@ impl State {
     pub(crate) fn delete_queue(&mut self, name: &str, name_rest: Duration, now: Timestamp) -> Answer {
         // With the queue its end of the wake-up goes, which ends the receives that wait there.
         if self.queues.remove(name).is_some() {
-            self.resting.insert(name.to_owned(), now + name_rest);
+            self.resting.insert(name.to_owned(), later(now, name_rest));
         }
         Answer::status(204)
     }

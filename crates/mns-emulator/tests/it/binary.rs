@@ -43,6 +43,16 @@ fn it_prints_its_endpoint_and_serves_what_it_was_told() {
 }
 
 #[test]
+fn it_ends_in_good_order_when_it_is_told_to() {
+    for signal in ["-TERM", "-INT"] {
+        let (mut running, _) = start(&[]);
+        let id = running.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert_eq!(running.0.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
 fn wrong_words_and_a_port_in_use_end_it_with_a_message() {
     let run = |words: &[&str]| -> Output {
         Command::new(env!("CARGO_BIN_EXE_mns-emulator")).args(words).output().unwrap()

@@ -29,6 +29,23 @@ async fn ledger_faults_clock_and_messages_can_be_reached_without_a_signature() {
     assert_eq!(read(&clock.body)["now"], "2024-01-01T00:00:01.5Z");
     assert_eq!(wire.ask("POST", "/_emulator/clock", "").await.status, 400);
 
+    for _ in 0..2 {
+        let end = wire.ask("POST", "/_emulator/clock?advance_ms=18446744073709551615", "").await;
+        assert!(read(&end.body)["now"].as_str().unwrap().starts_with("9999-"), "{end:?}");
+        for (method, target, body) in
+            [("POST", MESSAGES, message("b").as_str()), ("GET", MESSAGES, ""), ("GET", "/queues/q", "")]
+        {
+            assert!(wire.ask(method, target, body).await.status < 500, "{method} {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_state_of_messages_can_be_read_by_others() {
+    let emulator = emulator(Settings::default()).await;
+    let mut wire = Wire::to(&emulator).await;
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    wire.ask("POST", MESSAGES, &message("a")).await;
     let messages = read(&wire.ask("GET", "/_emulator/messages/q", "").await.body);
     assert_eq!((&messages[0]["body"], &messages[0]["visibility"]), (&json!("a"), &json!("active")));
     assert_eq!(wire.ask("GET", "/_emulator/messages/other", "").await.status, 404);

@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mns_emulator::{Fault, Operation, Settings};
+use mns_emulator::{Attributes, Fault, Operation, Settings, Visibility};
 use vodrelay_core::testing::event_body;
 use vodrelay_core::{JournalError, Routes};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, text};
+use crate::trouble::Log;
 
 const STEP: Duration = Duration::from_millis(500);
 
@@ -24,8 +25,9 @@ async fn while_the_journal_is_full_no_poll_begins_and_then_it_goes_on_by_itself(
     assert_eq!((stage.in_queue(), stage.in_journal()), (40, 0));
     let received = stage.emulator.messages("vod-events").iter().map(|message| message.dequeue_count).max();
     assert_eq!(received, Some(1), "what is in hand does not circle");
+    // Two renewals of sixteen messages, and all but one given back, which is renewed each minute.
     let renewals = stage.emulator.ledger().of(Operation::ChangeMessageVisibility).requests;
-    assert!((16..=16 * 33).contains(&renewals), "{renewals}");
+    assert!((16 * 2 + 15..=16 * 2 + 15 + 32).contains(&renewals), "{renewals}");
 
     stage.journal.inner.fail_with(None);
     stage.pass_until("the drain", |stage| stage.in_queue() == 0).await;
@@ -74,6 +76,50 @@ async fn a_message_stays_ours_while_its_append_takes_its_time() {
     stage.until("the deletions", |stage| stage.in_queue() == 0).await;
     assert_eq!(stage.emulator.ledger().of(Operation::BatchDeleteMessage).requests, 1);
     stage.check_nothing_was_deleted_too_early();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_journal_refuses_for_good_holds_up_no_other() {
+    let (log, _guard) = Log::start();
+    let stage = Stage::new().await;
+    *stage.journal.refused.lock().unwrap() = Some(vod_event::read(&event_body(3)).unwrap().id());
+    stage.send(0..40);
+    let _running = stage.start();
+    stage.until("the others", |stage| stage.in_journal() == 39 && stage.in_queue() == 1).await;
+    let before = stage.emulator.ledger().requests();
+    stage.pass(Duration::from_secs(600), 2 * STEP).await;
+    let requests = stage.emulator.ledger().requests() - before;
+    assert!((20..=60).contains(&requests), "{requests} in ten minutes, 20 of them long polls");
+    let said: Vec<String> = log.lines().into_iter().filter(|line| line.contains("cannot be kept")).collect();
+    assert!(said.len() == 1 && said[0].contains("the labels are larger than 65536 bytes"), "{said:#?}");
+    stage.send(40..41);
+    stage.pass_until("a further one", |stage| stage.in_journal() == 40).await;
+    *stage.journal.refused.lock().unwrap() = None;
+    stage.pass_until("the one", |stage| stage.in_queue() == 0).await;
+    stage.check_nothing_was_deleted_too_early();
+}
+
+/// After a restart no message in the queue is received for the first time.
+#[tokio::test(start_paused = true)]
+async fn the_visibility_timeout_is_known_from_the_first_answer_on() {
+    let stage = Stage::new().await;
+    let attributes = Attributes { visibility_timeout: 10, ..Attributes::default() };
+    stage.emulator.create_queue("short", attributes).unwrap();
+    stage.emulator.send("short", &text(1)).unwrap();
+    stage.journal.open(false);
+    let held = |stage: &Stage| stage.journal.waiting.load(Ordering::SeqCst);
+    let first = stage.start_queue(stage.queue("main", "short", ""));
+    stage.until("the append", |stage| held(stage) == 1).await;
+    first.kill().await;
+    stage.pass(Duration::from_secs(11), STEP).await;
+    let _second = stage.start_queue(stage.queue("main", "short", ""));
+    stage.until("the other append", |stage| held(stage) == 1).await;
+    stage.pass(Duration::from_secs(60), STEP).await;
+    let [message] = &stage.emulator.messages("short")[..] else { panic!("one message") };
+    let is_ours = matches!(message.visibility, Visibility::Inactive { .. });
+    assert!(is_ours && message.dequeue_count == 2, "{message:?}");
+    stage.journal.open(true);
+    stage.until("the deletion", |stage| stage.emulator.messages("short").is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]

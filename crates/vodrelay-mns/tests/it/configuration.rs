@@ -58,6 +58,12 @@ fn mistakes_are_named_with_their_path() {
         &queue(ENDPOINT, "q", "credentials = { kind = \"magic\" }"),
         "there are no credentials of kind \"magic\"",
     );
+    let labels = |bytes: usize| format!("labels = {{ a = \"{}\" }}\n{KEYS}", "x".repeat(bytes - 8));
+    resolve(&queue(ENDPOINT, "q", &labels(65_536))).unwrap();
+    check(
+        &queue(ENDPOINT, "q", &labels(65_537)),
+        "mns.queues.main.labels: have 65537 bytes as JSON, and the journal keeps 65536",
+    );
     let twice = queue(ENDPOINT, "q", KEYS)
         + &queue(&format!("{ENDPOINT}/"), "q", KEYS).replace("queues.main", "queues.other");
     check(&twice, "mns.queues.other.queue: \"q\" is also the queue of mns.queues.main");
@@ -67,6 +73,8 @@ fn mistakes_are_named_with_their_path() {
 fn plain_http_is_worth_a_word_except_on_this_machine() {
     let warnings = |endpoint| resolve(&queue(endpoint, "q", KEYS)).unwrap().warnings.len();
     assert_eq!(warnings("http://1234567890.mns.cn-shanghai-internal.aliyuncs.com"), 1);
+    assert_eq!(warnings("http://127.evil.example"), 1);
+    assert_eq!(warnings("http://localhost.evil.example"), 1);
     assert_eq!(warnings("http://127.0.0.1:8400"), 0);
     assert_eq!(warnings(ENDPOINT), 0);
 }

@@ -8,6 +8,7 @@
 mod back_pressure;
 mod configuration;
 mod draining;
+mod hostile;
 mod idle;
 mod shutdown;
 mod stage;

@@ -25,12 +25,17 @@ pub(crate) struct Gated {
     open: watch::Sender<bool>,
     /// The only event that is held up, if there is one.
     pub(crate) straggler: Mutex<Option<EventId>>,
+    /// The only event that is refused, if there is one.
+    pub(crate) refused: Mutex<Option<EventId>>,
     pub(crate) waiting: AtomicUsize,
 }
 
 #[async_trait]
 impl Journal for Gated {
     async fn append(&self, envelope: &Envelope, sinks: &[SinkName]) -> Result<Appended, JournalError> {
+        if *self.refused.lock().unwrap() == Some(envelope.id) {
+            return Err(JournalError::Invalid("the labels are larger than 65536 bytes".to_owned()));
+        }
         let straggler = *self.straggler.lock().unwrap();
         if straggler.is_some_and(|straggler| straggler != envelope.id) {
             return self.inner.append(envelope, sinks).await;
@@ -88,6 +93,7 @@ impl Stage {
             inner: MemoryJournal::new(Arc::new(SystemClock)),
             open: watch::Sender::new(true),
             straggler: Mutex::default(),
+            refused: Mutex::default(),
             waiting: AtomicUsize::new(0),
         });
         let too_early = Arc::<Mutex<Vec<String>>>::default();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use mns_client::QueueAttributes;
 use serde::Serialize;
 use vodrelay_core::config::ByteSize;
 use vodrelay_core::ledger::{DeadLetter, LetterFilter};
@@ -323,18 +324,48 @@ async fn ask_queue(settings: &QueueSettings) -> Vec<Finding> {
             return vec![finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}"))];
         }
     };
-    let waiting =
-        attributes.active_messages.map_or_else(String::new, |count| format!(", {count} messages wait"));
-    let detail = format!("{} answers{waiting}", settings.queue.name());
+    let detail = format!("{} answers{}", settings.queue.name(), waiting(&attributes));
     let at_vod = format!(
         "VOD's console has to have the queue {} and the public endpoint of its account and region",
         settings.queue.name()
     );
     let mut findings =
         vec![finding(what.clone(), Verdict::Ok, detail), finding(what.clone(), Verdict::Ok, at_vod)];
+    findings.push(rights(settings, &what).await);
     let doubts = vodrelay_mns::doubts(&attributes);
     findings.extend(doubts.into_iter().map(|doubt| finding(what.clone(), Verdict::Warning, doubt)));
     findings
+}
+
+/// What is in the queue: a message that is delayed, or in somebody's hand, is there as well.
+fn waiting(attributes: &QueueAttributes) -> String {
+    let counts = [
+        (attributes.active_messages, "wait"),
+        (attributes.inactive_messages, "are received and not deleted"),
+        (attributes.delay_messages, "are delayed"),
+    ];
+    let counts: Vec<String> =
+        counts.iter().filter_map(|(count, what)| Some(format!("{} {what}", (*count)?))).collect();
+    if counts.is_empty() { String::new() } else { format!("; of its messages {}", counts.join(", ")) }
+}
+
+/// Whether the keys may do what the relay does, as far as that can be asked without taking a message.
+async fn rights(settings: &QueueSettings, what: &str) -> Finding {
+    match tokio::time::timeout(PATIENCE, vodrelay_mns::ask_for_rights(&settings.queue)).await {
+        Ok(Ok(())) => {
+            let detail = format!(
+                "the keys may delete messages and change their visibility; whether they may receive was not tried, \
+                 since that takes a message: `vodrelay trigger --queue {}` beside a running relay shows it",
+                settings.name
+            );
+            finding(what, Verdict::Ok, detail)
+        }
+        Ok(Err(error)) => {
+            let detail = format!("{error}; {}", vodrelay_mns::mend(&error));
+            finding(what, Verdict::Unreachable, detail)
+        }
+        Err(_) => finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}")),
+    }
 }
 
 /// What the way that events come in by costs when it breaks.
@@ -374,9 +405,47 @@ fn print(finding: &Finding) {
 
 #[cfg(test)]
 mod tests {
+    use mns_emulator::{Attributes, Emulator, Fault, Operation, Settings as EmulatorSettings};
+    use vodrelay_core::config::Surroundings;
     use vodrelay_core::testing::MockSink;
 
     use super::*;
+
+    #[test]
+    fn messages_in_every_state_are_told() {
+        let mut attributes = QueueAttributes::default();
+        assert_eq!(waiting(&attributes), "");
+        attributes.active_messages = Some(0);
+        assert_eq!(waiting(&attributes), "; of its messages 0 wait");
+        (attributes.inactive_messages, attributes.delay_messages) = (Some(2), Some(1));
+        assert_eq!(
+            waiting(&attributes),
+            "; of its messages 0 wait, 2 are received and not deleted, 1 are delayed"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_rights_that_a_relay_needs_are_asked_for() {
+        let emulator = Emulator::start(EmulatorSettings::default()).await.unwrap();
+        emulator.create_queue("vod-events", Attributes::default()).unwrap();
+        emulator.send("vod-events", "{}").unwrap();
+        let table = format!(
+            "[queues.main]\nendpoint = \"{}\"\nqueue = \"vod-events\"\n\
+             credentials = {{ kind = \"static\", access_key_id = \"AK\", access_key_secret = \"SK\" }}",
+            emulator.endpoint()
+        );
+        let config: vodrelay_mns::Config = toml::from_str(&table).unwrap();
+        let queue = config.resolve(&Surroundings::default()).unwrap().queues.remove(0);
+        let found = ask_queue(&queue).await;
+        assert!(found.iter().all(|finding| finding.verdict == Verdict::Ok), "{found:?}");
+        let untouched = emulator.messages("vod-events").remove(0);
+        assert_eq!(untouched.dequeue_count, 0);
+
+        emulator.inject(Fault::Throttle.always().on(Operation::ChangeMessageVisibility));
+        let found = ask_queue(&queue).await;
+        let wrong = found.iter().find(|finding| finding.verdict == Verdict::Unreachable).unwrap();
+        assert!(wrong.detail.contains("cannot change the visibility"), "{wrong:?}");
+    }
 
     #[tokio::test]
     async fn remarks_are_warnings_beside_a_good_answer() {

@@ -145,13 +145,19 @@ async fn enqueue(name: &Name, body: &[u8], args: &Args) -> Result<(), Failure> {
             }
             _ => vodrelay_mns::mend(&error),
         };
-        Failure::new(Code::Unreachable, format!("{error}\n  {mend}"))
+        let doubt = if error.may_have_happened() {
+            let id = id_of(body);
+            format!("\n  the message may be in the queue all the same; before you send another: vodrelay explain {id}")
+        } else {
+            String::new()
+        };
+        Failure::new(Code::Unreachable, format!("{error}\n  {mend}{doubt}"))
     })?;
     let (id, queue) = (id_of(body), queue.queue.name());
     if args.json {
         output::json(&json!({"queue": queue.as_str(), "message_id": sent.message_id, "id": id}));
     } else {
-        output::line(format!("queue {queue} has it as message {}", sent.message_id));
+        output::line(format!("queue {queue} has it as message {}", sent.message_id.escape_debug()));
         output::line(format!("what becomes of it: vodrelay explain {id}"));
     }
     Ok(())
