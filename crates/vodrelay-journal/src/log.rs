@@ -20,6 +20,9 @@ const FRAME_HEADER: usize = 24;
 const PAGE: usize = 4_096;
 const FRAME: usize = FRAME_HEADER + PAGE;
 
+/// No journal of ours has so many pages: 64 GiB.
+const MOST_PAGES: u32 = 1 << 24;
+
 /// A running checksum.
 type Sum = [u32; 2];
 
@@ -30,6 +33,23 @@ enum Order {
     Big,
 }
 
+impl Order {
+    fn word(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+
+    /// The number that stands in the log as that word: numbers are big endian always.
+    fn number(self, word: u32) -> u32 {
+        match self {
+            Self::Little => word.swap_bytes(),
+            Self::Big => word,
+        }
+    }
+}
+
 /// A frame as it stands.
 struct Frame {
     bytes: Vec<u8>,
@@ -38,6 +58,18 @@ struct Frame {
 impl Frame {
     fn is_commit(&self) -> bool {
         number_at(&self.bytes, 4) != 0
+    }
+
+    /// Whether it was a commit when it was written, as its checksum tells. A disk that fills up may take the first bytes
+    /// of a frame and no more: they then stand over those of an earlier try, which was no commit and no more successful.
+    fn was_commit(&self, before: Sum, order: Order) -> bool {
+        let body = self.bytes.get(FRAME_HEADER..).unwrap_or_default();
+        let [first, second] = undo_sum(self.stored(), body, order);
+        let page = order.number(first.wrapping_sub(before[0]).wrapping_sub(before[1]));
+        let pages = order.number(second.wrapping_sub(before[1]).wrapping_sub(first));
+        // Where it is the body that is not what was written, these are any numbers, and most are too large.
+        let is_told = (1..MOST_PAGES).contains(&page) && pages < MOST_PAGES;
+        if is_told { pages != 0 } else { self.is_commit() }
     }
 
     fn salts(&self) -> (u32, u32) {
@@ -128,7 +160,8 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
         } else if !continues {
             broken_at = Some(number);
         }
-        follows_commit = frame.salts() == salts && frame.is_commit();
+        let is_commit = if continues { frame.is_commit() } else { frame.was_commit(before[0], head.order) };
+        follows_commit = frame.salts() == salts && is_commit;
         before = [frame.stored(), frame.sum_after(before[0], head.order)];
     }
     Ok(None)
@@ -202,14 +235,19 @@ impl Applied {
 }
 
 fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
-    let word = |bytes: [u8; 4]| match order {
-        Order::Little => u32::from_le_bytes(bytes),
-        Order::Big => u32::from_be_bytes(bytes),
-    };
     let (pairs, _) = bytes.as_chunks::<8>();
     pairs.iter().fold(before, |[first, second], [a, b, c, d, e, f, g, h]| {
-        let first = first.wrapping_add(word([*a, *b, *c, *d])).wrapping_add(second);
-        [first, second.wrapping_add(word([*e, *f, *g, *h])).wrapping_add(first)]
+        let first = first.wrapping_add(order.word([*a, *b, *c, *d])).wrapping_add(second);
+        [first, second.wrapping_add(order.word([*e, *f, *g, *h])).wrapping_add(first)]
+    })
+}
+
+/// The checksum before these bytes, of which that is the one behind them.
+fn undo_sum(after: Sum, bytes: &[u8], order: Order) -> Sum {
+    let (pairs, _) = bytes.as_chunks::<8>();
+    pairs.iter().rev().fold(after, |[first, second], [a, b, c, d, e, f, g, h]| {
+        let second = second.wrapping_sub(order.word([*e, *f, *g, *h])).wrapping_sub(first);
+        [first.wrapping_sub(order.word([*a, *b, *c, *d])).wrapping_sub(second), second]
     })
 }
 
@@ -269,6 +307,42 @@ mod tests {
         check(0, 200, true, None, 5);
         // The last commit may as well have been under way.
         check(6, 4_000, false, Some(4), 4);
+    }
+
+    #[test]
+    fn a_checksum_can_be_undone() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for order in [Order::Little, Order::Big] {
+            assert_eq!(undo_sum(sum([7, 9], &bytes, order), &bytes, order), [7, 9]);
+        }
+    }
+
+    /// The last transaction was larger than the disk had room for, and a smaller one after it began and no more.
+    #[test]
+    fn what_never_came_to_a_commit_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        killed(folder.path());
+        let log = folder.path().join("db-wal");
+        let mut bytes = std::fs::read(&log).unwrap();
+        let frames = (bytes.len() - HEADER) / FRAME;
+        let start = |frame: usize| HEADER + frame * FRAME;
+        // The last two commits become one transaction of three pages that lacks its end …
+        for frame in [frames - 2, frames - 1] {
+            bytes[start(frame) + 4..start(frame) + 8].fill(0);
+            let mut before = Frame { bytes: bytes[start(frame - 1)..start(frame)].to_vec() }.stored();
+            let order = Order::Little;
+            before =
+                Frame { bytes: bytes[start(frame)..start(frame) + FRAME].to_vec() }.sum_after(before, order);
+            let stored = before.iter().flat_map(|word| word.to_be_bytes());
+            bytes.splice(start(frame) + 16..start(frame) + 24, stored);
+        }
+        std::fs::write(&log, &bytes).unwrap();
+        assert_eq!(damage(&log).unwrap(), None);
+        // … and the first bytes of the next try say that it is a commit.
+        bytes[start(frames - 2) + 3] = 1;
+        bytes[start(frames - 2) + 7] = 2;
+        std::fs::write(&log, &bytes).unwrap();
+        assert_eq!(damage(&log).unwrap(), None);
     }
 
     #[test]
