@@ -14,11 +14,13 @@ use rusqlite::{Connection, Row, Statement};
 use sha2::{Digest, Sha256};
 
 use crate::copy::{
-    ATTEMPTS, CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, SOURCES, Table, Target, WORDS, file_of,
+    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, OF_SCHEMA_2, REFUSALS, SINKS, SOURCES, Table, Target,
+    WORDS, file_of,
 };
 use crate::key::Key;
 use crate::open::FILE;
 use crate::reader;
+use crate::schema;
 use crate::storage::Storage;
 use crate::verify::Progress;
 
@@ -59,7 +61,8 @@ pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> R
         progress(Progress { events: copy.events, of });
         thread::sleep(PAUSE);
     }
-    let refusals = copy.refusals()?;
+    let refusals = copy.all_of(&REFUSALS)?;
+    copy.what_schema_2_adds()?;
     let Copy { target, events, corrupt, .. } = copy;
     target.take_over(duplicates, last, openings).map_err(|error| target.failed(&error))?;
     Ok(BackedUp { file: target.finish()?, events, refusals, corrupt })
@@ -101,11 +104,7 @@ impl Copy {
             bytes += body.len();
             self.corrupt += u64::from(Sha256::digest(body)[..] != sha256);
             let id: [u8; 16] = row.get(1).map_err(damaged)?;
-            put_event(&snapshot, &mut self.target, seq, &id, &values).map_err(|error| match error {
-                Side::From(error) => damaged(error),
-                Side::To(error) => self.target.failed(&error),
-                Side::Odd(table) => self.odd(table),
-            })?;
+            put_event(&snapshot, &mut self.target, seq, &id, &values).map_err(|error| self.told(error))?;
             self.events += 1;
             copied_to = Some(seq);
         }
@@ -117,12 +116,35 @@ impl Copy {
         CopyError::Damaged { path: self.source.clone(), cause }
     }
 
-    fn refusals(&mut self) -> Result<u64, CopyError> {
+    /// Pauses, purged dead letters, and the history of the relay. A file that only an earlier version has opened has none.
+    fn what_schema_2_adds(&mut self) -> Result<(), CopyError> {
+        let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
+        if schema::version(&self.from).map_err(damaged)? < 2 {
+            return Ok(());
+        }
+        let pauses = copy::pauses(&self.from).map_err(damaged)?;
+        let paused: Vec<Value> = pauses.iter().map(|(sink, ..)| Value::Integer(*sink)).collect();
+        put_named(&self.from, &mut self.target, &SINKS, paused.iter()).map_err(|error| self.told(error))?;
+        self.target.take_over_pauses(&pauses).map_err(|error| self.target.failed(&error))?;
+        OF_SCHEMA_2.iter().try_for_each(|table| self.all_of(table).map(drop))
+    }
+
+    fn told(&self, error: Side) -> CopyError {
+        match error {
+            Side::From(error) => CopyError::damaged(&self.source, &error),
+            Side::To(error) => self.target.failed(&error),
+            Side::Odd(table) => self.odd(table),
+        }
+    }
+
+    /// Copies a table page by page; says how many rows it had.
+    fn all_of(&mut self, table: &Table) -> Result<u64, CopyError> {
+        let key = table.key();
         let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
         let (mut after, mut copied) = (0, 0);
         loop {
             let page = {
-                let sql = REFUSALS.select("WHERE id > ?1 ORDER BY id LIMIT ?2");
+                let sql = table.select(&format!("WHERE {key} > ?1 ORDER BY {key} LIMIT ?2"));
                 let mut statement = self.from.prepare_cached(&sql).map_err(damaged)?;
                 rows_of(&mut statement, [after, PAGE]).map_err(damaged)?
             };
@@ -131,8 +153,8 @@ impl Copy {
             };
             after = *last;
             for row in &page {
-                if !self.target.put(&REFUSALS, row).map_err(|error| self.target.failed(&error))? {
-                    return Err(self.odd(REFUSALS.name));
+                if !self.target.put(table, row).map_err(|error| self.target.failed(&error))? {
+                    return Err(self.odd(table.name));
                 }
                 copied += 1;
             }

@@ -12,7 +12,7 @@ use crate::error::OpenError;
 use crate::open::FILE;
 use crate::schema;
 
-/// A table and its columns, in the order in which rows are copied. What a later schema adds is left to its default.
+/// A table and its columns, in the order in which rows are copied; the key first where there is one.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
@@ -38,7 +38,19 @@ pub(crate) const REFUSALS: Table = Table {
     columns: "id, source, cause, detail, received_at, address, timestamp, signature, cut_short, bytes, body",
 };
 
+/// The tables that the second schema added.
+pub(crate) const OF_SCHEMA_2: [Table; 3] = [
+    Table { name: "purged", columns: "delivery, attempts, replays, status, reason, settled_at, purged_at" },
+    Table { name: "lives", columns: "id, started_at, beat_at, ended" },
+    Table { name: "troubles", columns: "id, kind, source, first_at, last_at, count, kept, settled" },
+];
+
 impl Table {
+    /// The first column.
+    pub(crate) fn key(&self) -> &'static str {
+        self.columns.split(',').next().unwrap_or_default()
+    }
+
     /// A query for its columns; `rest` says which rows.
     pub(crate) fn select(&self, rest: &str) -> String {
         format!("SELECT {} FROM {} {rest}", self.columns, self.name)
@@ -48,6 +60,12 @@ impl Table {
         let places = vec!["?"; self.columns.split(',').count()].join(", ");
         format!("INSERT INTO {} ({}) VALUES ({places})", self.name, self.columns)
     }
+}
+
+/// The sinks that are paused, since when, and why.
+pub(crate) fn pauses(from: &Connection) -> rusqlite::Result<Vec<(i64, i64, Option<String>)>> {
+    let sql = "SELECT id, paused_at, pause_reason FROM sinks WHERE paused_at IS NOT NULL";
+    from.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
 /// Why a copy came to nothing.
@@ -196,6 +214,15 @@ impl Target {
         self.conn
             .prepare_cached("INSERT INTO event_ids (id, seq) VALUES (?1, ?2)")?
             .execute(params![id, seq])?;
+        Ok(())
+    }
+
+    /// Which sinks are paused; their rows are there.
+    pub(crate) fn take_over_pauses(&self, pauses: &[(i64, i64, Option<String>)]) -> rusqlite::Result<()> {
+        for (sink, at, reason) in pauses {
+            let sql = "UPDATE sinks SET paused_at = ?2, pause_reason = ?3 WHERE id = ?1";
+            self.conn.execute(sql, params![sink, at, reason])?;
+        }
         Ok(())
     }
 

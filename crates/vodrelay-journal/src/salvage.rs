@@ -14,10 +14,11 @@ use rusqlite::types::Value;
 
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
-use crate::copy::{CopyError, EVENTS, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::copy::{self, CopyError, EVENTS, OF_SCHEMA_2, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::lock;
 use crate::open::FILE;
+use crate::schema;
 
 /// Bodies that are not what was accepted are put here, in the new journal's folder.
 const KEPT_OUT: &str = "kept-out";
@@ -91,6 +92,7 @@ pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<S
     salvage.names(&scratch)?;
     salvage.events(&scratch)?;
     salvage.refusals(&scratch)?;
+    salvage.what_schema_2_adds(&scratch)?;
     salvage.figures(&scratch)?;
     let Salvage { target, count, .. } = salvage;
     let Counts { events, deliveries, refusals, losses, .. } = count;
@@ -180,6 +182,34 @@ impl Salvage<'_> {
         });
         outcome?;
         self.tell_unread(&REFUSALS, unread);
+        Ok(())
+    }
+
+    /// Pauses, purged dead letters, and the history of the relay.
+    fn what_schema_2_adds(&mut self, from: &Scratch) -> Result<(), CopyError> {
+        if schema::version(&from.conn).is_ok_and(|version| version < 2) {
+            return Ok(());
+        }
+        match copy::pauses(&from.conn) {
+            Ok(pauses) => {
+                self.target.take_over_pauses(&pauses).map_err(|error| self.target.failed(&error))?;
+            }
+            Err(error) => self.tell(LossKind::Lost, format!("which sinks are paused: {error}")),
+        }
+        for table in &OF_SCHEMA_2 {
+            let (key, mut rows) = (table.key(), Vec::new());
+            let expected = from.largest(&[&format!("SELECT MAX({key}) FROM {}", table.name)]);
+            let unread = read_range(&from.conn, table, key, 0, expected, &mut |row| rows.push(row));
+            self.tell_unread(table, unread);
+            for row in rows {
+                if !self.put(table, &row)? {
+                    self.tell(
+                        LossKind::Lost,
+                        format!("a row of {} whose fields cannot be what they are", table.name),
+                    );
+                }
+            }
+        }
         Ok(())
     }
 

@@ -66,8 +66,10 @@ impl Salvage<'_> {
         self.words_of(seq, &mut row)?;
         let had_none = matches!(row.get(STATE), Some(Value::Integer(1 | 2)));
         let deliveries = self.deliveries(from, seq, had_none);
+        let (first, last) = Key::range_of(seq);
         let state = match (deliveries.is_empty(), row.get(UNREADABLE)) {
             (false, _) => 0,
+            (true, _) if !had_none && is_purged(from, first, last) => 0,
             (true, Some(Value::Null)) => 1,
             (true, _) => 2,
         };
@@ -204,7 +206,11 @@ impl Salvage<'_> {
                 let names_nobody = match (table.name, row.get(1), row.first()) {
                     ("event_sources", Some(Value::Integer(word)), _) => !self.target.knows(&WORDS, *word),
                     ("attempts", _, Some(Value::Integer(delivery))) => {
-                        !self.target.has_delivery(*delivery).map_err(|error| self.target.failed(&error))?
+                        !is_purged(from, *delivery, *delivery)
+                            && !self
+                                .target
+                                .has_delivery(*delivery)
+                                .map_err(|error| self.target.failed(&error))?
                     }
                     _ => true,
                 };
@@ -248,4 +254,10 @@ fn set(row: &mut [Value], column: usize, value: Value) {
     if let Some(place) = row.get_mut(column) {
         *place = value;
     }
+}
+
+/// Whether one of these was a dead letter that was purged: it is among the deliveries no more.
+fn is_purged(from: &Scratch, first: i64, last: i64) -> bool {
+    let sql = "SELECT 1 FROM purged WHERE delivery BETWEEN ?1 AND ?2";
+    from.conn.prepare(sql).and_then(|mut statement| statement.exists([first, last])).unwrap_or(false)
 }

@@ -74,7 +74,7 @@ impl Scratch {
     }
 
     /// The largest answer that can be believed.
-    fn largest(&self, questions: &[&str]) -> i64 {
+    pub(super) fn largest(&self, questions: &[&str]) -> i64 {
         let ask =
             |sql: &&str| self.conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).ok().flatten();
         let believed = questions.iter().filter_map(ask).filter(|answer| (0..MOST_BELIEVED).contains(answer));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Duration, Instant};
+use vodrelay_core::ledger::LetterFilter;
 use vodrelay_core::{Appended, Journal, Ledger, Outcome, SystemClock};
 use vodrelay_journal::{
-    CopyError, Finding, Listener, Progress, RefusedBounds, SqliteJournal, Verified, backup, verify,
+    CopyError, Finding, Listener, Progress, RefusedBounds, SqliteJournal, Verified, backup, salvage, verify,
 };
 
 use crate::bench::{Bench, LEASE, config, sink};
@@ -125,4 +126,39 @@ async fn a_backup_holds_up_nobody_and_the_log_stays_small() {
     assert!(made.events >= before, "everything acknowledged before it began");
     assert!(appended > 0 && worst < Duration::from_secs(2) && log < 16 << 20, "{worst:?}, {log}");
     verify_whole(&target);
+}
+
+#[tokio::test]
+async fn what_people_have_ordered_is_in_a_backup_and_in_what_is_salvaged() {
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let claims = bench.claim("a", 1).await;
+    bench.settle(&claims[0], Outcome::DeadLetter("gone".to_owned())).await;
+    let letters = bench.journal.dead_letters(&LetterFilter::default(), None, 9).await.unwrap();
+    let places: Vec<u64> = letters.items.iter().map(|letter| letter.place).collect();
+    assert_eq!(bench.journal.purge(places).await, Ok(1));
+    // Nothing was ever delivered to the one, and nothing waits for the other.
+    for name in ["a", "never"] {
+        bench.journal.pause(&sink(name), Some("moving".to_owned())).await.unwrap();
+    }
+    let (folder, clock) = (bench.folder.path(), crate::bench::as_clock(&bench.clock));
+    let (backed_up, salvaged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    verify_whole(folder);
+    backup(folder, backed_up.path(), &mut |_| {}).unwrap();
+    let since = "2000-01-01T00:00:00Z".parse().unwrap();
+    let lives = bench.journal.history(since).await.unwrap().lives.len();
+    let (event, config, bounds) = (bench.event(1), bench.config, bench.bounds);
+    bench.journal.close().await.unwrap();
+    salvage(folder, salvaged.path(), &mut |loss| panic!("{loss:?}")).unwrap();
+    for copy in [backed_up.path(), salvaged.path()] {
+        verify_whole(copy);
+        let journal = SqliteJournal::open(copy, config, bounds, Arc::clone(&clock)).unwrap();
+        let pauses = journal.watch_pauses().borrow().clone();
+        assert_eq!(pauses.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a", "never"]);
+        assert!(pauses.values().all(|pause| pause.reason.as_deref() == Some("moving")));
+        // What was purged is not brought back by a duplicate.
+        assert_eq!(journal.append(&event, &[sink("a")]).await, Ok(Appended::Duplicate));
+        assert_eq!(journal.backlogs().await.unwrap()[0].pending, 0);
+        assert_eq!(journal.history(since).await.unwrap().lives.len(), lives + 1, "and this one");
+    }
 }
