@@ -60,16 +60,15 @@ impl Frame {
         number_at(&self.bytes, 4) != 0
     }
 
-    /// Whether it was a commit when it was written, as its checksum tells. A disk that fills up may take the first bytes
-    /// of a frame and no more: they then stand over those of an earlier try, which was no commit and no more successful.
-    fn was_commit(&self, before: Sum, order: Order) -> bool {
+    /// Whether it says that it is a commit and was none when it was written, as its checksum tells. A disk that fills up
+    /// may take the first bytes of a frame and no more: they then stand over those of an earlier try that failed too.
+    fn is_false_commit(&self, before: Sum, order: Order) -> bool {
         let body = self.bytes.get(FRAME_HEADER..).unwrap_or_default();
         let [first, second] = undo_sum(self.stored(), body, order);
         let page = order.number(first.wrapping_sub(before[0]).wrapping_sub(before[1]));
         let pages = order.number(second.wrapping_sub(before[1]).wrapping_sub(first));
-        // Where it is the body that is not what was written, these are any numbers, and most are too large.
-        let is_told = (1..MOST_PAGES).contains(&page) && pages < MOST_PAGES;
-        if is_told { pages != 0 } else { self.is_commit() }
+        // Where it is the body that is not what was written, these are any numbers.
+        self.is_commit() && (1..MOST_PAGES).contains(&page) && pages == 0
     }
 
     fn salts(&self) -> (u32, u32) {
@@ -160,8 +159,8 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
         } else if !continues {
             broken_at = Some(number);
         }
-        let is_commit = if continues { frame.is_commit() } else { frame.was_commit(before[0], head.order) };
-        follows_commit = frame.salts() == salts && is_commit;
+        let is_false = !continues && frame.is_false_commit(before[0], head.order);
+        follows_commit = frame.salts() == salts && frame.is_commit() && !is_false;
         before = [frame.stored(), frame.sum_after(before[0], head.order)];
     }
     Ok(None)
