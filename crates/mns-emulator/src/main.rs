@@ -48,8 +48,11 @@ async fn run(args: Args) -> ExitCode {
             return fail(&format!("cannot create the queue {queue:?}: {refusal}"), 64);
         }
     }
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
+    // Listened for before anybody is told that we are here.
+    let listen =
+        || Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?));
+    let (mut terminate, mut interrupt) = match listen() {
+        Ok(signals) => signals,
         Err(error) => return fail(&format!("signals cannot be waited for: {error}"), 70),
     };
     // The one line of output, for scripts that start on port 0.
@@ -60,7 +63,7 @@ async fn run(args: Args) -> ExitCode {
     }
     // Ctrl-C, or the signal by which whoever started it ends it.
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     emulator.stop().await;

@@ -1,9 +1,10 @@
 //! `vodrelay serve`: runs the relay until it is told to stop.
 
+use std::io;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::Metrics;
 use vodrelay_core::{JournalError, SinkFactory};
@@ -33,6 +34,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     let _log = logging::start(&args.log)?;
     outlive_limits_of_file_size();
+    // Listened for before anybody finds us, so that a stop is clean from the first moment.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let loaded = args.config.load()?;
     let sockets = Sockets::handed_over().map_err(|error| failure_of_start(&error.into()))?;
     let relay = Relay::start(&loaded, own_factories, metrics()?, sockets)
@@ -48,7 +51,7 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
         "the relay is ready"
     );
     let shutdown = CancellationToken::new();
-    let stopping = tokio::spawn(stop_on_signal(shutdown.clone()));
+    let stopping = tokio::spawn(stop_on_signal(signals, shutdown.clone()));
     let result = relay.run(shutdown).await;
     stopping.abort();
     match result {
@@ -81,10 +84,11 @@ fn outlive_limits_of_file_size() {
     drop(signal(SignalKind::from_raw(SIGXFSZ)));
 }
 
-async fn stop_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+/// SIGTERM and SIGINT.
+type Signals = (io::Result<Signal>, io::Result<Signal>);
+
+async fn stop_on_signal(signals: Signals, shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return tracing::warn!("signals cannot be received; only SIGKILL stops the relay");
     };
     let mut either =
@@ -100,14 +104,14 @@ async fn stop_on_signal(shutdown: CancellationToken) {
 pub(crate) fn failure_of_start(error: &StartError) -> Failure {
     let code = match error {
         StartError::Config(_) | StartError::Socket(_) => Code::Configuration,
-        StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        StartError::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
             Code::Permission
         }
         StartError::Listen { .. } => Code::Unreachable,
         StartError::Journal(error) => code_of_journal(error),
     };
     let advice = match error {
-        StartError::Listen { error, .. } if error.kind() == std::io::ErrorKind::AddrInUse => {
+        StartError::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse => {
             "\n  another process has that port: stop it, or set another address"
         }
         _ => "",
