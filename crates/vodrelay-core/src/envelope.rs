@@ -2,7 +2,6 @@
 //! `Delivery` (one envelope, one sink, one attempt).
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use sha2::{Digest, Sha256};
 use vod_event::{Event, EventId};
 
 use crate::name::{SinkName, SourceName};
+use crate::parse::parse;
 
 /// Labels that the configuration gives to a source; routing uses them, and records have them.
 pub type Labels = BTreeMap<String, String>;
@@ -74,11 +74,7 @@ impl Envelope {
     /// # Errors
     /// With the reason why the body cannot be read as an event.
     pub fn event(&self) -> Result<&Arc<Event>, &str> {
-        let read = || match catch_unwind(AssertUnwindSafe(|| vod_event::read(&self.body))) {
-            Ok(Ok(reading)) => Ok(Arc::new(reading.into_event())),
-            Ok(Err(unreadable)) => Err(unreadable.to_string()),
-            Err(_) => Err(PARSER_PANICKED.to_owned()),
-        };
+        let read = || parse(&self.body, |reading| Ok(Arc::new(reading.into_event())));
         self.event.get_or_init(read).as_ref().map_err(String::as_str)
     }
 
@@ -88,9 +84,6 @@ impl Envelope {
         Sha256::digest(&self.body)[..] == self.sha256
     }
 }
-
-/// The reason that stands on an event whose parser panicked: a bug of ours, kept so that a mended parser reads it.
-pub const PARSER_PANICKED: &str = "the parser panicked; please report it with this body";
 
 /// One envelope on its way to one sink.
 #[derive(Clone, Debug)]

@@ -2,7 +2,6 @@
 
 mod troubles;
 
-use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::history::TroubleKind;
 use crate::journal::{Appended, Journal, JournalError};
 use crate::ledger::Ledger;
 use crate::name::{SinkName, SourceName};
+use crate::parse::parse;
 use crate::refusal::Refusal;
 use crate::routing::{Routed, Routes};
 
@@ -100,14 +100,13 @@ impl Intake {
     /// Whether the body can be read as an event at all.
     #[must_use]
     pub fn can_read(body: &[u8]) -> bool {
-        catch_unwind(|| vod_event::read(body).is_ok()).unwrap_or(false)
+        parse(body, |_| Ok(())).is_ok()
     }
 
     /// Which event the body is, as [`Intake::accept`] would find.
     #[must_use]
     pub fn identify(body: &[u8]) -> EventId {
-        let read = || vod_event::read(body).ok().map(|reading| reading.id());
-        catch_unwind(read).ok().flatten().unwrap_or_else(|| EventId::of_raw(body))
+        parse(body, |reading| Ok(reading.id())).unwrap_or_else(|_| EventId::of_raw(body))
     }
 
     /// Hands over a request that was turned away. It is written down in the background, a few in one commit and not

@@ -14,6 +14,7 @@ pub mod judge;
 pub mod ledger;
 pub mod name;
 pub mod network;
+mod parse;
 pub mod readmission;
 pub mod refusal;
 pub mod replay;

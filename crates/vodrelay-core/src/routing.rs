@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use vod_event::{Event, EventId, Reading, Status};
 
-use crate::envelope::{Labels, PARSER_PANICKED};
+use crate::envelope::Labels;
 use crate::name::{SinkName, SourceName};
+use crate::parse::parse;
 
 /// What one sink wants. Each part that is absent lets everything through; those that are there must all agree.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -90,12 +90,10 @@ impl Routes {
     /// With the reason why it cannot be read as an event. A panic of the parser is a bug of ours, and such a reason:
     /// the event is kept, and a mended parser reads it again.
     pub fn read(&self, body: &[u8], source: &SourceName, labels: &Labels) -> Result<Routed, String> {
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            let reading = vod_event::read(body).map_err(|unreadable| unreadable.to_string())?;
+        parse(body, |reading| {
             let sinks = self.sinks_for(&reading, source, labels);
             Ok(Routed { id: reading.id(), event: reading.into_event(), sinks })
-        }));
-        read.unwrap_or_else(|_| Err(PARSER_PANICKED.to_owned()))
+        })
     }
 
     /// The sinks that get the event.

@@ -78,7 +78,8 @@ pub(crate) fn append(
     batch.counters.events += 1;
     count_state(batch, row.state(), 1);
     for sink in &row.sinks {
-        add_delivery(conn, names, batch, seq, sink)?;
+        let key = Key::new(seq, names.sink(conn, sink)?);
+        add_delivery(conn, batch, key)?;
     }
     batch.work |= !row.sinks.is_empty();
     batch.appended += 1;
@@ -152,35 +153,24 @@ fn merge(
     }
     for sink in &row.sinks {
         let key = Key::new(seq, names.sink(conn, sink)?);
-        if !is_purged(conn, key)?
-            && let Some(key) = add_delivery(conn, names, batch, seq, sink)?
-        {
+        if !is_purged(conn, key)? && add_delivery(conn, batch, key)? {
             batch.appeared.push(key);
         }
     }
     Ok(())
 }
 
-/// Returns the delivery if it was not there.
-fn add_delivery(
-    conn: &Connection,
-    names: &mut Names,
-    batch: &mut Batch,
-    seq: i64,
-    sink: &SinkName,
-) -> rusqlite::Result<Option<Key>> {
-    let sink = names.sink(conn, sink)?;
-    let key = Key::new(seq, sink);
+/// Says whether the delivery was not there.
+fn add_delivery(conn: &Connection, batch: &mut Batch, key: Key) -> rusqlite::Result<bool> {
     let added = conn
         .prepare_cached(
             "INSERT INTO deliveries (id, sink, state) VALUES (?1, ?2, 0) ON CONFLICT (id) DO NOTHING",
         )?
-        .execute([key.0, sink])?;
-    if added == 0 {
-        return Ok(None);
+        .execute([key.0, key.sink()])?;
+    if added > 0 {
+        batch.counters.sink(key.sink()).pending += 1;
     }
-    batch.counters.sink(sink).pending += 1;
-    Ok(Some(key))
+    Ok(added > 0)
 }
 
 /// Whether the delivery was given up and somebody has seen to it.

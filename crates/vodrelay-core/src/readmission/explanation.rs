@@ -1,18 +1,16 @@
 //! What can be said of one kept refusal: how its proof compares with today's configuration, how its body reads, and
 //! whether it would be accepted. Never its signature.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use jiff::Timestamp;
 use serde::Serialize;
 use vod_event::EventId;
 
 use super::{Readmission, Ruling, rule};
-use crate::envelope::PARSER_PANICKED;
 use crate::intake::Intake;
 use crate::journal::JournalError;
 use crate::judge::{Judgement, Match, Resemblance};
 use crate::name::SourceName;
+use crate::parse::parse;
 use crate::refusal::{Refusal, RefusalCause};
 
 /// All there is to say of a kept refusal.
@@ -145,9 +143,7 @@ impl std::fmt::Display for Resemblance {
 }
 
 fn read(refusal: &Refusal, id: EventId) -> Result<serde_json::Value, String> {
-    let read = catch_unwind(AssertUnwindSafe(|| {
-        let reading = vod_event::read(&refusal.body).map_err(|unreadable| unreadable.to_string())?;
+    parse(&refusal.body, |reading| {
         serde_json::to_value(reading.event().identified(id)).map_err(|error| error.to_string())
-    }));
-    read.unwrap_or_else(|_| Err(PARSER_PANICKED.to_owned()))
+    })
 }

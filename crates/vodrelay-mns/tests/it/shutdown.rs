@@ -40,7 +40,12 @@ async fn while_it_waits_after_a_failure() {
     let stage = Stage::with(settings, Routes::new(Vec::new())).await;
     let running = stage.start();
     stage.pass(Duration::from_secs(60), STEP).await;
+    let failed = stage.polls();
+    assert!(failed > 1, "{failed}");
     stop(&stage, running).await;
+    let asked = stage.emulator.ledger();
+    let errors: u64 = asked.of(Operation::BatchReceiveMessage).errors.values().sum();
+    assert_eq!((stage.polls(), errors), (failed, failed), "it waited, and the stop asked nothing more");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use vodrelay_core::sink::Retry;
 use crate::bucket::Bucket;
 use crate::images::{gif, webp};
 use crate::images_kept::{event, image, sha256, sink};
-use crate::script::{Script, answer};
+use crate::script::{Request, Script, answer};
 
 /// An archive in a bucket, and the host of the image.
 async fn in_bucket(bucket: &Bucket, body: Vec<u8>) -> (Script, Arc<dyn Sink>) {
@@ -204,12 +204,12 @@ async fn a_repeat_after_the_record_failed_fetches_nothing() {
     assert_eq!((states(&bucket), host.requests().len()), (vec![json!("kept")], 1));
 }
 
-#[tokio::test]
-async fn an_image_that_another_relay_has_put_there_meanwhile_is_adopted() {
-    let (theirs, at) = (webp(400, 300, 3, 0), "images/date=2024-03-05/");
+/// Another relay keeps its image under the same key at that moment of the upload: it stays, and the record tells of it.
+async fn the_first_image_stays(is_the_moment: fn(&Request) -> bool) {
+    let theirs = webp(400, 300, 3, 0);
     let put = theirs.clone();
     let bucket = Bucket::start_with(move |request, contents| {
-        if request.head.contains("partNumber=3") {
+        if is_the_moment(request) {
             let key = contents.uploads.keys().next().unwrap().clone();
             contents.objects.insert(key, put.clone());
         }
@@ -220,35 +220,21 @@ async fn an_image_that_another_relay_has_put_there_meanwhile_is_adopted() {
     sink.deliver(&event(1, &[host.url("/b.webp")], &json!({}))).await.unwrap();
     given_up(&bucket).await;
     let contents = bucket.contents();
-    let (_, kept) = contents.objects.iter().find(|(key, _)| key.starts_with(at)).unwrap();
-    assert!(*kept == theirs, "the first stays");
-    let (_, record) = contents.objects.iter().find(|(key, _)| key.starts_with("events/")).unwrap();
-    let record: Value = serde_json::from_slice(record).unwrap();
+    let under = |place: &str| contents.objects.iter().find(|(key, _)| key.starts_with(place)).unwrap().1;
+    assert!(*under("images/date=2024-03-05/") == theirs, "the first stays");
+    let record: Value = serde_json::from_slice(under("events/")).unwrap();
     assert_eq!(record["images"][0]["sha256"], sha256(&theirs));
 }
 
 #[tokio::test]
+async fn an_image_that_another_relay_has_put_there_meanwhile_is_adopted() {
+    the_first_image_stays(|request| request.head.contains("partNumber=3")).await;
+}
+
+/// After the look, and before the upload is completed.
+#[tokio::test]
 async fn an_image_that_appears_at_the_last_moment_is_spared() {
-    let (theirs, at) = (webp(400, 300, 3, 0), "images/date=2024-03-05/");
-    let put = theirs.clone();
-    let bucket = Bucket::start_with(move |request, contents| {
-        // After the look, and before the upload is completed.
-        if request.method() == "POST" && request.path().contains("uploadId") {
-            let key = contents.uploads.keys().next().unwrap().clone();
-            contents.objects.insert(key, put.clone());
-        }
-        None
-    })
-    .await;
-    let (host, sink) = in_bucket(&bucket, large()).await;
-    sink.deliver(&event(1, &[host.url("/b.webp")], &json!({}))).await.unwrap();
-    given_up(&bucket).await;
-    let contents = bucket.contents();
-    let (_, kept) = contents.objects.iter().find(|(key, _)| key.starts_with(at)).unwrap();
-    assert!(*kept == theirs, "the first stays");
-    let (_, record) = contents.objects.iter().find(|(key, _)| key.starts_with("events/")).unwrap();
-    let record: Value = serde_json::from_slice(record).unwrap();
-    assert_eq!(record["images"][0]["sha256"], sha256(&theirs));
+    the_first_image_stays(|request| request.method() == "POST" && request.path().contains("uploadId")).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for a delivery that should not be made.
 const A_MOMENT: Duration = Duration::from_millis(400);
 
-fn says(folder: &Path, words: &[&str], text: &str) -> bool {
+pub(crate) fn says(folder: &Path, words: &[&str], text: &str) -> bool {
     String::from_utf8(vodrelay(folder, words, "").stdout).unwrap().contains(text)
 }
 

@@ -1,0 +1,115 @@
+//! What `check` finds about the sinks: whether they can be built, what their options mean, and what they answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vodrelay_core::{Clock, Sink, SinkFactory, SystemClock};
+use vodrelay_sinks::archive::{Survey, survey};
+
+use super::{Finding, PATIENCE, Verdict, finding};
+use crate::config::Loaded;
+use crate::relay::{build_sinks, factories};
+
+pub(super) async fn findings(
+    loaded: &Loaded,
+    own_factories: Vec<Arc<dyn SinkFactory>>,
+    offline: bool,
+) -> Vec<Finding> {
+    let sinks = match build_sinks(&loaded.config, &loaded.surroundings, &factories(own_factories)) {
+        Ok(sinks) => sinks,
+        Err(error) => {
+            return vec![finding("sinks", Verdict::Wrong, error.to_string())];
+        }
+    };
+    let mut findings = Vec::new();
+    if sinks.is_empty() {
+        let detail = "there is none, so every event is kept as unrouted; add [sinks.NAME]";
+        findings.push(finding("sinks", Verdict::Warning, detail));
+    }
+    findings.extend(archives(loaded));
+    for (name, sink) in &sinks {
+        let what = format!("sink {name}");
+        if offline {
+            findings.push(finding(what, Verdict::Ok, "built; not asked (--offline)"));
+        } else {
+            findings.extend(ask(&what, Arc::clone(sink)).await);
+        }
+        if loaded.config.sinks.get(name).is_some_and(|sink| {
+            sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))
+        }) {
+            let detail = "status leaves out \"fail\": nobody hears of jobs that failed, unless another sink takes them";
+            findings.push(finding(format!("sink {name}"), Verdict::Warning, detail));
+        }
+    }
+    findings
+}
+
+async fn ask(what: &str, sink: Arc<dyn Sink>) -> Vec<Finding> {
+    // A task of its own, so that a sink that panics takes nothing but its answer along.
+    let mut asked = tokio::spawn(async move { sink.check().await });
+    match tokio::time::timeout(PATIENCE, &mut asked).await {
+        Ok(Ok(Ok(remarks))) => {
+            let remarks = remarks.into_iter().map(|remark| finding(what, Verdict::Warning, remark));
+            std::iter::once(finding(what, Verdict::Ok, "answers")).chain(remarks).collect()
+        }
+        Ok(Ok(Err(error))) => vec![finding(what, Verdict::Unreachable, error.to_string())],
+        Ok(Err(_)) => {
+            let detail = "panicked when it was asked; this is a bug in it, and the panic above says where";
+            vec![finding(what, Verdict::Panicked, detail)]
+        }
+        Err(_) => {
+            asked.abort();
+            vec![finding(what, Verdict::Unreachable, format!("no answer within {PATIENCE:?}"))]
+        }
+    }
+}
+
+/// What the options of the archives say by themselves.
+fn archives(loaded: &Loaded) -> Vec<Finding> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut findings = Vec::new();
+    let mut places = BTreeMap::new();
+    for (name, sink) in loaded.config.sinks.iter().filter(|(_, sink)| sink.kind == "archive") {
+        // What cannot be read so is of a kind of somebody's own, and was built a moment ago.
+        let surveyed = survey(&sink.options(&loaded.surroundings), sink.settings().timeout.0, &clock);
+        let Ok(Survey { place, images, doubts }) = surveyed else { continue };
+        let what = format!("sink {name}");
+        findings.push(finding(what.clone(), Verdict::Ok, images));
+        findings.extend(doubts.into_iter().map(|doubt| finding(what.clone(), Verdict::Warning, doubt)));
+        if let Some(other) = places.get(&place) {
+            let detail = format!(
+                "writes to the same place as sink {other}, {place}; give each a prefix, or take one out"
+            );
+            findings.push(finding(what, Verdict::Warning, detail));
+        } else {
+            places.insert(place, name);
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use vodrelay_core::testing::MockSink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn remarks_are_warnings_beside_a_good_answer() {
+        let mut sink = MockSink::new();
+        sink.expect_check().return_once(|| Ok(vec!["s3://b is odd".to_owned()]));
+        let findings = ask("sink archive", Arc::new(sink)).await;
+        let said: Vec<(Verdict, &str)> =
+            findings.iter().map(|finding| (finding.verdict, finding.detail.as_str())).collect();
+        assert_eq!(said, [(Verdict::Ok, "answers"), (Verdict::Warning, "s3://b is odd")]);
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_panics_is_a_finding() {
+        let mut sink = MockSink::new();
+        sink.expect_check().return_once(|| panic!("a bug of the sink"));
+        let findings = ask("sink archive", Arc::new(sink)).await;
+        let said: Vec<Verdict> = findings.iter().map(|finding| finding.verdict).collect();
+        assert_eq!(said, [Verdict::Panicked]);
+    }
+}
