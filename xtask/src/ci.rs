@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::run::{cargo, has_cargo_command, target};
-use crate::{alone, interop, tidy};
+use crate::{alone, interop, tidy, torture};
 
 /// What one section does; an error ends the run.
 type Section = fn() -> Result<(), String>;
 
 /// Runs every section and says how long each took.
 pub(crate) fn ci() -> Result<(), String> {
-    let sections: [(&str, Section); 9] = [
+    let sections: [(&str, Section); 10] = [
         ("format", || cargo(&["fmt", "--all", "--check"], &[])),
         ("tidy", tidy::tidy),
         ("clippy", || {
@@ -19,6 +19,7 @@ pub(crate) fn ci() -> Result<(), String> {
         ("test", || {
             cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], &[("RUN_SLOW_TESTS", "1")])
         }),
+        ("torture", torture::short),
         ("interop", interop::interop),
         ("docs", || {
             cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])

@@ -8,6 +8,7 @@ mod fuzz;
 mod interop;
 mod run;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ usage: cargo xtask COMMAND
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
   fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
-  torture  kill -9 and restarts under load, at length: nothing acknowledged may be missing, no message, no image
+  torture  every fault in the middle of a load: [--long] [--write] [--seed N] [--times N] [ROW...]; nothing acknowledged may be missing
   alone    check each crate of layers 0 and 1 by itself
 ";
 
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         "interop" => interop::interop(),
         "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "fuzz" => fuzz::fuzz(&std::env::args().skip(2).collect::<Vec<_>>()),
-        "torture" => torture(),
+        "torture" => torture::torture(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(64);
@@ -45,23 +46,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The kill and restart tests of `ci`, on a release build and at full length.
-fn torture() -> Result<(), String> {
-    let tests = [
-        ("kill::", [("TORTURE_EVENTS", "20000"), ("TORTURE_KILLS", "3")]),
-        ("queue::kill_9", [("TORTURE_MESSAGES", "100000"), ("TORTURE_KILLS", "5")]),
-        ("images::", [("TORTURE_IMAGES", "2000"), ("TORTURE_IMAGE_KILLS", "12")]),
-        ("restart::", [("TORTURE_RESTARTS", "50"), ("RUST_BACKTRACE", "1")]),
-        ("two_relays::", [("TORTURE_RESTARTS", "20"), ("RUST_BACKTRACE", "1")]),
-    ];
-    for (test, length) in tests {
-        let variables = [&length[..], &[("RUN_SLOW_TESTS", "1")]].concat();
-        run::cargo(
-            &["test", "--release", "--locked", "-p", "vodrelay", "--test", "it", test, "--", "--nocapture"],
-            &variables,
-        )?;
-    }
-    Ok(())
 }

@@ -25,7 +25,7 @@ const LAYERS: [(&str, u8); 12] = [
 ];
 
 /// Our own tools, which may lean on anything and are not published.
-const TOOLS: [&str; 2] = ["xtask", "vodrelay-bench"];
+const TOOLS: [&str; 3] = ["xtask", "vodrelay-bench", "vodrelay-torture"];
 
 /// Runs every check and lists all that is wrong.
 pub(crate) fn tidy() -> Result<(), String> {
