@@ -1,15 +1,19 @@
 //! `cargo xtask torture`: breaks what a relay stands on, in the middle of a load, and settles the account.
 //!
-//! Reading order: `rows` says what is done how often, `rig` is the stage and the account at its end, `faults` what goes
-//! wrong, `load` and `sender` who sends, `receiver` who gets it, `relay` the process, `preload` what stands between it
+//! Reading order: `rows` says what is done how often, `rig` and `stage` on what, `faults` what goes wrong,
+//! `account` what is looked at in the end, `load` and `sender` who sends, `receiver` who gets it, `relay` the process, `preload` what stands between it
 //! and the C library. Nothing acknowledged may be missing, nothing may be altered, and 95 of 100 faults have to strike
 //! while requests are in flight, or a row has failed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to the person who called it")]
 
+mod account;
+mod balancer;
 mod control;
+mod deletions;
 mod faults;
 mod http;
 mod load;
+mod queue;
 mod receiver;
 mod relay;
 mod report;
@@ -17,6 +21,7 @@ mod rig;
 mod rows;
 mod secrets;
 mod sender;
+mod stage;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -89,7 +94,7 @@ impl Plan {
         let (mut lines, mut failed) = (vec![report::HEAD.to_owned()], Vec::new());
         for row in &self.rows {
             let times = self.times.unwrap_or(if self.is_long { row.long } else { row.short });
-            let account = rows::run(row, &self.programs, times, self.seed).await;
+            let account = row.run(&self.programs, times, self.seed).await;
             let account = account.map_err(|error| format!("{}, seed {}: {error}", row.name, self.seed))?;
             let line = report::line(row, &account, self.seed);
             println!("{line}");

@@ -4,6 +4,7 @@
 //! Nothing of the relay is changed or built anew for it, and nothing here wants a privilege. Beside each file it keeps
 //! what a power cut would leave of it: what was written before the last sync that succeeded.
 #![allow(unsafe_code, reason = "functions of C are called, and written, with raw pointers")]
+#![expect(clippy::print_stderr, reason = "it has no log of its own")]
 
 #[path = "preload/clock.rs"]
 mod clock;

@@ -158,7 +158,7 @@ impl Receiver {
         let number = self.look_at(body)?;
         let turn_away = match manner {
             Manner::Well | Manner::Closing => None,
-            Manner::Flaky => (self.seen().requests % 10 == 0).then_some(503),
+            Manner::Flaky => self.seen().requests.is_multiple_of(10).then_some(503),
             Manner::Down | Manner::Gone => Some(503),
             Manner::Hanging => {
                 self.seen().turned_away += 1;

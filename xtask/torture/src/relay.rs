@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -125,6 +126,18 @@ impl Relay {
                 return Err(format!("the relay does not come up: {}", self.last_words()));
             }
         }
+    }
+
+    /// Waits until one takes connections that listens by itself.
+    pub(crate) async fn until_it_listens(&self) -> Result<(), String> {
+        let connected = async {
+            while TcpStream::connect(self.http).await.is_err() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(START_LIMIT, connected)
+            .await
+            .map_err(|_| format!("the relay does not come up: {}", self.last_words()))
     }
 
     pub(crate) fn id(&self) -> Result<Pid, String> {

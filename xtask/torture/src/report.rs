@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::rig::Account;
+use crate::account::Account;
 use crate::rows::Row;
 
 pub(crate) const HEAD: &str = "| fault | struck | in flight at each, median (least) | sent | acknowledged | **missing** | altered | given up by the sender | \
@@ -23,7 +23,7 @@ pub(crate) fn line(row: &Row, account: &Account, seed: u64) -> String {
         "| {} | {} of {} | {median} ({least}) | {} | {} | **{}** | {} | {} | {} | {} | {:.2} s | {} | {:.0} s | {seed} |",
         row.what,
         account.struck(),
-        account.planned,
+        account.in_flight.len(),
         account.sent,
         account.acknowledged,
         account.missing,

@@ -5,13 +5,10 @@
 mod archive;
 mod cli;
 mod config;
-mod deletions;
 mod gaps;
 mod images;
 mod journal;
-mod kill;
 mod letters;
-mod load;
 mod operate;
 mod queue;
 mod receiver;
@@ -21,7 +18,6 @@ mod restart;
 mod schema;
 mod sinks;
 mod sync;
-mod two_relays;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.
 fn slow_tests_are_asked_for() -> bool {

@@ -1,22 +1,12 @@
-//! The relay with a queue: what is written to it is delivered, whatever happens, and not deleted before it is durable.
-//!
-//! `TORTURE_MESSAGES` and `TORTURE_KILLS` make the test with kills longer (`cargo xtask torture` does); `TORTURE_SEED`
-//! repeats the moments at which it kills and the dice of its faults.
+//! The relay with a queue: an event over both transports is one, and the commands know the queue.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Operation, Settings};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use tokio::time::Instant;
+use mns_emulator::{AccessKey, Attributes, Emulator, Settings};
 use vodrelay_core::testing::event_body;
-use vodrelay_journal::Reader;
 
-use crate::deletions::Deletions;
-use crate::number;
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
 
@@ -102,92 +92,4 @@ async fn an_event_over_both_transports_is_delivered_once_and_the_commands_know_t
     let (code, said) = vodrelay(folder.path(), &["check"]);
     assert_eq!(code, Some(69), "{said}");
     assert!(said.contains("see whether this machine reaches the endpoint"), "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn kill_9_with_everything_going_wrong_loses_no_message() {
-    let (messages, kills) = (number("TORTURE_MESSAGES", 1_000), number("TORTURE_KILLS", 3));
-    let seed = number("TORTURE_SEED", rand::random::<u32>() as usize) as u64;
-    println!("TORTURE_SEED={seed}");
-    let limit = Duration::from_secs(60) + Duration::from_millis(10) * messages as u32;
-    let folder = tempfile::tempdir().unwrap();
-    let receiver = Receiver::start().await;
-    let deletions = Deletions::default();
-    let settings = Settings {
-        seed,
-        faults: faults(),
-        slow_by: Duration::from_millis(50),
-        observer: Some(deletions.observer()),
-        ..Settings::default()
-    };
-    // What is in hand at a kill comes back that soon.
-    let soon = Attributes { visibility_timeout: 1, ..Attributes::default() };
-    let emulator = emulator(settings, soon).await;
-    let (http, admin) = (free_port(), free_port());
-    let config = with_queue(&(configuration(http, admin) + &webhook(receiver.address)), &emulator);
-    let mut relay = Process::start_with(folder.path(), &config, http, admin).await;
-    let open = || Reader::open(&folder.path().join("data"));
-    until("the journal", Duration::from_secs(10), || open().is_ok()).await;
-    deletions.look_into(&folder.path().join("data"));
-
-    for number in 0..messages {
-        emulator.send("vod-events", &text(number)).unwrap();
-    }
-    let started = Instant::now();
-    for due in moments(kills, messages, seed) {
-        let in_hand = || emulator.counts("vod-events").inactive;
-        let mut struck = 0;
-        // The last message in hand may be deleted just before the kill, which is no kill to speak of then.
-        while struck == 0 {
-            let strike = || emulator.ledger().deleted() >= due && in_hand() > 0;
-            until("the moment to strike", limit, strike).await;
-            relay.kill_9();
-            struck = in_hand();
-            println!(
-                "kill -9 after {} deletions: {struck} messages were in hand",
-                emulator.ledger().deleted()
-            );
-            relay = Process::start_with(folder.path(), &config, http, admin).await;
-        }
-    }
-    until("the drain", limit, || emulator.counts("vod-events").all() == 0).await;
-    let drained = started.elapsed();
-    let deletions = deletions.all_in_time();
-    assert!(deletions >= messages, "the observer saw {deletions} deletions");
-    until("the deliveries", limit, || receiver.count() == messages).await;
-
-    let sent: HashSet<_> = (0..messages).map(event_body).collect();
-    assert!(receiver.bodies().iter().all(|body| sent.contains(body)), "no body differs by a byte");
-    println!(
-        "{messages} messages, {kills} kills: all delivered, {} more than once; {deletions} deletions, each of a message in \
-         the journal; {:.3} requests for each message, faults and all; drained in {:.1} s",
-        receiver.deliveries() - receiver.count(),
-        emulator.ledger().requests_per_message().unwrap(),
-        drained.as_secs_f64(),
-    );
-    assert_eq!(relay.terminate(), Some(0));
-}
-
-/// After how many deletions to kill: at random, and in that order.
-fn moments(kills: usize, messages: usize, seed: u64) -> Vec<u64> {
-    let mut dice = StdRng::seed_from_u64(seed);
-    let mut moments: Vec<u64> = (0..kills).map(|_| dice.random_range(0..messages as u64 * 9 / 10)).collect();
-    moments.sort_unstable();
-    moments
-}
-
-fn faults() -> Vec<mns_emulator::Injection> {
-    vec![
-        Fault::Throttle.always().share(0.05),
-        Fault::Unavailable.always().share(0.03),
-        Fault::Duplicate.always().share(0.05),
-        Fault::Reorder.always().share(0.2),
-        Fault::ShortBatch.always().share(0.2),
-        Fault::EarlyEmpty.always().share(0.02),
-        Fault::PartialBatch.always().share(0.05),
-        Fault::Slow.always().share(0.1),
-        Fault::DropAfter.always().on(Operation::BatchDeleteMessage).share(0.1),
-        Fault::DropAfter.always().on(Operation::BatchReceiveMessage).share(0.02),
-        Fault::Cut.always().share(0.02),
-    ]
 }

@@ -113,7 +113,7 @@ pub(super) async fn power_cut(rig: &mut Rig) -> Result<usize, String> {
 }
 
 /// What stands now counts as being on the disk.
-pub(crate) fn keep_copies(relay: &Relay) -> Result<(), String> {
+fn keep_copies(relay: &Relay) -> Result<(), String> {
     let copy = || {
         let (data, durable) = (relay.folder.join(DATA_DIR), relay.folder.join(DURABLE_DIR));
         fs::remove_dir_all(&durable)?;
@@ -151,7 +151,7 @@ fn take_back_of(path: &Path, durable: &Path, dice: &mut StdRng) -> std::io::Resu
     // A file that was never synced may be there with nothing in it.
     let old = fs::read(durable).unwrap_or_default();
     let length =
-        if new.len() == old.len() { new.len() } else { [old.len(), new.len()][dice.random_range(0..2)] };
+        if new.len() == old.len() { new.len() } else { if dice.random() { old.len() } else { new.len() } };
     let file = fs::OpenOptions::new().write(true).open(path)?;
     file.set_len(length as u64)?;
     for place in (0..length).step_by(PAGE) {

@@ -83,8 +83,8 @@ pub(super) async fn no_names(rig: &mut Rig) -> Result<usize, String> {
     sleep(rig.while_of(500, 2_000)).await;
     rig.relay.control.tell(Word::NamesFail, 0)?;
     let failed = rig.relay.control.told(Word::NamesFailed)? - before;
-    let taken = rig.faulty.deliveries();
-    until("that the service gets something again", || Ok(rig.faulty.deliveries() > taken)).await?;
+    let taken = rig.stage.faulty.deliveries();
+    until("that the service gets something again", || Ok(rig.stage.faulty.deliveries() > taken)).await?;
     Ok(if failed > 0 { in_flight } else { 0 })
 }
 
@@ -108,7 +108,7 @@ pub(super) async fn clock_drifts(rig: &mut Rig) -> Result<usize, String> {
 pub(super) async fn clock_jumps(rig: &mut Rig, turn: usize) -> Result<usize, String> {
     let in_flight = rig.moment().await?;
     let seconds = rig.dice.random_range(600..200_000) * SECOND;
-    let offset = if turn % 2 == 0 { seconds } else { -seconds };
+    let offset = if turn.is_multiple_of(2) { seconds } else { -seconds };
     rig.relay.control.tell(Word::ClockOffset, offset.cast_unsigned())?;
     sleep(rig.while_of(500, 4_000)).await;
     rig.relay.control.tell(Word::ClockOffset, 0)?;

@@ -6,7 +6,8 @@ use tokio::time::sleep;
 
 use crate::load::until;
 use crate::receiver::Manner;
-use crate::rig::{Rig, SINK_TIMEOUT};
+use crate::rig::Rig;
+use crate::stage::SINK_TIMEOUT;
 
 const MANNERS: [Manner; 6] = [
     Manner::Gone,
@@ -18,21 +19,21 @@ const MANNERS: [Manner; 6] = [
 ];
 
 pub(super) async fn misbehaves(rig: &mut Rig, turn: usize) -> Result<usize, String> {
-    let manner = MANNERS[turn % MANNERS.len()];
+    let manner = *MANNERS.iter().cycle().nth(turn).ok_or("no manner")?;
     let in_flight = rig.moment().await?;
-    let (met, steady) = (rig.faulty.turned_away(), rig.steady.deliveries());
-    rig.faulty.behave(manner);
+    let (met, steady) = (rig.stage.faulty.turned_away(), rig.stage.steady.deliveries());
+    rig.stage.faulty.behave(manner);
     sleep(rig.while_of(1_000, 3_000)).await;
-    let others_went_on = rig.steady.deliveries() > steady;
+    let others_went_on = rig.stage.steady.deliveries() > steady;
     // Nobody sees who comes to a service that is gone, nor that one is slow who takes all.
     let is_met_unseen = matches!(manner, Manner::Gone | Manner::Slow(_));
-    let struck = is_met_unseen || rig.faulty.turned_away() > met;
-    rig.faulty.behave(Manner::Flaky);
+    let struck = is_met_unseen || rig.stage.faulty.turned_away() > met;
+    rig.stage.faulty.behave(Manner::Flaky);
     if !others_went_on {
         return Err(format!("a service that is {manner:?} holds up the other one"));
     }
     // It gets something again before the next fault: the breaker has closed.
-    let taken = rig.faulty.deliveries();
-    until("that the service gets something again", || Ok(rig.faulty.deliveries() > taken)).await?;
+    let taken = rig.stage.faulty.deliveries();
+    until("that the service gets something again", || Ok(rig.stage.faulty.deliveries() > taken)).await?;
     Ok(if struck { in_flight } else { 0 })
 }

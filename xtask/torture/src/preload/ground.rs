@@ -42,12 +42,17 @@ impl Ground {
         Some(Self { words, data, durable })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there is room for every word")]
+    fn word(&self, word: Word) -> &AtomicU64 {
+        &self.words[word as usize]
+    }
+
     pub(crate) fn told(&self, word: Word) -> u64 {
-        self.words[word as usize].load(Ordering::Relaxed)
+        self.word(word).load(Ordering::Relaxed)
     }
 
     pub(crate) fn count(&self, word: Word) {
-        self.words[word as usize].fetch_add(1, Ordering::Relaxed);
+        self.word(word).fetch_add(1, Ordering::Relaxed);
     }
 
     /// The error that the harness wants there, counted as one more.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mns_emulator::{Happening, Observer, What};
 use vod_event::EventId;
@@ -30,34 +30,38 @@ struct Seen {
 impl Deletions {
     /// From now on this journal is looked into, as another process would, whoever writes it.
     pub(crate) fn look_into(&self, folder: &Path) {
-        self.0.lock().unwrap().journal = Some(Reader::open(folder).unwrap());
+        self.seen().journal = Reader::open(folder).ok();
     }
 
     pub(crate) fn observer(&self) -> Observer {
         let seen = Arc::clone(&self.0);
         Observer::new(move |happening: &Happening| {
             if happening.what == What::Deleted {
-                seen.lock().unwrap().deleted(&happening.body);
+                seen.lock().unwrap_or_else(PoisonError::into_inner).deleted(&happening.body);
             }
         })
     }
 
-    /// How many there were; fails if one was of a message that was not in the journal.
-    pub(crate) fn all_in_time(&self) -> usize {
-        let seen = self.0.lock().unwrap();
-        assert_eq!(seen.too_early, [""; 0], "deleted before they were durable");
-        seen.deletions
+    /// How many there were, and the bodies of those that were not in the journal.
+    pub(crate) fn all(&self) -> (usize, Vec<String>) {
+        let seen = self.seen();
+        (seen.deletions, seen.too_early.clone())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Seen {
     fn deleted(&mut self, body: &str) {
         self.deletions += 1;
-        let id = vod_event::read(body.as_bytes()).unwrap().id();
-        if !self.durable.contains(&id) {
+        let id = vod_event::read(body.as_bytes()).ok().map(|event| event.id());
+        let is_durable = |seen: &Self| id.is_some_and(|id| seen.durable.contains(&id));
+        if !is_durable(self) {
             self.catch_up();
         }
-        if !self.durable.contains(&id) {
+        if !is_durable(self) {
             self.too_early.push(body.to_owned());
         }
     }
