@@ -3,6 +3,7 @@
 
 mod alone;
 mod bench;
+mod breaks;
 mod ci;
 mod fuzz;
 mod interop;
@@ -20,7 +21,8 @@ usage: cargo xtask COMMAND
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
   fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
-  torture  every fault in the middle of a load: [--long] [--write] [--seed N] [--times N] [ROW...]; nothing acknowledged may be missing
+  torture  every fault in the middle of a load: [--long] [--write] [--seed N] [--times N] [ROW...]; nothing acknowledged
+           may be missing; `torture breaks` breaks the relay on purpose and demands that it is seen
   alone    check each crate of layers 0 and 1 by itself
 ";
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
+use crate::breaks;
 use crate::run::root;
 
 /// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
@@ -36,6 +37,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     fixtures_are_used(&mut wrong);
     crate_lists(&mut wrong);
     tests_of_threats_are_there(&mut wrong);
+    wrong.extend(breaks::impossible());
     if wrong.is_empty() {
         println!("tidy: nothing to say");
         return Ok(());

@@ -12,6 +12,7 @@ mod control;
 mod deletions;
 mod faults;
 mod http;
+mod images;
 mod load;
 mod queue;
 mod receiver;

@@ -66,7 +66,7 @@ impl Drain {
         // What is in hand at a kill comes back that soon.
         let soon = Attributes { visibility_timeout: 1, ..Attributes::default() };
         emulator.create_queue(QUEUE, soon).map_err(|error| error.to_string())?;
-        let mut relay = stage.supervised(programs, MIN_FREE, &queue(&emulator))?;
+        let mut relay = stage.supervised(programs, MIN_FREE, &(stage.sinks() + &queue(&emulator)))?;
         relay.start()?;
         let data = relay.folder.join(DATA_DIR);
         until_within(LIMIT, "for a journal", || Ok(Reader::open(&data).is_ok())).await?;

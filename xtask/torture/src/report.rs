@@ -19,8 +19,11 @@ pub(crate) fn line(row: &Row, account: &Account, seed: u64) -> String {
     in_flight.sort_unstable();
     let median = in_flight.get(in_flight.len() / 2).copied().unwrap_or(0);
     let least = in_flight.first().copied().unwrap_or(0);
+    // A row without a load of callbacks has none.
+    let outage = account.worst_outage.as_secs_f64();
+    let outage = if outage > 0.0 { format!("{outage:.2} s") } else { "-".to_owned() };
     format!(
-        "| {} | {} of {} | {median} ({least}) | {} | {} | **{}** | {} | {} | {} | {} | {:.2} s | {} | {:.0} s | {seed} |",
+        "| {} | {} of {} | {median} ({least}) | {} | {} | **{}** | {} | {} | {} | {} | {outage} | {} | {:.0} s | {seed} |",
         row.what,
         account.struck(),
         account.in_flight.len(),
@@ -31,7 +34,6 @@ pub(crate) fn line(row: &Row, account: &Account, seed: u64) -> String {
         account.given_up,
         account.duplicates,
         account.dead_letters,
-        account.worst_outage.as_secs_f64(),
         account.syncs,
         account.took.as_secs_f64(),
     )

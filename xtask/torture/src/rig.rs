@@ -39,7 +39,7 @@ impl Rig {
         let (mut relay, mut other) = if fault == Fault::OneOfTwo {
             (stage.listening(programs, "one")?, Some(stage.listening(programs, "other")?))
         } else {
-            (stage.supervised(programs, fault.min_free(stage.folder.path())?, "")?, None)
+            (stage.supervised(programs, fault.min_free(stage.folder.path())?, &stage.sinks())?, None)
         };
         relay.keeps_copies = fault == Fault::PowerCut;
         relay.start()?;

@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::faults::Fault;
+use crate::images;
 use crate::queue;
 use crate::relay::Programs;
 use crate::rig::Rig;
@@ -23,9 +24,11 @@ pub(crate) enum Strikes {
     Callbacks(Fault),
     /// One that drains a queue, by kill -9 and everything that a queue does to its clients.
     Queue,
+    /// One that fetches images and keeps them in a store, by kill -9.
+    Images,
 }
 
-pub(crate) const ROWS: [Row; 16] = [
+pub(crate) const ROWS: [Row; 17] = [
     row("kill", "kill -9", Fault::Kill, [10, 1_000]),
     row("restart", "SIGTERM, and the next process", Fault::Restart, [10, 1_000]),
     row("one-of-two", "one of two relays, kill -9 or SIGTERM", Fault::OneOfTwo, [4, 200]),
@@ -48,6 +51,13 @@ pub(crate) const ROWS: [Row; 16] = [
         short: 3,
         long: 300,
     },
+    Row {
+        name: "images",
+        what: "kill -9 while images are archived",
+        strikes: Strikes::Images,
+        short: 3,
+        long: 100,
+    },
 ];
 
 const fn row(name: &'static str, what: &'static str, fault: Fault, [short, long]: [usize; 2]) -> Row {
@@ -60,6 +70,7 @@ impl Row {
         let fault = match self.strikes {
             Strikes::Callbacks(fault) => fault,
             Strikes::Queue => return queue::run(programs, times, seed).await,
+            Strikes::Images => return images::run(programs, times, seed).await,
         };
         let mut rig = Rig::start(programs, seed, fault).await?;
         let account = strike(&mut rig, fault, times).await;

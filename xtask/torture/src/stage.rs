@@ -35,17 +35,17 @@ impl Stage {
         Ok(Self { steady, faulty, secrets: Secrets::new(), begun: Instant::now(), folder })
     }
 
-    /// A relay whose callback socket is held for it; not started yet.
+    /// A relay whose callback socket is held for it, with these sinks and queues; not started yet.
     pub(crate) fn supervised(&self, programs: &Programs, min_free: u64, more: &str) -> Result<Relay, String> {
         let relay = Relay::supervised(programs, self.folder.path(), &self.secrets)?;
-        relay.configure(&(self.configuration(relay.http, min_free)? + more))?;
+        relay.configure(&configuration(relay.http, min_free, more)?)?;
         Ok(relay)
     }
 
     /// A relay that listens by itself, in a folder of its own.
     pub(crate) fn listening(&self, programs: &Programs, name: &str) -> Result<Relay, String> {
         let relay = Relay::listening(programs, &self.folder.path().join(name), &self.secrets, free_port()?)?;
-        relay.configure(&self.configuration(relay.http, MIN_FREE)?)?;
+        relay.configure(&configuration(relay.http, MIN_FREE, &self.sinks())?)?;
         Ok(relay)
     }
 
@@ -54,28 +54,30 @@ impl Stage {
         self.folder.keep()
     }
 
-    fn configuration(&self, http: SocketAddr, min_free: u64) -> Result<String, String> {
+    /// Both services.
+    pub(crate) fn sinks(&self) -> String {
         let (steady, port) = (self.steady.address, self.faulty.address.port());
         let steady = sink("steady", &format!("http://{steady}/hook"));
-        let faulty = sink("faulty", &format!("http://faulty.test:{port}/hook?token={}", secrets::URL_TOKEN));
-        let admin = free_port()?;
-        Ok(format!(
-            r#"
+        steady + &sink("faulty", &format!("http://faulty.test:{port}/hook?token={}", secrets::URL_TOKEN))
+    }
+}
+
+fn configuration(http: SocketAddr, min_free: u64, more: &str) -> Result<String, String> {
+    let (admin, key, token) = (free_port()?, secrets::CALLBACK_KEY, secrets::ADMIN_TOKEN);
+    Ok(format!(
+        r#"
 [http]
 listen = "{http}"
 [http.callbacks.main]
 public_url = "{PUBLIC_URL}"
-keys = [{{ name = "torture", env = "{}" }}]
+keys = [{{ name = "torture", env = "{key}" }}]
 [journal]
 min_free = "{min_free}B"
 [admin]
 listen = "{admin}"
-token = {{ env = "{}" }}
-{steady}{faulty}"#,
-            secrets::CALLBACK_KEY,
-            secrets::ADMIN_TOKEN
-        ))
-    }
+token = {{ env = "{token}" }}
+{more}"#
+    ))
 }
 
 fn sink(name: &str, url: &str) -> String {

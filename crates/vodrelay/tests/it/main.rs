@@ -6,7 +6,6 @@ mod archive;
 mod cli;
 mod config;
 mod gaps;
-mod images;
 mod journal;
 mod letters;
 mod operate;
@@ -26,12 +25,4 @@ fn slow_tests_are_asked_for() -> bool {
         eprintln!("skipped: set RUN_SLOW_TESTS=1");
     }
     asked
-}
-
-/// How much of something a long test does, unless a variable asks for another number.
-fn number(variable: &str, default: usize) -> usize {
-    let asked = std::env::vars().find(|(name, _)| name == variable);
-    asked.map_or(default, |(name, text)| {
-        text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}"))
-    })
 }
