@@ -92,25 +92,26 @@ impl Claimant {
         if self.shared.pauses.borrow().contains_key(sink) {
             return Ok(Claimed::default());
         }
-        let now = self.shared.now();
+        let (now, steady) = (self.shared.now(), self.shared.steady());
         let number = self.number_of(sink).map_err(|fault| self.shared.judge(&fault))?;
         let Some(number) = number else { return Ok(Claimed::default()) };
-        let view = self.shared.leases().view(number, now);
-        let careful = self.shared.careful(now);
+        let view = self.shared.leases().view(number, steady);
+        let careful = self.shared.careful(steady);
         let limit = match careful {
             Some(_) => usize::from(view.held.is_empty()).min(limit),
             None => limit.min(MOST),
         };
         let found = self.read(sink, number, limit, now, &view).map_err(|fault| self.shared.judge(&fault))?;
-        let until = now.saturating_add(key::nanos_of(lease));
-        let claims = self.grant(number, &found, now, until, &view);
+        let until = steady.saturating_add(key::nanos_of(lease));
+        let claims = self.grant(number, &found, until, &view);
         self.bury(&found.corrupt);
         if careful.is_some() && !claims.is_empty() {
             self.note_in_hand(&claims)?;
         }
         let granted = (!claims.is_empty()).then_some(until);
-        let moments = [found.next_due, view.first_lease_end, granted, careful.filter(|_| !claims.is_empty())];
-        let look_again_at = moments.into_iter().flatten().min().map(key::moment);
+        let ends = [view.first_lease_end, granted, careful.filter(|_| !claims.is_empty())];
+        let first_end = ends.into_iter().flatten().min().map(|end| now.saturating_add(end - steady));
+        let look_again_at = found.next_due.into_iter().chain(first_end).min().map(key::moment);
         Ok(Claimed { claims, look_again_at })
     }
 
@@ -119,11 +120,11 @@ impl Claimant {
         Ok(statement.query_row([sink.as_str()], |row| row.get(0)).optional()?)
     }
 
-    fn grant(&self, sink: i64, found: &Found, now: i64, until: i64, view: &View) -> Vec<Claim> {
+    fn grant(&self, sink: i64, found: &Found, until: i64, view: &View) -> Vec<Claim> {
         let keys: Vec<Key> = found.intact.iter().map(|(key, _)| *key).collect();
         let mut leases = self.shared.leases();
         leases.take_turns(sink, found.retry_is_next);
-        let numbers = leases.grant(sink, &keys, now, until, view, found.read_to);
+        let numbers = leases.grant(sink, &keys, until, view, found.read_to);
         let claim = |((key, delivery), lease): (&(Key, Delivery), u64)| Claim {
             delivery: delivery.clone(),
             token: Token { delivery: key.token_part(), lease },

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod age;
 mod append;
 mod backup;
 mod checkpoint;
@@ -7,6 +8,7 @@ mod claim;
 mod config;
 mod copy;
 mod counters;
+mod dues;
 mod error;
 #[cfg(test)]
 mod faults;

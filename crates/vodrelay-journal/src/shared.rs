@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) poison: watch::Sender<Option<String>>,
     /// As of the last commit.
     pub(crate) pauses: watch::Sender<Pauses>,
-    /// Until then each sink gets one delivery at a time; nothing after a clean stop.
+    /// Until then, by the steady clock, each sink gets one delivery at a time; nothing after a clean stop.
     pub(crate) careful_until: Option<i64>,
     leases: Mutex<Leases>,
     full: Mutex<Option<String>>,
@@ -48,6 +48,11 @@ impl Shared {
 
     pub(crate) fn now(&self) -> i64 {
         key::nanos(self.clock.now())
+    }
+
+    /// How much time has passed in this process, whatever the clock on the wall says.
+    pub(crate) fn steady(&self) -> i64 {
+        key::nanos_of(self.clock.steady())
     }
 
     /// The leases. They hold together even if a thread panicked with them in hand: each change is one call.
@@ -111,7 +116,7 @@ impl Shared {
     }
 
     /// Whether deliveries are handed out one at a time, and until when.
-    pub(crate) fn careful(&self, now: i64) -> Option<i64> {
-        self.careful_until.filter(|until| now < *until)
+    pub(crate) fn careful(&self, steady: i64) -> Option<i64> {
+        self.careful_until.filter(|until| steady < *until)
     }
 }

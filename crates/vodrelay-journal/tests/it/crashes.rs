@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use vodrelay_core::{Appended, Journal, JournalError, Outcome, SettleResult};
+use vodrelay_core::{Appended, Clock, Journal, JournalError, Outcome, SettleResult, Settled};
 
-use crate::bench::{Bench, LEASE, sink};
+use crate::bench::{Bench, DAY, LEASE, sink};
 
 const CAREFUL: Duration = Duration::from_secs(60);
 
@@ -54,6 +54,60 @@ async fn after_a_crash_each_sink_gets_one_at_a_time() {
     assert_eq!(bench.claim("a", 9).await.len(), 1);
     bench.clock.advance(CAREFUL);
     assert_eq!(bench.claim("a", 9).await.len(), 4, "all the rest, and the one whose lease ran out");
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_make_it_careful_for_longer() {
+    let bench = Bench::new();
+    for number in 0..5 {
+        bench.append(number, &["a"]).await;
+    }
+    let bench = bench.crash();
+    bench.clock.set(bench.clock.now() - DAY);
+    assert_eq!(bench.claim("a", 9).await.len(), 1);
+    bench.clock.advance(CAREFUL);
+    assert_eq!(bench.claim("a", 9).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_between_two_lives_makes_no_retry_wait_longer() {
+    for crashes in [true, false] {
+        let bench = Bench::new();
+        let right = bench.clock.now();
+        bench.append(1, &["a"]).await;
+        bench.clock.set(right + DAY);
+        for claim in &bench.claim("a", 9).await {
+            let due = bench.clock.now() + Duration::from_secs(30);
+            bench.settle(claim, Outcome::RetryAt(due)).await;
+        }
+        // Even where that is just before it stops, and nothing has been written since.
+        bench.clock.set(right);
+        let bench = if crashes { bench.crash() } else { bench.restart().await };
+        bench.append(2, &["b"]).await;
+        bench.clock.advance(Duration::from_secs(40));
+        assert_eq!(number(&bench.claim("a", 9).await), [1]);
+    }
+}
+
+#[tokio::test]
+async fn many_retries_move_back_in_steps() {
+    let bench = Bench::new();
+    let right = bench.clock.now();
+    for number in 0..1_201 {
+        bench.append(number, &["a"]).await;
+    }
+    let due = right + Duration::from_secs(30);
+    let settled: Vec<Settled> = (bench.claim("a", 2_000).await.iter())
+        .chain(&bench.claim("a", 2_000).await)
+        .map(|claim| Settled { token: claim.token, outcome: Outcome::RetryAt(due), attempt: None })
+        .collect();
+    assert_eq!(settled.len(), 1_201);
+    bench.journal.settle(&settled).await.unwrap();
+    bench.clock.set(right - DAY);
+    bench.append(5_000, &["b"]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.clock.advance(Duration::from_secs(30));
+    assert_eq!(bench.claim("a", 2_000).await.len() + bench.claim("a", 2_000).await.len(), 1_201);
 }
 
 #[tokio::test]
