@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod config;
 mod deletions;
+mod descriptors;
 mod gaps;
 mod images;
 mod journal;
