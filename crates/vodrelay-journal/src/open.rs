@@ -30,7 +30,7 @@ use crate::reader::Reader;
 use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
-use crate::shared::Shared;
+use crate::shared::{Care, Shared};
 use crate::sinks;
 use crate::space::Space;
 use crate::storage::Storage;
@@ -42,8 +42,6 @@ pub const FILE: &str = "journal.sqlite3";
 pub(crate) const LOG: &str = "journal.sqlite3-wal";
 /// How long a connection waits for another one's lock, by default.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// After an unclean stop deliveries are handed out one at a time for so long.
-const CAREFUL_FOR: Duration = Duration::from_secs(60);
 
 /// The two threads and the ways to them.
 #[derive(Debug)]
@@ -85,9 +83,9 @@ pub(crate) fn open(
     // A new file is there after a power cut only if its folder was synced too.
     (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
-    let careful_until = opened.unclean.then(|| steady.saturating_add(nanos_of(CAREFUL_FOR)));
+    let care = opened.unclean.then(|| Care::beginning(steady));
     let leases = Leases::starting_at(opened.openings);
-    let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, careful_until));
+    let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, care));
     shared.pauses.send_replace(sinks::pauses(&conn).map_err(sqlite)?);
     let (sender, queue) = mpsc::channel();
     let writer = WriterQueue::new(sender);

@@ -118,7 +118,12 @@ async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
     // The first crash is not counted: nothing was committed after the claim. It makes the next starts careful.
     bench.claim("a", 1).await;
     bench = bench.crash();
-    for crash in 1..=5 {
+    for (crash, wait) in [0, 2, 4, 8, 16].into_iter().enumerate() {
+        if wait > 0 {
+            bench.clock.advance(Duration::from_secs(wait) - Duration::from_millis(1));
+            assert_eq!(number(&bench.claim("a", 9).await), [0; 0], "not yet before crash {crash}");
+            bench.clock.advance(Duration::from_millis(1));
+        }
         let claims = bench.claim("a", 9).await;
         assert_eq!(number(&claims), [1], "before crash {crash}");
         bench = bench.crash();
@@ -129,12 +134,45 @@ async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn who_kills_the_relay_again_and_again_makes_no_dead_letter() {
+    // Lives of so many milliseconds, in which a sink that hangs has something in hand as early as it may.
+    for life in [300, 2_100, 5_000, 12_000, 15_000] {
+        let mut bench = Bench::new();
+        bench.append(1, &["a"]).await;
+        for _ in 0..20 {
+            for _ in 0..10 {
+                bench.clock.advance(Duration::from_millis(life / 10));
+                bench.claim("a", 9).await;
+            }
+            bench = bench.crash();
+        }
+        assert_eq!(bench.backlog("a").await.dead_letters, 0, "lives of {life} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_waits_says_until_when() {
+    let mut bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["b"]).await;
+    bench = bench.crash();
+    assert_eq!(bench.claim("a", 9).await.len(), 1, "nothing is held against it yet");
+    let bench = bench.crash();
+    bench.clock.advance(Duration::from_secs(1));
+    let claimed = bench.journal.claim(&sink("a"), 9, LEASE).await.unwrap();
+    assert!(claimed.claims.is_empty());
+    assert_eq!(claimed.look_again_at, Some(bench.clock.now() + Duration::from_secs(1)));
+    assert_eq!(bench.claim("b", 9).await.len(), 1, "another sink does not wait");
+}
+
+#[tokio::test]
 async fn a_settlement_clears_the_count() {
     for outcome in [Outcome::Released, Outcome::RetryAt("2000-01-01T00:00:00Z".parse().unwrap())] {
         let mut bench = Bench::new();
         bench.append(1, &["a"]).await;
         bench = bench.crash();
         for crash in 0..9 {
+            bench.clock.advance(Duration::from_secs(16));
             let claims = bench.claim("a", 9).await;
             assert_eq!(claims.len(), 1, "{outcome:?} after {crash} crashes");
             if crash == 3 {
