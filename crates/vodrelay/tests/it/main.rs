@@ -6,6 +6,7 @@ mod archive;
 mod cli;
 mod config;
 mod deletions;
+#[cfg(target_os = "linux")]
 mod descriptors;
 mod gaps;
 mod images;
