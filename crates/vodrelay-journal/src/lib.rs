@@ -13,6 +13,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod files;
+mod folder;
 mod heart;
 mod ids;
 mod in_hand;
@@ -44,6 +45,7 @@ pub use backup::{BackedUp, backup};
 pub use config::{Config, Keep, Kind, RefusedBounds};
 pub use copy::CopyError;
 pub use error::OpenError;
+pub use folder::make_folder;
 pub use journal::SqliteJournal;
 pub use open::FILE;
 pub use reader::{

@@ -1,7 +1,6 @@
 //! Opening: lock, look, create or take over, then start the two threads.
 
 use std::collections::HashMap;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -18,6 +17,7 @@ use crate::config::{Config, RefusedBounds};
 use crate::dues::Dues;
 use crate::error::OpenError;
 use crate::files::Files;
+use crate::folder;
 use crate::heart::{self, Heart};
 use crate::ids::Ids;
 use crate::in_hand;
@@ -71,8 +71,7 @@ pub(crate) fn open(
     storage: &Storage,
 ) -> Result<(Running, Reader), OpenError> {
     let (now, steady) = (clock.now(), nanos_of(clock.steady()));
-    // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let made = folder::make(folder, &*storage.sync_folder);
     made.map_err(|error| OpenError::from_io(folder, &error))?;
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
