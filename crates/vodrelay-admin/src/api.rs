@@ -11,7 +11,6 @@ mod sinks;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,9 +21,6 @@ use crate::router::{Shared, problem};
 
 /// Where all of it stands. A later version that breaks a caller stands elsewhere.
 pub(crate) const ROOT: &str = "/api/v1";
-
-/// No request needs more: five hundred event ids are the most that one names.
-const LARGEST_BODY: usize = 64 << 10;
 
 /// The paths below [`ROOT`].
 pub(crate) fn router() -> Router<Shared> {
@@ -43,7 +39,6 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/dead-letters", get(letters::list))
         .route("/dead-letters/purge", post(letters::purge))
         .route("/replay", post(replay::step))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
 }
 
 /// Why a path does not do what it was asked.

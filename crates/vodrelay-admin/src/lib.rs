@@ -5,8 +5,11 @@ mod config;
 mod health;
 mod metrics;
 mod router;
+mod serve;
+mod stall;
 mod token;
 
 pub use config::{Config, Settings};
 pub use metrics::{InstallError, Metrics};
-pub use router::{AdminState, router, serve};
+pub use router::{AdminState, router};
+pub use serve::serve;

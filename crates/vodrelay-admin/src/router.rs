@@ -1,27 +1,31 @@
 //! The paths of the admin listener.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::net::SocketAddr;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
-use tokio::time::{interval, sleep};
-use tokio_util::sync::CancellationToken;
+use http_body_util::LengthLimitError;
+use tokio::time::timeout;
 use vodrelay_core::config::Secret;
 use vodrelay_core::{Clock, Ledger, Readmission, Replayer, SinkName, SourceName, Standings};
 
 use crate::metrics::Metrics;
 use crate::{api, health, token};
+
+/// No request needs more: five hundred event ids are the most that one names.
+const LARGEST_BODY: usize = 64 << 10;
+/// So long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(10);
 
 /// What the admin listener tells of.
 #[derive(Clone, Debug)]
@@ -57,6 +61,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/metrics", get(metrics))
         .nest(api::ROOT, api::router())
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .layer(from_fn(take_body))
         .layer(from_fn_with_state(Arc::clone(&state), token::require));
     Router::new()
         .route("/livez", get(health::livez))
@@ -65,26 +70,19 @@ pub fn router(state: AdminState) -> Router {
         .with_state(state)
 }
 
-/// Answers on the listener until `shutdown`, and then for a moment longer what is being asked.
-///
-/// # Errors
-/// If the listener is beyond use.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) -> io::Result<()> {
-    let metrics = state.metrics.clone();
-    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! {
-        served = async { serving.await } => served,
-        () = keep_tidy(&metrics) => Ok(()),
-        () = async { shutdown.cancelled().await; sleep(Duration::from_secs(5)).await } => Ok(()),
-    }
-}
-
-async fn keep_tidy(metrics: &Metrics) {
-    let mut tick = interval(Duration::from_secs(5));
-    loop {
-        tick.tick().await;
-        metrics.tidy();
+/// Takes in the whole body before anything is done with it, within bounds of room and time. Whoever sends it knows the
+/// token already.
+async fn take_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match timeout(BODY, to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "a request body has at most 64 KiB").into_response()
+        }
+        Ok(Err(_)) => problem(StatusCode::BAD_REQUEST, "the request body did not arrive").into_response(),
+        Err(_) => {
+            problem(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time").into_response()
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Breaker {
         match self.state {
             State::Closed => Permit::All,
             // A clock that was set back must not hold the breaker open for longer than its pause.
-            State::Open { since, until, pause } if now >= until || now < since => {
+            State::Open { since, until, pause } if now >= until || until - pause > now => {
                 self.state = State::Probing { since: since.min(now), pause };
                 Permit::Probe
             }
@@ -161,6 +161,8 @@ mod tests {
     fn a_clock_set_back_does_not_hold_it_open() {
         let mut breaker = opened();
         assert_eq!(breaker.permit(at(-100_000)), Permit::Probe);
+        breaker.failed(9, at(36_000));
+        assert_eq!(breaker.permit(at(18_000)), Permit::Probe, "not even when it has been open for longer");
     }
 
     #[test]

@@ -241,14 +241,12 @@ impl Dispatcher {
         };
         let outcome = match result {
             Ok(_) => Outcome::Delivered,
-            Err(error) => {
-                match self.settings.retry.decide(error, &attempted.history(age, now), rand::random()) {
-                    Decision::RetryAfter(wait) => {
-                        Outcome::RetryAt(now.saturating_add(wait).unwrap_or(Timestamp::MAX))
-                    }
-                    Decision::GiveUp(reason) => Outcome::DeadLetter(reason),
+            Err(error) => match self.settings.retry.decide(error, &attempted.history(age), rand::random()) {
+                Decision::RetryAfter(wait) => {
+                    Outcome::RetryAt(now.saturating_add(wait).unwrap_or(Timestamp::MAX))
                 }
-            }
+                Decision::GiveUp(reason) => Outcome::DeadLetter(reason),
+            },
         };
         self.tell_breaker(attempted, now);
         attempted.log(&self.name, &outcome);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod breaker;
+pub mod burst;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;

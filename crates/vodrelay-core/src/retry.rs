@@ -41,8 +41,6 @@ pub struct History {
     pub tries: u32,
     /// Time since the first of them, less what the sink stood still.
     pub age: Duration,
-    /// Time since the first of them by the clock.
-    pub since_first: Duration,
 }
 
 /// What to do with a delivery whose attempt has failed.
@@ -66,7 +64,7 @@ impl RetryPolicy {
             }
         };
         let tries = history.tries;
-        if let Some(limit) = give_up_after.filter(|limit| history.since_first >= *limit) {
+        if let Some(limit) = give_up_after.filter(|limit| history.age >= *limit) {
             return Decision::GiveUp(format!(
                 "{} ({tries} tries in {}, and it is not an error that passes)",
                 error.message,
@@ -102,7 +100,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn check(error: &SinkError, tries: u32, age: Duration, draw: f64, expect: &Decision) {
-        let history = History { tries, age, since_first: age };
+        let history = History { tries, age };
         assert_eq!(&RetryPolicy::default().decide(error, &history, draw), expect);
     }
 

@@ -57,8 +57,8 @@ pub enum Retry {
     Temporary {
         /// How long the receiver asked us to wait.
         after: Option<Duration>,
-        /// A shorter age by the clock after which to give up, breaker or not: for answers that are seldom mended.
-        /// Where it is set, the error is one of this event, and says nothing against the sink.
+        /// A shorter age after which to give up: for answers that are seldom mended. Where it is set, the error is one
+        /// of this event, and says nothing against the sink.
         give_up_after: Option<Duration>,
     },
     /// It cannot: straight to the dead letters.

@@ -16,7 +16,9 @@ pub(crate) struct Standstill {
 
 impl Standstill {
     /// It stands still since then. Whoever says so again while it does may only name an earlier moment.
-    pub(crate) fn begin(&mut self, at: Timestamp) {
+    pub(crate) fn begin(&mut self, at: Timestamp, now: Timestamp) {
+        // What lies ahead was noted before the clock was set back, and says nothing of the time that comes.
+        self.past.retain(|(_, end)| *end <= now);
         let at = self.past.last().map_or(at, |(_, end)| at.max(*end));
         self.since = Some(self.since.map_or(at, |since| since.min(at)));
     }
@@ -31,7 +33,8 @@ impl Standstill {
 
     /// How much of the span it stood still.
     pub(crate) fn within(&self, from: Timestamp, to: Timestamp) -> Duration {
-        let current = self.since.map(|since| (since, to));
+        // One that began ahead of now was noted before the clock was set back, and has lasted all along.
+        let current = self.since.map(|since| (if since > to { from } else { since }, to));
         let overlap = |(start, end): (Timestamp, Timestamp)| {
             Duration::try_from(end.min(to).duration_since(start.max(from))).unwrap_or_default()
         };
@@ -55,7 +58,7 @@ mod tests {
     #[test]
     fn a_standstill_counts_while_it_lasts_and_after() {
         let mut still = Standstill::default();
-        still.begin(at(0));
+        still.begin(at(0), at(0));
         check(&still, -10, 5, 5);
         still.end(at(10));
         check(&still, -10, 50, 10);
@@ -68,13 +71,23 @@ mod tests {
     #[test]
     fn what_begins_twice_counts_once() {
         let mut still = Standstill::default();
-        still.begin(at(10));
-        still.begin(at(5));
-        still.begin(at(20));
+        still.begin(at(10), at(10));
+        still.begin(at(5), at(15));
+        still.begin(at(20), at(20));
         still.end(at(30));
         check(&still, 0, 50, 25);
-        still.begin(at(25));
+        still.begin(at(25), at(35));
         still.end(at(40));
         check(&still, 0, 50, 35);
+    }
+
+    #[test]
+    fn a_clock_set_back_hides_no_standstill() {
+        let mut still = Standstill::default();
+        still.begin(at(1_000), at(1_000));
+        check(&still, 10, 20, 10);
+        still.end(at(1_100));
+        still.begin(at(30), at(30));
+        check(&still, 20, 50, 20);
     }
 }

@@ -12,16 +12,19 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::process::Resource;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vodrelay_core::burst::Burst;
 
 use crate::pace::{Pace, Paced, Phase};
 use crate::receiver::Receiver;
 
-/// Open connections. Beyond it the one that has been idle longest is closed for the next.
+/// Open connections, where the process may have as many descriptors twice. Beyond it the one that has been idle longest
+/// is closed for the next.
 const MOST_CONNECTIONS: usize = 4096;
 /// The hard limit of a head, and the piece in which a large body is read.
 const BUFFER: usize = 64 << 10;
@@ -44,7 +47,8 @@ pub async fn serve(
     for warning in &receiver.settings.warnings {
         tracing::warn!("{warning}");
     }
-    let connections = Connections::new(MOST_CONNECTIONS);
+    let connections =
+        Connections::new(most_connections(rustix::process::getrlimit(Resource::Nofile).current));
     tokio::select! {
         never = accept_all(&listener, &receiver, &connections) => match never {},
         never = sweep(&connections) => match never {},
@@ -56,9 +60,16 @@ pub async fn serve(
     Ok(())
 }
 
+/// Half of the descriptors are for what the relay does with what it receives: sinks, journal, queues.
+fn most_connections(descriptors: Option<u64>) -> usize {
+    let half = descriptors.and_then(|limit| usize::try_from(limit / 2).ok());
+    half.map_or(MOST_CONNECTIONS, |half| half.clamp(1, MOST_CONNECTIONS))
+}
+
 enum Never {}
 
 async fn accept_all(listener: &TcpListener, receiver: &Arc<Receiver>, connections: &Connections) -> Never {
+    let mut failures = Burst::default();
     loop {
         let place = connections.place().await;
         match listener.accept().await {
@@ -67,7 +78,12 @@ async fn accept_all(listener: &TcpListener, receiver: &Arc<Receiver>, connection
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // Most likely no descriptors are left; an idle connection gives one back.
-                tracing::error!(error = %error, "failed to accept a connection; trying again shortly");
+                if failures.begins(Instant::now()) {
+                    tracing::error!(
+                        error = %error,
+                        "failed to accept a connection; it is tried ten times a second until it works, and said once"
+                    );
+                }
                 connections.close_longest_idle();
                 sleep(Duration::from_millis(100)).await;
             }
@@ -227,6 +243,15 @@ mod tests {
     use vodrelay_core::{Clock, Intake, Routes, SystemClock};
 
     use super::*;
+
+    #[test]
+    fn half_of_the_descriptors_are_for_connections() {
+        let check = |descriptors, expect| assert_eq!(most_connections(descriptors), expect);
+        check(None, 4096);
+        check(Some(1 << 20), 4096);
+        check(Some(1024), 512);
+        check(Some(1), 1);
+    }
 
     #[tokio::test]
     async fn when_all_places_are_taken_the_longest_idle_connection_makes_room() {

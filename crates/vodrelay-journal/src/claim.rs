@@ -16,7 +16,7 @@ use crate::key::{self, Key};
 use crate::lease::View;
 use crate::op::{Op, WriterQueue};
 use crate::settle;
-use crate::shared::Shared;
+use crate::shared::{Care, Shared};
 
 /// One claim hands out at most so many, and stops after so many bytes of bodies.
 const MOST: usize = 1_024;
@@ -44,6 +44,8 @@ pub(crate) struct Claimant {
 #[derive(Default)]
 struct Found {
     intact: Vec<(Key, Delivery)>,
+    /// How often the process went down in a row with one of these in hand.
+    crashes: u32,
     corrupt: Vec<Key>,
     read_to: i64,
     retry_is_next: bool,
@@ -92,25 +94,32 @@ impl Claimant {
         if self.shared.pauses.borrow().contains_key(sink) {
             return Ok(Claimed::default());
         }
-        let now = self.shared.now();
+        let (now, steady) = (self.shared.now(), self.shared.steady());
         let number = self.number_of(sink).map_err(|fault| self.shared.judge(&fault))?;
         let Some(number) = number else { return Ok(Claimed::default()) };
-        let view = self.shared.leases().view(number, now);
-        let careful = self.shared.careful(now);
+        let view = self.shared.leases().view(number, steady);
+        let careful = self.shared.careful(steady);
         let limit = match careful {
             Some(_) => usize::from(view.held.is_empty()).min(limit),
             None => limit.min(MOST),
         };
         let found = self.read(sink, number, limit, now, &view).map_err(|fault| self.shared.judge(&fault))?;
-        let until = now.saturating_add(key::nanos_of(lease));
-        let claims = self.grant(number, &found, now, until, &view);
         self.bury(&found.corrupt);
+        if let Some(at) =
+            careful.map(|care| care.suspect_waits_until(found.crashes)).filter(|at| steady < *at)
+        {
+            let look_again_at = Some(key::moment(now.saturating_add(at - steady)));
+            return Ok(Claimed { claims: Vec::new(), look_again_at });
+        }
+        let until = steady.saturating_add(key::nanos_of(lease));
+        let claims = self.grant(number, &found, until, &view);
         if careful.is_some() && !claims.is_empty() {
             self.note_in_hand(&claims)?;
         }
         let granted = (!claims.is_empty()).then_some(until);
-        let moments = [found.next_due, view.first_lease_end, granted, careful.filter(|_| !claims.is_empty())];
-        let look_again_at = moments.into_iter().flatten().min().map(key::moment);
+        let ends = [view.first_lease_end, granted, careful.filter(|_| !claims.is_empty()).map(Care::until)];
+        let first_end = ends.into_iter().flatten().min().map(|end| now.saturating_add(end - steady));
+        let look_again_at = found.next_due.into_iter().chain(first_end).min().map(key::moment);
         Ok(Claimed { claims, look_again_at })
     }
 
@@ -119,11 +128,11 @@ impl Claimant {
         Ok(statement.query_row([sink.as_str()], |row| row.get(0)).optional()?)
     }
 
-    fn grant(&self, sink: i64, found: &Found, now: i64, until: i64, view: &View) -> Vec<Claim> {
+    fn grant(&self, sink: i64, found: &Found, until: i64, view: &View) -> Vec<Claim> {
         let keys: Vec<Key> = found.intact.iter().map(|(key, _)| *key).collect();
         let mut leases = self.shared.leases();
         leases.take_turns(sink, found.retry_is_next);
-        let numbers = leases.grant(sink, &keys, now, until, view, found.read_to);
+        let numbers = leases.grant(sink, &keys, until, view, found.read_to);
         let claim = |((key, delivery), lease): (&(Key, Delivery), u64)| Claim {
             delivery: delivery.clone(),
             token: Token { delivery: key.token_part(), lease },
@@ -196,8 +205,8 @@ impl Claimant {
             if !take_due {
                 found.read_to = key.0;
             }
-            let delivery = match self.load(key, sink) {
-                Ok(Some(delivery)) => delivery,
+            let (delivery, crashes) = match self.load(key, sink) {
+                Ok(Some(loaded)) => loaded,
                 // One row that does not read, or whose event is gone, must not hold up those behind it.
                 Ok(None) | Err(Fault::Damaged(_)) => {
                     found.corrupt.push(key);
@@ -207,6 +216,7 @@ impl Claimant {
             };
             bytes += delivery.envelope.body.len();
             if delivery.envelope.is_intact() {
+                found.crashes = found.crashes.max(crashes);
                 found.intact.push((key, delivery));
             } else {
                 found.corrupt.push(key);
@@ -216,17 +226,17 @@ impl Claimant {
         Ok(found)
     }
 
-    fn load(&mut self, key: Key, sink: &SinkName) -> Result<Option<Delivery>, Fault> {
+    fn load(&mut self, key: Key, sink: &SinkName) -> Result<Option<(Delivery, u32)>, Fault> {
         let mut statement = self.conn.prepare_cached(
             "SELECT d.attempts, d.replays, d.tries, d.first_attempt_at, d.last_attempt_at, d.age_ms,
-             e.id, e.source, e.received_at, e.labels, e.sha256, e.body
+             e.id, e.source, e.received_at, e.labels, e.sha256, e.body, d.crashes
              FROM deliveries AS d JOIN events AS e ON e.seq = ?2 WHERE d.id = ?1",
         )?;
         let mut rows = statement.query([key.0, key.seq()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let envelope = envelope(&self.conn, &mut self.sources, &mut self.labels, row)?;
         let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(key::moment));
-        Ok(Some(Delivery {
+        let delivery = Delivery {
             envelope: Arc::new(envelope),
             sink: sink.clone(),
             attempt: row.get::<_, u32>(0)?.saturating_add(1),
@@ -235,7 +245,8 @@ impl Claimant {
             first_attempt_at: moment(3)?,
             last_attempt_at: moment(4)?,
             age: settle::span(row.get(5)?),
-        }))
+        };
+        Ok(Some((delivery, row.get(12)?)))
     }
 }
 

@@ -9,6 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::error::OpenError;
+use crate::folder;
 use crate::open::FILE;
 use crate::schema;
 
@@ -130,8 +131,8 @@ impl Target {
         if file.symlink_metadata().is_ok() {
             return Err(CopyError::Exists { path: file });
         }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        make_folder(folder).map_err(|error| CopyError::target(folder, &error))?;
+        let folder = folder::of(&file);
+        folder::make_folder(folder).map_err(|error| CopyError::target(folder, &error))?;
         let partial = file.with_extension("partial");
         let failed = |error: &dyn std::error::Error| CopyError::target(&partial, error);
         // A file that an earlier copy left behind would be taken for this one.
@@ -283,8 +284,7 @@ impl Target {
             }
             Err(error) => return Err(error.into()),
         }
-        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        folder::sync(folder::of(&self.file))
     }
 }
 
@@ -295,10 +295,4 @@ impl Drop for Target {
             let _ = std::fs::remove_file(&self.partial);
         }
     }
-}
-
-/// What VOD sends is for nobody else on this machine.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod age;
 mod append;
 mod backup;
 mod checkpoint;
@@ -7,10 +8,12 @@ mod claim;
 mod config;
 mod copy;
 mod counters;
+mod dues;
 mod error;
 #[cfg(test)]
 mod faults;
 mod files;
+mod folder;
 mod heart;
 mod ids;
 mod in_hand;
@@ -42,6 +45,7 @@ pub use backup::{BackedUp, backup};
 pub use config::{Config, Keep, Kind, RefusedBounds};
 pub use copy::CopyError;
 pub use error::OpenError;
+pub use folder::make_folder;
 pub use journal::SqliteJournal;
 pub use open::FILE;
 pub use reader::{

@@ -1,7 +1,6 @@
 //! Opening: lock, look, create or take over, then start the two threads.
 
 use std::collections::HashMap;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -10,18 +9,19 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio::time::Instant;
 use vodrelay_core::Clock;
 
 use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
+use crate::dues::Dues;
 use crate::error::OpenError;
 use crate::files::Files;
-use crate::heart::Heart;
+use crate::folder;
+use crate::heart::{self, Heart};
 use crate::ids::Ids;
 use crate::in_hand;
-use crate::key::nanos;
+use crate::key::{nanos, nanos_of};
 use crate::lease::Leases;
 use crate::lock::Lock;
 use crate::log;
@@ -30,7 +30,7 @@ use crate::reader::Reader;
 use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::schema::{self, Found};
-use crate::shared::Shared;
+use crate::shared::{Care, Shared};
 use crate::sinks;
 use crate::space::Space;
 use crate::storage::Storage;
@@ -42,8 +42,6 @@ pub const FILE: &str = "journal.sqlite3";
 pub(crate) const LOG: &str = "journal.sqlite3-wal";
 /// How long a connection waits for another one's lock, by default.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
-/// After an unclean stop deliveries are handed out one at a time for so long.
-const CAREFUL_FOR: Duration = Duration::from_secs(60);
 
 /// The two threads and the ways to them.
 #[derive(Debug)]
@@ -61,6 +59,7 @@ struct Opened {
     openings: i64,
     unclean: bool,
     heart: Heart,
+    dues: Dues,
 }
 
 /// Opens the journal in that folder, which is made if it is not there.
@@ -71,22 +70,21 @@ pub(crate) fn open(
     clock: Arc<dyn Clock>,
     storage: &Storage,
 ) -> Result<(Running, Reader), OpenError> {
-    let now = clock.now();
-    // What VOD sends, and signatures among the refusals, are for nobody else on this machine.
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let (now, steady) = (clock.now(), nanos_of(clock.steady()));
+    let made = folder::make(folder, &*storage.sync_folder);
     made.map_err(|error| OpenError::from_io(folder, &error))?;
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     look_at_log(&folder.join(LOG))?;
     let mut conn = storage.connect(&file, OpenFlags::default()).map_err(sqlite)?;
-    let opened = prepare(folder, &mut conn, storage, nanos(now))?;
+    let opened = prepare(folder, &mut conn, storage, (nanos(now), steady))?;
     // A new file is there after a power cut only if its folder was synced too.
     (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
-    let careful_until = opened.unclean.then(|| nanos(now).saturating_add(crate::key::nanos_of(CAREFUL_FOR)));
+    let care = opened.unclean.then(|| Care::beginning(steady));
     let leases = Leases::starting_at(opened.openings);
-    let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, careful_until));
+    let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, care));
     shared.pauses.send_replace(sinks::pauses(&conn).map_err(sqlite)?);
     let (sender, queue) = mpsc::channel();
     let writer = WriterQueue::new(sender);
@@ -117,6 +115,7 @@ pub(crate) fn open(
         retention: Retention::new(config),
         refusals,
         heart: opened.heart,
+        dues: opened.dues,
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };
@@ -160,7 +159,12 @@ fn spawn(
         .map_err(|error| OpenError::from_io(folder, &error))
 }
 
-fn prepare(folder: &Path, conn: &mut Connection, storage: &Storage, now: i64) -> Result<Opened, OpenError> {
+fn prepare(
+    folder: &Path,
+    conn: &mut Connection,
+    storage: &Storage,
+    now: (i64, i64),
+) -> Result<Opened, OpenError> {
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     conn.busy_timeout(BUSY_WAIT).map_err(sqlite)?;
@@ -230,7 +234,7 @@ fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
 }
 
 /// Notes in the transaction that has begun that the journal is in use, and ends it.
-fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opened> {
+fn take_over(conn: &Connection, empty: bool, (now, steady): (i64, i64)) -> rusqlite::Result<Opened> {
     if empty {
         schema::create(conn)?;
     } else {
@@ -240,9 +244,13 @@ fn take_over(conn: &Connection, empty: bool, now: i64) -> rusqlite::Result<Opene
     let mut batch = Batch { now, ..Batch::default() };
     let unclean = in_hand::take_over(conn, &mut batch)?;
     batch.counters.flush(conn)?;
-    let heart = Heart::start(conn, now, Instant::now())?;
+    let mut dues = Dues::load(conn)?;
+    if let Some(back_by) = heart::set_back_since_last_beat(conn, now)? {
+        dues.set_back(conn, back_by)?;
+    }
+    let heart = Heart::start(conn, now, steady)?;
     conn.execute_batch("COMMIT")?;
-    Ok(Opened { openings, unclean, heart })
+    Ok(Opened { openings, unclean, heart, dues })
 }
 
 /// A connection that cannot write.

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use vodrelay_core::Refusal;
 
+use crate::age;
 use crate::config::RefusedBounds;
-use crate::key::{excerpt, nanos, nanos_of};
+use crate::key::{excerpt, nanos};
 use crate::troubles;
 use crate::writer::Batch;
 
@@ -75,7 +76,7 @@ impl Refusals {
         batch: &mut Batch,
         most: usize,
     ) -> rusqlite::Result<usize> {
-        let cutoff = batch.now.saturating_sub(nanos_of(self.bounds.max_age.0));
+        let cutoff = age::limit(conn, batch.now, self.bounds.max_age.0)?;
         self.remove_first(conn, batch, most, cutoff)
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::time::Instant;
 
+use crate::age;
 use crate::config::{Config, Keep};
 use crate::error::Fault;
 use crate::ids::Ids;
-use crate::key::{Key, nanos_of};
+use crate::key::Key;
 use crate::writer::{Batch, Writer};
 
 /// One commit removes, or looks at, at most so many rows.
@@ -24,8 +25,8 @@ const VACUUM_PAGES: i64 = 512;
 /// Where the walk through old events stands.
 #[derive(Debug)]
 pub(crate) struct Retention {
-    keep_delivered: i64,
-    keep_dead: Option<i64>,
+    keep_delivered: Duration,
+    keep_dead: Option<Duration>,
     stage: Stage,
     walked_to: i64,
     next_round: Instant,
@@ -44,11 +45,11 @@ impl Retention {
     pub(crate) fn new(config: &Config) -> Self {
         let keep_dead = match config.dead_letter_retention {
             Keep::Always => None,
-            Keep::For(span) => Some(nanos_of(span.0)),
+            Keep::For(span) => Some(span.0),
         };
         let now = Instant::now();
         Self {
-            keep_delivered: nanos_of(config.retention.0),
+            keep_delivered: config.retention.0,
             keep_dead,
             stage: Stage::Idle,
             walked_to: 0,
@@ -84,12 +85,10 @@ impl Retention {
     }
 
     /// Up to when events of each kind must have been settled to go.
-    fn limits(&self, now: i64) -> Limits {
-        Limits {
-            delivered_before: now.saturating_sub(self.keep_delivered),
-            unrouted_before: now.saturating_sub(self.keep_delivered),
-            dead_before: self.keep_dead.map(|keep| now.saturating_sub(keep)),
-        }
+    fn limits(&self, conn: &Connection, now: i64) -> rusqlite::Result<Limits> {
+        let delivered_before = age::limit(conn, now, self.keep_delivered)?;
+        let dead_before = self.keep_dead.map(|keep| age::limit(conn, now, keep)).transpose()?;
+        Ok(Limits { delivered_before, unrouted_before: delivered_before, dead_before })
     }
 }
 
@@ -124,7 +123,7 @@ impl Writer {
             Stage::Events => {
                 let from = self.retention.walked_to;
                 let walked = self.transact(|writer, batch| {
-                    let limits = writer.retention.limits(batch.now);
+                    let limits = writer.retention.limits(&writer.conn, batch.now)?;
                     Ok(remove_old_events(&writer.conn, batch, from, limits)?)
                 })?;
                 self.retention.walked_to = walked.to;

@@ -33,7 +33,7 @@ pub(crate) fn settle(
     if state.is_none_or(|state| state >= DELIVERED) {
         return Ok(SettleResult::Unknown);
     }
-    let runs = !batch.ended.contains(&key) && shared.leases().runs(key, settled.token.lease, batch.now);
+    let runs = !batch.ended.contains(&key) && shared.leases().runs(key, settled.token.lease, batch.steady);
     if !runs && settled.outcome != Outcome::Delivered {
         return Ok(SettleResult::Expired);
     }

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use vodrelay_core::{Clock, JournalError, Pauses, Seq};
 
 use crate::error::Fault;
-use crate::key;
+use crate::key::{self, nanos_of};
 use crate::lease::Leases;
+
+/// After an unclean stop deliveries are handed out one at a time for so long.
+const CAREFUL_FOR: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -19,27 +23,22 @@ pub(crate) struct Shared {
     pub(crate) poison: watch::Sender<Option<String>>,
     /// As of the last commit.
     pub(crate) pauses: watch::Sender<Pauses>,
-    /// Until then each sink gets one delivery at a time; nothing after a clean stop.
-    pub(crate) careful_until: Option<i64>,
+    /// After an unclean stop each sink gets one delivery at a time for a while.
+    pub(crate) care: Option<Care>,
     leases: Mutex<Leases>,
     full: Mutex<Option<String>>,
     closed: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        folder: PathBuf,
-        clock: Arc<dyn Clock>,
-        leases: Leases,
-        careful_until: Option<i64>,
-    ) -> Self {
+    pub(crate) fn new(folder: PathBuf, clock: Arc<dyn Clock>, leases: Leases, care: Option<Care>) -> Self {
         Self {
             folder,
             clock,
             work: watch::Sender::new(0),
             poison: watch::Sender::new(None),
             pauses: watch::Sender::default(),
-            careful_until,
+            care,
             leases: Mutex::new(leases),
             full: Mutex::new(None),
             closed: AtomicBool::new(false),
@@ -48,6 +47,11 @@ impl Shared {
 
     pub(crate) fn now(&self) -> i64 {
         key::nanos(self.clock.now())
+    }
+
+    /// How much time has passed in this process, whatever the clock on the wall says.
+    pub(crate) fn steady(&self) -> i64 {
+        nanos_of(self.clock.steady())
     }
 
     /// The leases. They hold together even if a thread panicked with them in hand: each change is one call.
@@ -110,8 +114,34 @@ impl Shared {
         changed
     }
 
-    /// Whether deliveries are handed out one at a time, and until when.
-    pub(crate) fn careful(&self, now: i64) -> Option<i64> {
-        self.careful_until.filter(|until| now < *until)
+    /// How deliveries are handed out with care, if they are.
+    pub(crate) fn careful(&self, steady: i64) -> Option<Care> {
+        self.care.filter(|care| steady < care.until())
+    }
+}
+
+/// What the last life ended by is not known, so for a minute deliveries are handed out in a way that finds out whether one
+/// of them brings the process down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Care {
+    /// When this life began, by the steady clock.
+    since: i64,
+}
+
+impl Care {
+    pub(crate) fn beginning(since: i64) -> Self {
+        Self { since }
+    }
+
+    pub(crate) fn until(self) -> i64 {
+        self.since.saturating_add(nanos_of(CAREFUL_FOR))
+    }
+
+    /// A delivery that was in hand at that many crashes in a row waits from the beginning of this life, each time twice as
+    /// long: 2, 4, 8, 16 seconds. Where something else brings the process down again and again, it is not in hand then,
+    /// and not counted.
+    pub(crate) fn suspect_waits_until(self, crashes: u32) -> i64 {
+        let wait = if crashes == 0 { 0 } else { 1 << crashes.min(4) };
+        self.since.saturating_add(nanos_of(Duration::from_secs(wait)))
     }
 }

@@ -61,7 +61,8 @@ pub(crate) fn resume(conn: &Connection, batch: &mut Batch, sink: &SinkName) -> r
     Ok(resumed == 1)
 }
 
-/// Retries that would be due later, and were tried before that moment last, are due now.
+/// Retries that would be due later, and were not tried since that moment, are due now. One that was tried in the future
+/// was tried before the clock was set back.
 pub(crate) fn retry_now(
     conn: &Connection,
     names: &mut Names,
@@ -73,7 +74,7 @@ pub(crate) fn retry_now(
     let Some(number) = names.sinks.get(sink) else { return Ok(Step::default()) };
     let mut statement = conn.prepare_cached(
         "SELECT id FROM deliveries WHERE sink = ?1 AND state = 1 AND due_at > ?2
-         AND (last_attempt_at IS NULL OR last_attempt_at < ?3)
+         AND (last_attempt_at IS NULL OR last_attempt_at NOT BETWEEN ?3 AND ?2)
          ORDER BY due_at LIMIT ?4",
     )?;
     let later: Vec<i64> = statement

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::checkpoint;
+use crate::folder;
 use crate::space::{FreeBytes, free_bytes};
 
 /// Does something to the file or folder there.
@@ -35,7 +36,7 @@ impl Default for Storage {
         Self {
             vfs: None,
             free_bytes: Arc::new(free_bytes),
-            sync_folder: Arc::new(|folder| File::open(folder)?.sync_all()),
+            sync_folder: Arc::new(folder::sync),
             write_anew: Arc::new(write_anew),
             checkpoint_at: checkpoint::PAGES,
         }

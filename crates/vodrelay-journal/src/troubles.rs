@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use vodrelay_core::history::TROUBLE_JOINS;
 use vodrelay_core::{RefusalCause, Trouble, TroubleKind};
 
+use crate::age;
 use crate::heart::REMEMBERED;
 use crate::key::{nanos, nanos_of};
 
@@ -40,7 +41,7 @@ pub(crate) fn note(
         "DELETE FROM troubles WHERE kind = ?1 AND id <> ?2 AND (last_at < ?3 OR id <=
          (SELECT id FROM troubles WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?4))",
     )?
-    .execute(params![kind, id, last.saturating_sub(nanos_of(REMEMBERED)), MOST_OF_A_KIND])?;
+    .execute(params![kind, id, age::limit(conn, last, REMEMBERED)?, MOST_OF_A_KIND])?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use vodrelay_core::{JournalError, Pauses, SinkName};
 
 use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
+use crate::dues::Dues;
 use crate::error::Fault;
 use crate::files::Files;
 use crate::heart::Heart;
@@ -44,6 +45,7 @@ pub(crate) struct Writer {
     pub(crate) retention: Retention,
     pub(crate) refusals: Refusals,
     pub(crate) heart: Heart,
+    pub(crate) dues: Dues,
     #[cfg(test)]
     pub(crate) fail_next_commit: Arc<std::sync::Mutex<Option<rusqlite::Error>>>,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Names {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) now: i64,
+    /// By the steady clock.
+    pub(crate) steady: i64,
     pub(crate) counters: Counters,
     /// Deliveries whose lease ends.
     pub(crate) ended: HashSet<Key>,
@@ -217,11 +221,12 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Self, &mut Batch) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut batch = Batch { now: self.shared.now(), ..Batch::default() };
+        let mut batch = Batch { now: self.shared.now(), steady: self.shared.steady(), ..Batch::default() };
         let done = self.try_transact(&mut batch, work);
         if let Err(fault) = &done {
             self.ids.roll_back(&batch);
             self.heart.roll_back();
+            self.dues.roll_back();
             self.roll_back(fault);
             return done;
         }
@@ -234,7 +239,7 @@ impl Writer {
         if let Some(pauses) = batch.pauses.take() {
             self.shared.pauses.send_replace(pauses);
         }
-        let careful = !batch.ended.is_empty() && self.shared.careful(batch.now).is_some();
+        let careful = !batch.ended.is_empty() && self.shared.careful(batch.steady).is_some();
         if batch.work || careful || !batch.appeared.is_empty() {
             self.shared.announce_work();
         }
@@ -249,10 +254,14 @@ impl Writer {
         work: impl FnOnce(&mut Self, &mut Batch) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        // The beat comes first, so that whatever judges an age knows of a clock that was set.
+        if let Some(back_by) = self.heart.ride(&self.conn, batch.now, batch.steady)? {
+            self.dues.set_back(&self.conn, back_by)?;
+        }
+        self.dues.step(&self.conn, batch)?;
         let value = work(self, batch)?;
         self.ids.fold(&self.conn, batch)?;
         batch.counters.flush(&self.conn)?;
-        self.heart.ride(&self.conn, batch.now, Instant::now())?;
         in_hand::write_changed(&self.conn, &self.shared, &batch.ended)?;
         #[cfg(test)]
         if let Some(error) = self.fail_next_commit.lock().unwrap().take() {
@@ -279,7 +288,8 @@ impl Writer {
     }
 
     fn has_chores(&self) -> bool {
-        self.shared.check_poison().is_ok() && (self.retention.is_at_work() || self.space.is_shedding())
+        self.shared.check_poison().is_ok()
+            && (self.retention.is_at_work() || self.space.is_shedding() || self.dues.are_moving())
     }
 
     /// One step of what is done from time to time; appends wait for one step at most.
@@ -288,8 +298,8 @@ impl Writer {
             return;
         }
         self.look_around();
-        let now = Instant::now();
-        if self.heart.is_due(now) {
+        let now = self.shared.steady();
+        if self.heart.is_due(now) || self.dues.are_moving() {
             self.heart.try_at(now);
             if let Err(fault) = self.transact(|_, _| Ok(())) {
                 // A beat that is missing makes a gap look longer than it was, and nothing worse.
@@ -308,7 +318,8 @@ impl Writer {
     /// Nothing is in hand, and the next start may know it.
     fn stop_clean(&mut self) -> Result<(), JournalError> {
         self.shared.check_poison()?;
-        let marked = in_hand::mark_clean(&self.conn, &self.heart, self.shared.now()).map_err(Fault::from);
+        let marked = in_hand::mark_clean(&self.conn, &self.heart, self.shared.now(), self.shared.steady())
+            .map_err(Fault::from);
         let closed = marked.and_then(|()| self.checkpoints.finish(&self.conn));
         closed.map_err(|fault| self.shared.judge(&fault))
     }

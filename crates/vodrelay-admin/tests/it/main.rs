@@ -1,6 +1,7 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod connections;
 mod gaps;
 mod orders;
 mod refused;

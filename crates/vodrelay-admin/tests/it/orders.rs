@@ -108,7 +108,7 @@ async fn a_purge_takes_what_the_filter_finds_and_says_where_it_goes_on() {
     check_refused(MockLedger::new(), purge, &json!({}), 422, "filter").await;
     check_refused(MockLedger::new(), purge, &json!({"filter": {"snk": "cms"}}), 422, "snk").await;
     let large = json!({"filter": {"reason": "x".repeat(100_000)}});
-    check_refused(MockLedger::new(), purge, &large, 413, "length limit").await;
+    check_refused(MockLedger::new(), purge, &large, 413, "64 KiB").await;
 }
 
 #[tokio::test]

@@ -60,10 +60,8 @@ fn drop_quietly<T>(value: T) {
 }
 
 impl Attempted {
-    pub(super) fn history(&self, age: Duration, now: Timestamp) -> History {
-        let first = self.delivery.first_attempt_at.unwrap_or(self.started_at);
-        let since_first = Duration::try_from(now.duration_since(first)).unwrap_or_default();
-        History { tries: self.delivery.tries.saturating_add(1), age, since_first }
+    pub(super) fn history(&self, age: Duration) -> History {
+        History { tries: self.delivery.tries.saturating_add(1), age }
     }
 
     /// Whether the sink has put it off, which is no attempt.

@@ -17,7 +17,7 @@ impl Dispatcher {
             Some(pause) if !self.paused => {
                 let reason = pause.reason.as_deref().unwrap_or("none given");
                 tracing::warn!(sink = %self.name, pause.since = %pause.since, reason, "the sink is paused; what comes for it waits until it is resumed");
-                self.standstill.begin(pause.since);
+                self.standstill.begin(pause.since, self.clock.now());
                 if !self.ready.is_empty() {
                     self.breaker.probe_unused(self.clock.now());
                 }
@@ -66,7 +66,7 @@ impl Dispatcher {
             self.note_going_on(now, self.paused);
         } else {
             tracing::warn!(sink = %self.name, "the sink fails for every event; from now on one probe at a time, until it answers");
-            self.standstill.begin(now);
+            self.standstill.begin(now, now);
             self.give_back_what_is_ready();
         }
     }

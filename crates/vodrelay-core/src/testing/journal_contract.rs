@@ -11,6 +11,8 @@ use crate::journal::{Appended, Attempt, Claim, Journal, Outcome, SettleResult, S
 use crate::name::{Name, SinkName};
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(30);
+const HOURS: Duration = Duration::from_secs(10 * 3_600);
 
 /// Runs the whole contract.
 pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
@@ -26,6 +28,9 @@ pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -
     a_released_claim_comes_back_at_once_with_nothing_counted(&fresh().await).await;
     a_retry_comes_back_when_it_is_due(&fresh().await).await;
     a_postponed_delivery_comes_back_when_it_is_due_as_it_was(&fresh().await).await;
+    a_clock_set_back_makes_no_retry_wait_longer(&fresh().await).await;
+    a_clock_that_was_ahead_leaves_no_retry_behind(&fresh().await).await;
+    a_lease_lasts_as_long_whatever_the_clock_says(&fresh().await).await;
     fresh_and_retried_alternate(&fresh().await).await;
     an_expired_lease_counts_for_delivered_only(&fresh().await).await;
     what_is_settled_stays_settled(&fresh().await).await;
@@ -197,6 +202,58 @@ async fn a_postponed_delivery_comes_back_when_it_is_due_as_it_was<J: Journal>(be
         for claim in &due {
             bench.settle(claim, Outcome::RetryAt(bench.clock.now())).await;
         }
+    }
+}
+
+async fn a_clock_set_back_makes_no_retry_wait_longer<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["a"]).await;
+    // One after an attempt, one postponed before its first.
+    for (claim, attempt) in bench.claim("a", 9).await.iter().zip([Some(bench.attempt()), None]) {
+        let due = bench.clock.now() + WAIT;
+        assert_eq!(bench.settle_with(claim, Outcome::RetryAt(due), attempt).await, SettleResult::Done);
+    }
+    bench.clock.set(bench.clock.now() - HOURS);
+    // Whatever is written next notices.
+    bench.append(3, &["b"]).await;
+    assert!(bench.claimed("a", 9).await.is_empty(), "and none waits less");
+    bench.clock.advance(WAIT);
+    assert_eq!(bench.claimed("a", 9).await, [1, 2]);
+}
+
+async fn a_clock_that_was_ahead_leaves_no_retry_behind<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    let right = bench.clock.now();
+    bench.clock.set(right + HOURS);
+    for claim in &bench.claim("a", 9).await {
+        bench.settle(claim, Outcome::RetryAt(bench.clock.now() + WAIT)).await;
+    }
+    bench.clock.set(right);
+    bench.append(2, &["b"]).await;
+    assert!(bench.claimed("a", 9).await.is_empty(), "it waits as long as it was meant to");
+    bench.clock.advance(WAIT);
+    assert_eq!(bench.claimed("a", 9).await, [1]);
+}
+
+async fn a_lease_lasts_as_long_whatever_the_clock_says<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    let claims = bench.claim("a", 9).await;
+    let right = bench.clock.now();
+    for wrong in [right + HOURS, right - HOURS] {
+        bench.clock.set(wrong);
+        let again = bench.journal.claim(&name("a"), 9, LEASE).await.expect("a claim");
+        assert!(again.claims.is_empty(), "it is in hand");
+        assert_eq!(again.look_again_at, Some(wrong + LEASE));
+    }
+    bench.clock.advance(LEASE);
+    let second = bench.claim("a", 9).await;
+    assert_eq!(second.len(), 1, "it ran out");
+    bench.clock.set(right + HOURS);
+    for claim in &second {
+        assert_eq!(bench.settle(claim, Outcome::DeadLetter("gone".to_owned())).await, SettleResult::Done);
+    }
+    for claim in &claims {
+        assert_eq!(bench.settle(claim, Outcome::Delivered).await, SettleResult::Unknown);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use vod_event::EventId;
 
@@ -24,6 +24,9 @@ use crate::ledger::{
 };
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
+
+/// So much the clock on the wall may drift from the steady one without having been set.
+const CLOCK_DRIFT: SignedDuration = SignedDuration::from_secs(2);
 
 /// Keeps the [`Journal`] contract but for durability: everything is gone with the value.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ struct State {
     duplicates: u64,
     leases: u64,
     fresh_turn: bool,
+    /// What the clocks said at the last call.
+    looked_at: Option<(Timestamp, Duration)>,
     failing: Option<JournalError>,
 }
 
@@ -58,7 +63,8 @@ struct State {
 struct Row {
     delivery: Delivery,
     state: RowState,
-    lease: Option<(u64, Timestamp)>,
+    /// Until then by the steady clock.
+    lease: Option<(u64, Duration)>,
     settled_at: Option<Timestamp>,
     failed_attempts: Vec<FailedAttempt>,
 }
@@ -115,11 +121,12 @@ impl MemoryJournal {
     }
 
     fn working(&self) -> Result<MutexGuard<'_, State>, JournalError> {
-        let state = self.state();
-        match &state.failing {
-            Some(error) => Err(error.clone()),
-            None => Ok(state),
+        let mut state = self.state();
+        if let Some(error) = &state.failing {
+            return Err(error.clone());
         }
+        state.look_at_clocks(self.clock.now(), self.clock.steady());
+        Ok(state)
     }
 }
 
@@ -144,30 +151,30 @@ impl Journal for MemoryJournal {
     }
 
     async fn claim(&self, sink: &SinkName, limit: usize, lease: Duration) -> Result<Claimed, JournalError> {
-        let now = self.clock.now();
+        let (now, steady) = (self.clock.now(), self.clock.steady());
         let mut state = self.working()?;
         let mut claimed = Claimed::default();
         if self.pauses.borrow().contains_key(sink) {
             return Ok(claimed);
         }
         for _ in 0..limit {
-            let Some(key) = state.next_due(sink, now) else { break };
+            let Some(key) = state.next_due(sink, now, steady) else { break };
             state.leases += 1;
             let number = state.leases;
             let Some(row) = state.deliveries.get_mut(&key) else { break };
-            row.lease = Some((number, now + lease));
+            row.lease = Some((number, steady + lease));
             let token = Token { delivery: key, lease: number };
             claimed.claims.push(Claim { delivery: row.delivery.clone(), token });
         }
         let of_sink = state.deliveries.values().filter(|row| row.delivery.sink == *sink);
-        claimed.look_again_at = of_sink.filter_map(Row::look_again_at).min();
+        claimed.look_again_at = of_sink.filter_map(|row| row.look_again_at(now, steady)).min();
         Ok(claimed)
     }
 
     async fn settle(&self, outcomes: &[Settled]) -> Result<Vec<SettleResult>, JournalError> {
-        let now = self.clock.now();
+        let (now, steady) = (self.clock.now(), self.clock.steady());
         let mut state = self.working()?;
-        Ok(outcomes.iter().map(|settled| state.settle(settled, now)).collect())
+        Ok(outcomes.iter().map(|settled| state.settle(settled, now, steady)).collect())
     }
 
     fn watch_work(&self) -> watch::Receiver<Seq> {
@@ -187,9 +194,26 @@ impl State {
         }
     }
 
+    /// Retries move back with a clock that is set back, so that none waits longer than it was meant to.
+    fn look_at_clocks(&mut self, now: Timestamp, steady: Duration) {
+        let Some((before, steady_before)) = self.looked_at.replace((now, steady)) else { return };
+        let back_by = (before + (steady - steady_before)).duration_since(now);
+        if back_by <= CLOCK_DRIFT {
+            return;
+        }
+        for row in self.deliveries.values_mut() {
+            if let RowState::Retry(at) = &mut row.state
+                && *at > now
+            {
+                *at = (*at - back_by).max(now);
+            }
+        }
+    }
+
     /// The next delivery of the sink that may be handed out; fresh and retried ones take turns where both wait.
-    fn next_due(&mut self, sink: &SinkName, now: Timestamp) -> Option<u64> {
-        let free = |row: &&Row| row.delivery.sink == *sink && row.lease.is_none_or(|(_, until)| until <= now);
+    fn next_due(&mut self, sink: &SinkName, now: Timestamp, steady: Duration) -> Option<u64> {
+        let free =
+            |row: &&Row| row.delivery.sink == *sink && row.lease.is_none_or(|(_, until)| until <= steady);
         let rows = || self.deliveries.iter().filter(|(_, row)| free(row));
         let fresh = rows().find(|(_, row)| row.state == RowState::Fresh).map(|(key, _)| *key);
         let retry = rows()
@@ -206,14 +230,14 @@ impl State {
         fresh.or(retry)
     }
 
-    fn settle(&mut self, settled: &Settled, now: Timestamp) -> SettleResult {
+    fn settle(&mut self, settled: &Settled, now: Timestamp, steady: Duration) -> SettleResult {
         let Some(row) = self.deliveries.get_mut(&settled.token.delivery) else {
             return SettleResult::Unknown;
         };
         if !row.is_pending() {
             return SettleResult::Unknown;
         }
-        let in_time = row.lease.is_some_and(|(lease, until)| lease == settled.token.lease && until > now);
+        let in_time = row.lease.is_some_and(|(lease, until)| lease == settled.token.lease && until > steady);
         if !in_time && settled.outcome != Outcome::Delivered {
             return SettleResult::Expired;
         }
@@ -260,9 +284,11 @@ impl Row {
         matches!(self.state, RowState::Fresh | RowState::Retry(_))
     }
 
-    fn look_again_at(&self) -> Option<Timestamp> {
+    fn look_again_at(&self, now: Timestamp, steady: Duration) -> Option<Timestamp> {
         match (&self.state, self.lease) {
-            (RowState::Fresh | RowState::Retry(_), Some((_, until))) => Some(until),
+            (RowState::Fresh | RowState::Retry(_), Some((_, until))) => {
+                Some(now + until.saturating_sub(steady))
+            }
             (RowState::Retry(at), None) => Some(*at),
             _ => None,
         }

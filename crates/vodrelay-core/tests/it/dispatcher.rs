@@ -22,10 +22,19 @@ use vodrelay_core::{
 #[derive(Debug)]
 pub(crate) struct RuntimeClock {
     started: Instant,
-    at: jiff::Timestamp,
+    at: Mutex<jiff::Timestamp>,
 }
 
 impl RuntimeClock {
+    fn starting_now() -> Self {
+        Self { started: Instant::now(), at: Mutex::new(ManualClock::default().now()) }
+    }
+
+    /// Somebody sets the clock on the wall.
+    fn jump(&self, by: jiff::SignedDuration) {
+        *self.at.lock().unwrap() += by;
+    }
+
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
@@ -33,7 +42,11 @@ impl RuntimeClock {
 
 impl Clock for RuntimeClock {
     fn now(&self) -> jiff::Timestamp {
-        self.at + self.started.elapsed()
+        *self.at.lock().unwrap() + self.started.elapsed()
+    }
+
+    fn steady(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 
@@ -113,7 +126,7 @@ impl Sink for Ruthless {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_where_nothing_is_awaited_is_a_failed_attempt_too() {
-    let clock = Arc::new(RuntimeClock { started: Instant::now(), at: ManualClock::default().now() });
+    let clock = Arc::new(RuntimeClock::starting_now());
     let journal = Arc::new(MemoryJournal::new(clock.clone()));
     let sink = Arc::new(Ruthless::default());
     let dispatcher = Dispatcher::new(sink_name(), sink.clone(), journal.clone(), clock.clone(), settings(1));
@@ -192,8 +205,7 @@ impl Bench {
         script: impl Fn(&Delivery, usize) -> Answer + Send + Sync + 'static,
         through: impl FnOnce(Arc<MemoryJournal>) -> Arc<dyn Journal>,
     ) -> Self {
-        let at = ManualClock::default().now();
-        let clock = Arc::new(RuntimeClock { started: Instant::now(), at });
+        let clock = Arc::new(RuntimeClock::starting_now());
         let journal = Arc::new(MemoryJournal::new(clock.clone()));
         let sink = Arc::new(ScriptedSink {
             script: Box::new(script),
@@ -356,6 +368,26 @@ async fn a_sink_that_is_down_gets_probes_and_then_everything() {
     let attempts = bench.sink.started.lock().unwrap().len();
     assert!(attempts < 1000 + 150, "an hour of outage cost {} attempts", attempts - 1000);
     assert!(Instant::now() < back_at + Duration::from_secs(3700), "it is found again soon");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_gives_nothing_up() {
+    let short = Retry::Temporary { after: None, give_up_after: Some(Duration::from_secs(24 * 3600)) };
+    let bench = Bench::start(settings(1), move |_, attempt| match attempt {
+        ..6 => Answer::Fail(SinkError { retry: short.clone(), ..SinkError::temporary("413") }),
+        6..12 => Answer::Fail(SinkError::temporary("503")),
+        _ => Answer::Take,
+    });
+    bench.append(1..2).await;
+    for days in [30, -60, 30] {
+        sleep(Duration::from_secs(5)).await;
+        bench.clock.jump(jiff::SignedDuration::from_hours(days * 24));
+    }
+    timeout(Duration::from_secs(24 * 3600), bench.until_delivered(1))
+        .await
+        .expect("and nothing waits for long");
+    assert!(bench.journal.dead_letters(&sink_name()).is_empty());
     bench.stop().await;
 }
 

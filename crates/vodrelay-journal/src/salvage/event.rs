@@ -1,5 +1,8 @@
 //! One event with its sources, deliveries and attempts.
 
+use std::fs::File;
+use std::io::{self, Write};
+
 use rusqlite::types::Value;
 use sha2::{Digest, Sha256};
 use vod_event::EventId;
@@ -9,6 +12,7 @@ use super::scratch::Scratch;
 use super::{LossKind, MOST_SEQ, Salvage};
 use crate::backup::values;
 use crate::copy::{ATTEMPTS, CopyError, DELIVERIES, EVENTS, SINKS, SOURCES, Table, WORDS};
+use crate::folder;
 use crate::key::Key;
 
 /// Columns of an event, as `EVENTS` names them.
@@ -96,8 +100,14 @@ impl Salvage<'_> {
     /// The bytes may still help a person who knows what they ought to be.
     fn keep_out(&mut self, seq: i64, body: &[u8]) -> Result<(), CopyError> {
         let path = self.kept_out.join(format!("{seq}.body"));
-        let written = std::fs::create_dir_all(&self.kept_out).and_then(|()| std::fs::write(&path, body));
-        written.map_err(|error| CopyError::target(&path, &error))?;
+        let write = || -> io::Result<()> {
+            folder::make_folder(&self.kept_out)?;
+            let mut file = File::create(&path)?;
+            file.write_all(body)?;
+            file.sync_all()?;
+            folder::sync(&self.kept_out)
+        };
+        write().map_err(|error| CopyError::target(&path, &error))?;
         let what =
             format!("event {seq}: its body is not the one that was accepted; it is in {}", path.display());
         self.tell(LossKind::KeptOut, what);

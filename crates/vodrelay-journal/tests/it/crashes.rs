@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use vodrelay_core::{Appended, Journal, JournalError, Outcome, SettleResult};
+use vodrelay_core::{Appended, Clock, Journal, JournalError, Outcome, SettleResult, Settled};
 
-use crate::bench::{Bench, LEASE, sink};
+use crate::bench::{Bench, DAY, LEASE, sink};
 
 const CAREFUL: Duration = Duration::from_secs(60);
 
@@ -57,6 +57,60 @@ async fn after_a_crash_each_sink_gets_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_clock_set_back_does_not_make_it_careful_for_longer() {
+    let bench = Bench::new();
+    for number in 0..5 {
+        bench.append(number, &["a"]).await;
+    }
+    let bench = bench.crash();
+    bench.clock.set(bench.clock.now() - DAY);
+    assert_eq!(bench.claim("a", 9).await.len(), 1);
+    bench.clock.advance(CAREFUL);
+    assert_eq!(bench.claim("a", 9).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_between_two_lives_makes_no_retry_wait_longer() {
+    for crashes in [true, false] {
+        let bench = Bench::new();
+        let right = bench.clock.now();
+        bench.append(1, &["a"]).await;
+        bench.clock.set(right + DAY);
+        for claim in &bench.claim("a", 9).await {
+            let due = bench.clock.now() + Duration::from_secs(30);
+            bench.settle(claim, Outcome::RetryAt(due)).await;
+        }
+        // Even where that is just before it stops, and nothing has been written since.
+        bench.clock.set(right);
+        let bench = if crashes { bench.crash() } else { bench.restart().await };
+        bench.append(2, &["b"]).await;
+        bench.clock.advance(Duration::from_secs(40));
+        assert_eq!(number(&bench.claim("a", 9).await), [1]);
+    }
+}
+
+#[tokio::test]
+async fn many_retries_move_back_in_steps() {
+    let bench = Bench::new();
+    let right = bench.clock.now();
+    for number in 0..1_201 {
+        bench.append(number, &["a"]).await;
+    }
+    let due = right + Duration::from_secs(30);
+    let settled: Vec<Settled> = (bench.claim("a", 2_000).await.iter())
+        .chain(&bench.claim("a", 2_000).await)
+        .map(|claim| Settled { token: claim.token, outcome: Outcome::RetryAt(due), attempt: None })
+        .collect();
+    assert_eq!(settled.len(), 1_201);
+    bench.journal.settle(&settled).await.unwrap();
+    bench.clock.set(right - DAY);
+    bench.append(5_000, &["b"]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.clock.advance(Duration::from_secs(30));
+    assert_eq!(bench.claim("a", 2_000).await.len() + bench.claim("a", 2_000).await.len(), 1_201);
+}
+
+#[tokio::test]
 async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
     let mut bench = Bench::new();
     bench.append(1, &["a"]).await;
@@ -64,7 +118,12 @@ async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
     // The first crash is not counted: nothing was committed after the claim. It makes the next starts careful.
     bench.claim("a", 1).await;
     bench = bench.crash();
-    for crash in 1..=5 {
+    for (crash, wait) in [0, 2, 4, 8, 16].into_iter().enumerate() {
+        if wait > 0 {
+            bench.clock.advance(Duration::from_secs(wait) - Duration::from_millis(1));
+            assert_eq!(number(&bench.claim("a", 9).await), [0; 0], "not yet before crash {crash}");
+            bench.clock.advance(Duration::from_millis(1));
+        }
         let claims = bench.claim("a", 9).await;
         assert_eq!(number(&claims), [1], "before crash {crash}");
         bench = bench.crash();
@@ -75,12 +134,45 @@ async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn who_kills_the_relay_again_and_again_makes_no_dead_letter() {
+    // Lives of so many milliseconds, in which a sink that hangs has something in hand as early as it may.
+    for life in [300, 2_100, 5_000, 12_000, 15_000] {
+        let mut bench = Bench::new();
+        bench.append(1, &["a"]).await;
+        for _ in 0..20 {
+            for _ in 0..10 {
+                bench.clock.advance(Duration::from_millis(life / 10));
+                bench.claim("a", 9).await;
+            }
+            bench = bench.crash();
+        }
+        assert_eq!(bench.backlog("a").await.dead_letters, 0, "lives of {life} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_waits_says_until_when() {
+    let mut bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["b"]).await;
+    bench = bench.crash();
+    assert_eq!(bench.claim("a", 9).await.len(), 1, "nothing is held against it yet");
+    let bench = bench.crash();
+    bench.clock.advance(Duration::from_secs(1));
+    let claimed = bench.journal.claim(&sink("a"), 9, LEASE).await.unwrap();
+    assert!(claimed.claims.is_empty());
+    assert_eq!(claimed.look_again_at, Some(bench.clock.now() + Duration::from_secs(1)));
+    assert_eq!(bench.claim("b", 9).await.len(), 1, "another sink does not wait");
+}
+
+#[tokio::test]
 async fn a_settlement_clears_the_count() {
     for outcome in [Outcome::Released, Outcome::RetryAt("2000-01-01T00:00:00Z".parse().unwrap())] {
         let mut bench = Bench::new();
         bench.append(1, &["a"]).await;
         bench = bench.crash();
         for crash in 0..9 {
+            bench.clock.advance(Duration::from_secs(16));
             let claims = bench.claim("a", 9).await;
             assert_eq!(claims.len(), 1, "{outcome:?} after {crash} crashes");
             if crash == 3 {

@@ -302,6 +302,10 @@ impl Run {
             self.model.claims.push(Handed { claim, of: (sink, number), until, in_force: true });
         }
         assert!(numbers.is_subset(&due), "{numbers:?} of {due:?}");
+        // What was in hand at crashes waits for a moment, and its sink with it.
+        if now < self.model.careful_until - 60 + 16 && numbers.is_empty() {
+            return;
+        }
         assert_eq!(numbers.len(), due.len().min(limit), "all that is due, up to the limit");
     }
 

@@ -14,7 +14,7 @@ fn bounds(keep: u64) -> RefusedBounds {
     RefusedBounds { keep: ByteSize(keep), max_age: Span(Duration::from_secs(3_600)) }
 }
 
-fn refusal(bench: &Bench, address: &str, body: usize) -> Refusal {
+pub(crate) fn refusal(bench: &Bench, address: &str, body: usize) -> Refusal {
     Refusal {
         source: SourceName::callback(&Name::new("main").unwrap()),
         cause: RefusalCause::Mismatch,

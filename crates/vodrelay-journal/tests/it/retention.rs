@@ -9,6 +9,7 @@ use vodrelay_core::{Appended, Clock, Journal, Ledger, Outcome};
 use vodrelay_journal::{Config, Keep, RefusedBounds};
 
 use crate::bench::{Bench, DAY, config};
+use crate::refusals::refusal;
 
 #[tokio::test]
 async fn delivered_events_go_counted_from_the_settlement() {
@@ -111,4 +112,54 @@ async fn what_was_purged_is_history_counted_from_the_purge() {
     assert_eq!((totals.events, totals.unrouted, totals.unreadable), (0, 0, 0));
     let backlog = bench.backlog("a").await;
     assert_eq!((backlog.pending, backlog.dead_letters, backlog.delivered), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_removes_nothing() {
+    let keep = Keep::For(Span(DAY * 90));
+    let bench = Bench::with(Config { dead_letter_retention: keep, ..config() }, RefusedBounds::default());
+    let right = bench.clock.now();
+    bench.deliver(1).await;
+    bench.append(2, &["a"]).await;
+    for claim in &bench.claim("a", 9).await {
+        bench.settle(claim, Outcome::DeadLetter("gone".to_owned())).await;
+    }
+    bench.journal.refuse(vec![refusal(&bench, "192.0.2.1", 9)]).await.unwrap();
+    let kept = async |bench: &Bench| {
+        bench.tidy().await;
+        let totals = bench.journal.totals().await.unwrap();
+        (totals.events, totals.refusals)
+    };
+    bench.clock.set(right + DAY * 4_000);
+    assert_eq!(kept(&bench).await, (2, 1), "while it runs");
+    let bench = bench.restart().await;
+    assert_eq!(kept(&bench).await, (2, 1), "after a restart");
+    bench.clock.set(right + DAY * 8_000);
+    let bench = bench.crash();
+    assert_eq!(kept(&bench).await, (2, 1), "between two lives");
+    bench.clock.set(right);
+    let bench = bench.restart().await;
+    assert_eq!(kept(&bench).await, (2, 1), "and back");
+    bench.clock.advance(DAY * 8);
+    assert_eq!(kept(&bench).await, (2, 0));
+    bench.clock.advance(DAY * 90);
+    assert_eq!(kept(&bench).await, (0, 0), "time that passes counts");
+}
+
+#[tokio::test]
+async fn what_a_clock_wrote_down_that_was_behind_stays_as_long() {
+    let bench = Bench::new();
+    let right = bench.clock.now();
+    bench.clock.set("1970-01-02T00:00:00Z".parse().unwrap());
+    bench.deliver(1).await;
+    bench.journal.refuse(vec![refusal(&bench, "192.0.2.1", 9)]).await.unwrap();
+    bench.clock.set(right);
+    bench.clock.advance(DAY * 6);
+    bench.tidy().await;
+    let totals = bench.journal.totals().await.unwrap();
+    assert_eq!((totals.events, totals.refusals), (1, 1));
+    bench.clock.advance(DAY * 25);
+    bench.tidy().await;
+    let totals = bench.journal.totals().await.unwrap();
+    assert_eq!((totals.events, totals.refusals), (0, 0));
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::Metrics;
@@ -34,6 +35,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     let _log = logging::start(&args.log)?;
     outlive_limits_of_file_size();
+    take_all_descriptors();
     // Listened for before anybody finds us, so that a stop is clean from the first moment.
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let loaded = args.config.load()?;
@@ -82,6 +84,17 @@ fn outlive_limits_of_file_size() {
     const SIGXFSZ: i32 = 25;
     // Whoever listens once is never ended by it again.
     drop(signal(SignalKind::from_raw(SIGXFSZ)));
+}
+
+/// The usual limit of 1,024 is for programs that cannot deal with more; what may be had is had.
+fn take_all_descriptors() {
+    const ENOUGH: u64 = 65_536;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+    if limit.current.is_some_and(|current| current < most) {
+        // Where it is not granted, what there is has to do.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -5,6 +5,8 @@
 mod archive;
 mod cli;
 mod config;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod gaps;
 mod journal;
 mod letters;

@@ -80,6 +80,27 @@ impl Process {
         process
     }
 
+    /// A relay that may open so many files and sockets.
+    pub(crate) async fn start_with_descriptors(folder: &Path, sink: SocketAddr, descriptors: u32) -> Self {
+        let (http, admin) = (free_port(), free_port());
+        let config = folder.join("vodrelay.toml");
+        std::fs::write(&config, configuration(http, admin) + &webhook(sink)).unwrap();
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let child = Command::new("sh")
+            .args(["-c", r#"ulimit -n "$2" && exec "$0" serve --config "$1""#])
+            .arg(env!("CARGO_BIN_EXE_vodrelay"))
+            .arg(&config)
+            .arg(descriptors.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let process = Self { child, http, admin };
+        process.until_ready(folder).await;
+        process
+    }
+
     /// A relay that is handed its callback socket, as systemd does. It is not waited for: the socket takes connections
     /// whether it is up or not.
     pub(crate) fn start_on(socket: &TcpListener, folder: &Path, admin: SocketAddr) -> Self {

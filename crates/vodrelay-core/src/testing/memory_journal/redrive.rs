@@ -177,7 +177,8 @@ impl State {
         limit: usize,
     ) -> Step {
         let later = self.deliveries.values_mut().filter(|row| {
-            let tried_since = row.delivery.last_attempt_at.is_some_and(|last| last >= asked_at);
+            let tried_since =
+                row.delivery.last_attempt_at.is_some_and(|last| (asked_at..=now).contains(&last));
             row.delivery.sink == *sink && !tried_since && matches!(row.state, RowState::Retry(at) if at > now)
         });
         let mut changed = 0;

@@ -1,5 +1,7 @@
 //! `file://`: a folder as the store.
 
+use std::fs::File;
+use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ pub(super) fn open(
     }
     let folder = surroundings.resolve(FilePath::new(path));
     if purpose == Purpose::Write {
-        std::fs::create_dir_all(&folder)
+        make_durable(&folder)
             .map_err(|error| wrong(format!("cannot create the folder {}: {error}", folder.display())))?;
     }
     let objects = LocalFileSystem::new_with_prefix(&folder)
@@ -42,4 +44,17 @@ pub(super) fn open(
         place.tidy(clock.now());
     }
     Ok(Store::new(Arc::new(objects), Path::default(), name, Place::Folder(place)))
+}
+
+/// Makes the folder and those above it that are missing, and makes their names durable: what is kept below a name that
+/// is lost with the power is lost as well.
+fn make_durable(folder: &FilePath) -> io::Result<()> {
+    let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let missing: Vec<&FilePath> = missing.collect();
+    std::fs::create_dir_all(folder)?;
+    for above in missing.into_iter().filter_map(FilePath::parent) {
+        let above = if above.as_os_str().is_empty() { FilePath::new(".") } else { above };
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }

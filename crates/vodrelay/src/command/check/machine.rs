@@ -1,6 +1,5 @@
 //! What `check` finds on this machine: the place of the journal, and what the journal holds.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use vodrelay_core::config::ByteSize;
@@ -19,8 +18,7 @@ pub(super) fn data_dir(loaded: &Loaded) -> Finding {
     let folder = &loaded.data_dir;
     let shown = folder.display();
     let probe = || -> std::io::Result<()> {
-        // As the relay makes it: for its user alone.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        vodrelay_journal::make_folder(folder)?;
         tempfile::tempfile_in(folder).map(drop)
     };
     match probe() {
