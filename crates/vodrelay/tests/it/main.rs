@@ -22,6 +22,7 @@ mod schema;
 mod sinks;
 mod sync;
 mod two_relays;
+mod unaltered;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.
 fn slow_tests_are_asked_for() -> bool {
