@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::run::{cargo, has_cargo_command, target};
-use crate::{alone, interop, tidy, torture};
+use crate::run::{cargo, has_cargo_command};
+use crate::{alone, fuzz, interop, tidy, torture};
 
 /// What one section does; an error ends the run.
 type Section = fn() -> Result<(), String>;
@@ -25,7 +25,7 @@ pub(crate) fn ci() -> Result<(), String> {
             cargo(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])
         }),
         ("alone", alone::alone),
-        ("fuzz", check_fuzz_targets),
+        ("fuzz", fuzz::check),
         ("deny", deny),
     ];
     let mut times = Vec::new();
@@ -41,24 +41,6 @@ pub(crate) fn ci() -> Result<(), String> {
     let total: Duration = times.iter().map(|(_, time)| *time).sum();
     println!("   total {:6.1} s: all sections passed", total.as_secs_f64());
     Ok(())
-}
-
-/// They are fuzzed on demand; that they build is seen each time.
-fn check_fuzz_targets() -> Result<(), String> {
-    cargo(
-        &[
-            "clippy",
-            "--manifest-path",
-            "fuzz/Cargo.toml",
-            "--locked",
-            "--target-dir",
-            &target().to_string_lossy(),
-            "--",
-            "-D",
-            "warnings",
-        ],
-        &[],
-    )
 }
 
 fn deny() -> Result<(), String> {

@@ -16,7 +16,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  ci       everything that a change must pass: format, tidy, clippy, tests with the slow ones, interop, docs, alone, deny
+  ci       everything that a change must pass: format, tidy, clippy, tests with the slow ones, interop, docs, alone,
+           the fuzz targets over their seeds, deny
   tidy     layering, module headers, fixtures all used, crate list in the documents true
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md

@@ -44,7 +44,7 @@ pub struct Event {
     pub extend: Option<String>,
     /// The images of a DynamicImageComplete, from `DynamicImageJobInfo`; empty for every other type.
     pub images: Vec<Image>,
-    /// Every other member, untouched, by its name.
+    /// Every other member, by its name: untouched, but without the line breaks between its parts.
     pub fields: BTreeMap<String, Box<RawValue>>,
     /// What was odd about the notification and how it was read all the same.
     pub doubts: Vec<Doubt>,

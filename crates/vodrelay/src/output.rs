@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use serde::Serialize;
+
 /// Prints a line for people. What others have written into events and stores may stand in it, so nothing of it can move
 /// the cursor, or pass for a line of ours.
 pub(crate) fn line(text: impl AsRef<str>) {
@@ -15,8 +17,18 @@ pub(crate) fn raw(text: impl AsRef<str>) {
     let _ = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
 }
 
-/// The text with what a terminal obeys written out: controls, and what turns the direction of writing.
+/// The text with what a terminal obeys written out.
 fn harmless(text: &str) -> Cow<'_, str> {
+    written_out(text, |letter| letter.escape_unicode().to_string())
+}
+
+/// JSON with what a terminal obeys written out as JSON writes it, so that it says the same.
+fn harmless_json(text: &str) -> Cow<'_, str> {
+    written_out(text, |letter| format!("\\u{:04x}", u32::from(letter)))
+}
+
+/// Controls, and what turns the direction of writing.
+fn written_out(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     let obeys = |letter: char| {
         (letter.is_control() && !matches!(letter, '\n' | '\t'))
             || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -24,14 +36,22 @@ fn harmless(text: &str) -> Cow<'_, str> {
     if !text.contains(obeys) {
         return text.into();
     }
-    let escaped =
-        |letter: char| if obeys(letter) { letter.escape_unicode().to_string() } else { letter.to_string() };
+    let escaped = |letter: char| if obeys(letter) { escape(letter) } else { letter.to_string() };
     text.chars().map(escaped).collect::<String>().into()
 }
 
 /// Prints a value as indented JSON.
-pub(crate) fn json(value: &impl serde::Serialize) {
-    line(serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}")));
+pub(crate) fn json(value: &impl Serialize) {
+    as_json(serde_json::to_string_pretty(value));
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json_line(value: &impl Serialize) {
+    as_json(serde_json::to_string(value));
+}
+
+fn as_json(written: serde_json::Result<String>) {
+    raw(harmless_json(&written.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))));
 }
 
 /// Prints a message for people to standard error.
@@ -59,5 +79,18 @@ mod tests {
         check("a\tb\nc ä 图", "a\tb\nc ä 图");
         check("\u{1b}]0;owned\u{7}\r", r"\u{1b}]0;owned\u{7}\u{d}");
         check("a\u{9b}b\u{202e}c", r"a\u{9b}b\u{202e}c");
+    }
+
+    #[test]
+    fn json_stays_json_and_says_the_same() {
+        let check = |text: &str, expect: &str| {
+            let json = serde_json::to_string(text).unwrap();
+            let printed = harmless_json(&json);
+            assert_eq!(printed, expect);
+            assert_eq!(serde_json::from_str::<String>(&printed).unwrap(), text);
+        };
+        check("a\tb\nc ä 图", r#""a\tb\nc ä 图""#);
+        check("\u{1b}[7m\u{7f}", r#""\u001b[7m\u007f""#);
+        check("a\u{9b}b\u{202e}c", r#""a\u009bb\u202ec""#);
     }
 }

@@ -1,4 +1,4 @@
-//! Writing a value that was read from a text which is not quite JSON as JSON.
+//! Writing a value that was read from a text which is not quite JSON, or goes over several lines, as one line of JSON.
 
 use std::fmt::Write as _;
 

@@ -278,9 +278,10 @@ fn doubt_identity(event_type: &str, content: &Object<'_>, has_main_id: bool, mem
     }
 }
 
-/// The value's own text; written anew where the text around it is not quite JSON.
+/// The value's own text; written anew where the text around it is not quite JSON, and where it goes over several lines:
+/// records and exports are a line for each event.
 fn raw(member: &Member<'_>, is_strict: bool) -> Box<RawValue> {
-    let text = if is_strict {
+    let text = if is_strict && !member.raw.contains(['\n', '\r']) {
         member.raw.to_owned()
     } else {
         let mut text = String::with_capacity(member.raw.len());

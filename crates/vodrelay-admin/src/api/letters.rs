@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use vod_event::EventId;
+use serde_json::value::{RawValue, to_raw_value};
+use vod_event::{EventId, Identified};
 use vodrelay_core::ledger::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter};
 use vodrelay_core::{Ledger, SinkName};
 
@@ -43,7 +43,7 @@ pub(crate) struct Question {
 /// A page, oldest acceptance first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Letters {
-    dead_letters: Vec<serde_json::Value>,
+    dead_letters: Vec<Box<RawValue>>,
     next: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn list(State(state): State<Shared>, Asked(question): Asked<Que
     let filter = question.filter()?;
     let page = state.ledger.dead_letters(&filter, after, limit).await?;
     if !whole {
-        let dead_letters = page.items.iter().map(|letter| json!(letter)).collect();
+        let dead_letters = page.items.iter().map(written).collect::<Result<_, _>>()?;
         return Ok(Json(Letters { dead_letters, next: page.next }));
     }
     let (dead_letters, stopped_at) = details(state.ledger.as_ref(), &page.items).await?;
@@ -75,7 +75,7 @@ impl Question {
 async fn details(
     ledger: &dyn Ledger,
     letters: &[DeadLetter],
-) -> Result<(Vec<serde_json::Value>, Option<u64>), Problem> {
+) -> Result<(Vec<Box<RawValue>>, Option<u64>), Problem> {
     let mut told = Vec::new();
     let mut bytes = 0;
     for some in letters.chunks(WHOLE_AT_ONCE) {
@@ -88,10 +88,15 @@ async fn details(
         // One that is a dead letter no more since the page was read is told without its body.
         for letter in some {
             let detail = details.iter().find(|detail| detail.letter.place == letter.place);
-            told.push(detail.map_or_else(|| json!(letter), |detail| json!(Whole::from(detail))));
+            told.push(detail.map_or_else(|| written(letter), |detail| written(&Whole::from(detail)))?);
         }
     }
     Ok((told, None))
+}
+
+/// As the JSON that it leaves as. A `serde_json::Value` would round the numbers of an event, or refuse them.
+fn written(told: &impl Serialize) -> Result<Box<RawValue>, Problem> {
+    to_raw_value(told).map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 /// A dead letter with all that is needed to act on it elsewhere.
@@ -102,7 +107,7 @@ struct Whole<'a> {
     source: &'a str,
     failed_attempts: &'a [FailedAttempt],
     /// The normalised event.
-    event: Option<serde_json::Value>,
+    event: Option<Identified<'a>>,
     /// Why there is none.
     unreadable: Option<&'a str>,
     sha256: String,
@@ -123,7 +128,7 @@ impl<'a> From<&'a LetterDetail> for Whole<'a> {
             letter,
             source: envelope.source.as_str(),
             failed_attempts,
-            event: event.ok().map(|event| json!(event.identified(envelope.id))),
+            event: event.ok().map(|event| event.identified(envelope.id)),
             unreadable: event.err(),
             sha256: envelope.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
             body_encoding,

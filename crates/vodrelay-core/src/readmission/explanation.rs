@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use vod_event::EventId;
 
 use super::{Readmission, Ruling, rule};
@@ -14,7 +15,7 @@ use crate::parse::parse;
 use crate::refusal::{Refusal, RefusalCause};
 
 /// All there is to say of a kept refusal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// Its id.
     pub id: u64,
@@ -40,8 +41,8 @@ pub struct Explanation {
     pub event_id: EventId,
     /// Whether that event is in the journal already.
     pub known: bool,
-    /// The event; null where the body cannot be read.
-    pub event: Option<serde_json::Value>,
+    /// The event as JSON, none of its numbers rounded; null where the body cannot be read.
+    pub event: Option<Box<RawValue>>,
     /// Why the body cannot be read.
     pub unreadable: Option<String>,
     /// Whether accepting takes it.
@@ -142,8 +143,8 @@ impl std::fmt::Display for Resemblance {
     }
 }
 
-fn read(refusal: &Refusal, id: EventId) -> Result<serde_json::Value, String> {
+fn read(refusal: &Refusal, id: EventId) -> Result<Box<RawValue>, String> {
     parse(&refusal.body, |reading| {
-        serde_json::to_value(reading.event().identified(id)).map_err(|error| error.to_string())
+        to_raw_value(&reading.event().identified(id)).map_err(|error| error.to_string())
     })
 }

@@ -191,11 +191,12 @@ async fn one_is_explained_without_its_signature() {
     let forged = explain(1).await;
     assert_eq!((forged.today.judgement, forged.taken, forged.taken_if_stale), ("mismatch", false, false));
     assert_eq!(forged.today.resembles.as_deref(), Some("the callback other, as it is configured"));
-    assert_eq!(forged.event.as_ref().unwrap()["video_id"], format!("{:032x}", 1));
+    let event: serde_json::Value = serde_json::from_str(forged.event.as_ref().unwrap().get()).unwrap();
+    assert_eq!(event["video_id"], format!("{:032x}", 1));
     assert!(!serde_json::to_string(&forged).unwrap().contains("forged"));
     let late = explain(2).await;
     assert_eq!((late.taken, late.taken_if_stale, late.known), (false, true, false));
     assert_eq!((late.today.key.as_deref(), late.today.off_by_seconds), (Some("new"), Some(-3_600)));
     assert!(late.event.is_none() && late.unreadable.is_some());
-    assert_eq!(bench.readmission.explain(3).await, Ok(None));
+    assert!(bench.readmission.explain(3).await.unwrap().is_none());
 }

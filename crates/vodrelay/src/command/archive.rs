@@ -121,7 +121,11 @@ async fn list(sink: &Name, reader: &Reader, selection: &Selection) -> Result<u64
     while let Some(found) = records.next().await? {
         listed += 1;
         unreadable += u64::from(found.record.is_err());
-        output::line(if selection.json { as_json(sink, &found).to_string() } else { as_text(&found) });
+        if selection.json {
+            output::json_line(&as_json(sink, &found));
+        } else {
+            output::line(as_text(&found));
+        }
     }
     if listed == 0 {
         let of_day = selection.date.map_or_else(String::new, |day| format!(" of {day}"));
@@ -180,7 +184,7 @@ impl Totals {
         if json {
             let totals =
                 json!({"records": records, "kept": kept, "mismatches": mismatches, "images": states});
-            return output::line(totals.to_string());
+            return output::json_line(&totals);
         }
         let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let images =
@@ -205,11 +209,11 @@ async fn verify(
         }
         for mismatch in verdict.mismatches {
             let (record, key, what) = (&verdict.found.key, mismatch.key, mismatch.what);
-            output::line(if selection.json {
-                json!({"sink": sink, "record": record, "key": key, "mismatch": what}).to_string()
+            if selection.json {
+                output::json_line(&json!({"sink": sink, "record": record, "key": key, "mismatch": what}));
             } else {
-                format!("MISMATCH {sink}: {key} {what}")
-            });
+                output::line(format!("MISMATCH {sink}: {key} {what}"));
+            }
         }
     }
     Ok(())

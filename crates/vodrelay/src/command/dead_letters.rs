@@ -4,7 +4,8 @@ pub(crate) mod filter;
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 use vod_event::EventId;
 use vodrelay_core::ledger::{DeadLetter, LetterFilter};
 
@@ -159,8 +160,8 @@ async fn export(args: &Export) -> Result<(), Failure> {
     let (relay, filter) = (args.target.relay()?, args.filter.of(&[]));
     let mut after = None;
     loop {
-        let page: Letters<Value> = page(&relay, &filter, after, WHOLE_PAGE, true).await?;
-        page.dead_letters.iter().for_each(|letter| output::line(letter.to_string()));
+        let page: Letters<Box<RawValue>> = page(&relay, &filter, after, WHOLE_PAGE, true).await?;
+        page.dead_letters.iter().for_each(output::json_line);
         after = page.next;
         if after.is_none() {
             return Ok(());

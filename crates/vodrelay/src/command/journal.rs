@@ -114,7 +114,7 @@ fn verify(selection: &Selection) -> Result<(), Failure> {
         let left_out = &verified.left_out;
         let totals =
             json!({"events": events, "deliveries": deliveries, "findings": findings, "left_out": left_out});
-        output::line(totals.to_string());
+        output::json_line(&totals);
     } else {
         for what in &verified.left_out {
             output::line(format!("NOT LOOKED AT {what}"));
@@ -135,7 +135,7 @@ fn backup(selection: &Selection, to: &std::path::Path) -> Result<(), Failure> {
     let (file, events, refusals, corrupt) = (&made.file, made.events, made.refusals, made.corrupt);
     if selection.json {
         let line = json!({"file": file, "events": events, "refusals": refusals, "corrupt": corrupt});
-        output::line(line.to_string());
+        output::json_line(&line);
     } else {
         output::line(format!("{}: {events} events, {refusals} refusals", file.display()));
     }
@@ -155,23 +155,27 @@ fn salvage(selection: &Selection, to: &std::path::Path) -> Result<(), Failure> {
             LossKind::KeptOut => "KEPT OUT",
             _ => "MENDED",
         };
-        output::line(if json {
-            json!({"loss": kind.name(), "what": what}).to_string()
+        if json {
+            output::json_line(&json!({"loss": kind.name(), "what": what}));
         } else {
-            format!("{word} {what}")
-        });
+            output::line(format!("{word} {what}"));
+        }
     };
     let salvaged =
         vodrelay_journal::salvage(&selection.folder()?, to, &mut told).map_err(|error| of_copy(&error))?;
     let (file, events, deliveries) = (&salvaged.file, salvaged.events, salvaged.deliveries);
     let (refusals, losses) = (salvaged.refusals, salvaged.losses);
-    output::line(if json {
-        json!({"file": file, "events": events, "deliveries": deliveries, "refusals": refusals, "losses": losses})
-            .to_string()
+    if json {
+        let totals = json!({
+            "file": file, "events": events, "deliveries": deliveries, "refusals": refusals, "losses": losses,
+        });
+        output::json_line(&totals);
     } else {
         let file = file.display();
-        format!("{file}: {events} events, {deliveries} deliveries, {refusals} refusals; losses: {losses}")
-    });
+        output::line(format!(
+            "{file}: {events} events, {deliveries} deliveries, {refusals} refusals; losses: {losses}"
+        ));
+    }
     if losses == 0 { Ok(()) } else { Err(Failure::new(Code::Unreadable, String::new())) }
 }
 
@@ -197,11 +201,11 @@ struct Printer {
 impl Listener for Printer {
     fn found(&mut self, Finding { kind, what }: Finding) {
         self.is_damaged |= kind == FindingKind::Structure;
-        output::line(if self.json {
-            json!({"finding": kind.name(), "what": what, "mend": kind.mend()}).to_string()
+        if self.json {
+            output::json_line(&json!({"finding": kind.name(), "what": what, "mend": kind.mend()}));
         } else {
-            format!("DAMAGED {what}\n    {}", kind.mend())
-        });
+            output::line(format!("DAMAGED {what}\n    {}", kind.mend()));
+        }
     }
 
     fn progress(&mut self, progress: Progress) {

@@ -19,6 +19,7 @@ mod restart;
 mod schema;
 mod sinks;
 mod sync;
+mod unaltered;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.
 fn slow_tests_are_asked_for() -> bool {

@@ -51,6 +51,10 @@ impl Receiver {
         self.seen.lock().unwrap().contains_key(body)
     }
 
+    pub(crate) fn bodies(&self) -> Vec<Bytes> {
+        self.seen.lock().unwrap().keys().cloned().collect()
+    }
+
     pub(crate) fn deliveries(&self) -> usize {
         self.seen.lock().unwrap().values().sum()
     }

@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::command::ask::Target;
 use crate::exit::Failure;
@@ -34,7 +35,7 @@ struct Explanation {
     today: Today,
     event_id: String,
     known: bool,
-    event: Option<serde_json::Value>,
+    event: Option<Box<RawValue>>,
     unreadable: Option<String>,
     taken: bool,
     taken_if_stale: bool,
