@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 use vod_event::EventId;
 use vodrelay_core::{Claim, Claimed, Delivery, Envelope, JournalError, Labels, SinkName, SourceName, Token};
@@ -16,7 +16,7 @@ use crate::key::{self, Key};
 use crate::lease::View;
 use crate::op::{Op, WriterQueue};
 use crate::settle;
-use crate::shared::{Care, Shared};
+use crate::shared::Shared;
 
 /// One claim hands out at most so many, and stops after so many bytes of bodies.
 const MOST: usize = 1_024;
@@ -40,12 +40,20 @@ pub(crate) struct Claimant {
     pub(crate) labels: HashMap<i64, Arc<Labels>>,
 }
 
+/// What is read for a claim.
+#[derive(Clone, Copy)]
+struct Wanted {
+    sink: i64,
+    limit: usize,
+    now: i64,
+    /// After an unclean stop, how often the process may have gone down in a row with what is handed out.
+    most_crashes: Option<u32>,
+}
+
 /// What was read for a claim.
 #[derive(Default)]
 struct Found {
     intact: Vec<(Key, Delivery)>,
-    /// How often the process went down in a row with one of these in hand.
-    crashes: u32,
     corrupt: Vec<Key>,
     read_to: i64,
     retry_is_next: bool,
@@ -103,21 +111,17 @@ impl Claimant {
             Some(_) => usize::from(view.held.is_empty()).min(limit),
             None => limit.min(MOST),
         };
-        let found = self.read(sink, number, limit, now, &view).map_err(|fault| self.shared.judge(&fault))?;
+        let most_crashes = careful.map(|care| care.most_crashes(steady));
+        let wanted = Wanted { sink: number, limit, now, most_crashes };
+        let found = self.read(sink, wanted, &view).map_err(|fault| self.shared.judge(&fault))?;
         self.bury(&found.corrupt);
-        if let Some(at) =
-            careful.map(|care| care.suspect_waits_until(found.crashes)).filter(|at| steady < *at)
-        {
-            let look_again_at = Some(key::moment(now.saturating_add(at - steady)));
-            return Ok(Claimed { claims: Vec::new(), look_again_at });
-        }
         let until = steady.saturating_add(key::nanos_of(lease));
         let claims = self.grant(number, &found, until, &view);
         if careful.is_some() && !claims.is_empty() {
             self.note_in_hand(&claims)?;
         }
         let granted = (!claims.is_empty()).then_some(until);
-        let ends = [view.first_lease_end, granted, careful.filter(|_| !claims.is_empty()).map(Care::until)];
+        let ends = [view.first_lease_end, granted, careful.map(|care| care.next_change(steady))];
         let first_end = ends.into_iter().flatten().min().map(|end| now.saturating_add(end - steady));
         let look_again_at = found.next_due.into_iter().chain(first_end).min().map(key::moment);
         Ok(Claimed { claims, look_again_at })
@@ -166,47 +170,34 @@ impl Claimant {
         }
     }
 
-    fn read(
-        &mut self,
-        sink: &SinkName,
-        number: i64,
-        limit: usize,
-        now: i64,
-        view: &View,
-    ) -> Result<Found, Fault> {
+    fn read(&mut self, sink: &SinkName, wanted: Wanted, view: &View) -> Result<Found, Fault> {
         // One snapshot for all of it. Dropping it ends it; there is nothing to commit.
         self.conn.prepare_cached("BEGIN")?.execute([])?;
-        let found = self.read_snapshot(sink, number, limit, now, view);
+        let found = self.read_snapshot(sink, wanted, view);
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         found
     }
 
-    fn read_snapshot(
-        &mut self,
-        sink: &SinkName,
-        number: i64,
-        limit: usize,
-        now: i64,
-        view: &View,
-    ) -> Result<Found, Fault> {
-        let fresh = fresh(&self.conn, number, view, limit)?;
-        let due = due(&self.conn, number, view, limit, now)?;
+    fn read_snapshot(&mut self, sink: &SinkName, wanted: Wanted, view: &View) -> Result<Found, Fault> {
+        let fresh = fresh(&self.conn, wanted, view)?;
+        let due = due(&self.conn, wanted, view)?;
         let mut found =
             Found { retry_is_next: view.retry_is_next, read_to: view.read_to, ..Found::default() };
         let (mut fresh, mut due) = (fresh.into_iter().peekable(), due.into_iter().peekable());
         let mut bytes = 0;
-        while found.intact.len() < limit && bytes < MOST_BYTES {
+        while found.intact.len() < wanted.limit && bytes < MOST_BYTES {
             let both = fresh.peek().is_some() && due.peek().is_some();
             let take_due = if both { found.retry_is_next } else { due.peek().is_some() };
             if both {
                 found.retry_is_next = !found.retry_is_next;
             }
             let Some(key) = (if take_due { due.next() } else { fresh.next() }) else { break };
-            if !take_due {
+            // While some are passed over, all are looked at again.
+            if !take_due && wanted.most_crashes.is_none() {
                 found.read_to = key.0;
             }
-            let (delivery, crashes) = match self.load(key, sink) {
-                Ok(Some(loaded)) => loaded,
+            let delivery = match self.load(key, sink) {
+                Ok(Some(delivery)) => delivery,
                 // One row that does not read, or whose event is gone, must not hold up those behind it.
                 Ok(None) | Err(Fault::Damaged(_)) => {
                     found.corrupt.push(key);
@@ -216,27 +207,26 @@ impl Claimant {
             };
             bytes += delivery.envelope.body.len();
             if delivery.envelope.is_intact() {
-                found.crashes = found.crashes.max(crashes);
                 found.intact.push((key, delivery));
             } else {
                 found.corrupt.push(key);
             }
         }
-        found.next_due = next_due(&self.conn, number, view, now)?;
+        found.next_due = next_due(&self.conn, wanted, view)?;
         Ok(found)
     }
 
-    fn load(&mut self, key: Key, sink: &SinkName) -> Result<Option<(Delivery, u32)>, Fault> {
+    fn load(&mut self, key: Key, sink: &SinkName) -> Result<Option<Delivery>, Fault> {
         let mut statement = self.conn.prepare_cached(
             "SELECT d.attempts, d.replays, d.tries, d.first_attempt_at, d.last_attempt_at, d.age_ms,
-             e.id, e.source, e.received_at, e.labels, e.sha256, e.body, d.crashes
+             e.id, e.source, e.received_at, e.labels, e.sha256, e.body
              FROM deliveries AS d JOIN events AS e ON e.seq = ?2 WHERE d.id = ?1",
         )?;
         let mut rows = statement.query([key.0, key.seq()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let envelope = envelope(&self.conn, &mut self.sources, &mut self.labels, row)?;
         let moment = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(key::moment));
-        let delivery = Delivery {
+        Ok(Some(Delivery {
             envelope: Arc::new(envelope),
             sink: sink.clone(),
             attempt: row.get::<_, u32>(0)?.saturating_add(1),
@@ -245,36 +235,40 @@ impl Claimant {
             first_attempt_at: moment(3)?,
             last_attempt_at: moment(4)?,
             age: settle::span(row.get(5)?),
-        };
-        Ok(Some((delivery, row.get(12)?)))
+        }))
     }
 }
 
 /// The next fresh ones, in the order of acceptance.
-fn fresh(conn: &Connection, sink: i64, view: &View, limit: usize) -> rusqlite::Result<Vec<Key>> {
+fn fresh(conn: &Connection, wanted: Wanted, view: &View) -> rusqlite::Result<Vec<Key>> {
+    let Wanted { sink, limit, most_crashes, .. } = wanted;
     let mut statement = conn.prepare_cached(
-        "SELECT id FROM deliveries WHERE sink = ?1 AND state = 0 AND id > ?2 ORDER BY id LIMIT ?3",
+        "SELECT id FROM deliveries WHERE sink = ?1 AND state = 0 AND id > ?2 AND (?4 IS NULL OR crashes <= ?4)
+         ORDER BY id LIMIT ?3",
     )?;
-    let rows =
-        statement.query_map([sink, view.read_to, enough(limit, &view.held)], |row| row.get(0).map(Key))?;
+    let values = params![sink, view.read_to, enough(limit, &view.held), most_crashes];
+    let rows = statement.query_map(values, |row| row.get(0).map(Key))?;
     free(rows, &view.held, limit)
 }
 
 /// The retries that are due, the longest due first.
-fn due(conn: &Connection, sink: i64, view: &View, limit: usize, now: i64) -> rusqlite::Result<Vec<Key>> {
+fn due(conn: &Connection, wanted: Wanted, view: &View) -> rusqlite::Result<Vec<Key>> {
+    let Wanted { sink, limit, now, most_crashes } = wanted;
     let mut statement = conn.prepare_cached(
-        "SELECT id FROM deliveries WHERE sink = ?1 AND state = 1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3",
+        "SELECT id FROM deliveries WHERE sink = ?1 AND state = 1 AND due_at <= ?2 AND (?4 IS NULL OR crashes <= ?4)
+         ORDER BY due_at, id LIMIT ?3",
     )?;
-    let rows = statement.query_map([sink, now, enough(limit, &view.held)], |row| row.get(0).map(Key))?;
+    let values = params![sink, now, enough(limit, &view.held), most_crashes];
+    let rows = statement.query_map(values, |row| row.get(0).map(Key))?;
     free(rows, &view.held, limit)
 }
 
 /// When the first retry that is not due yet will be.
-fn next_due(conn: &Connection, sink: i64, view: &View, now: i64) -> rusqlite::Result<Option<i64>> {
+fn next_due(conn: &Connection, wanted: Wanted, view: &View) -> rusqlite::Result<Option<i64>> {
     let mut statement = conn.prepare_cached(
         "SELECT id, due_at FROM deliveries WHERE sink = ?1 AND state = 1 AND due_at > ?2 ORDER BY due_at LIMIT ?3",
     )?;
-    let mut rows = statement.query([sink, now, enough(1, &view.held)])?;
+    let mut rows = statement.query([wanted.sink, wanted.now, enough(1, &view.held)])?;
     while let Some(row) = rows.next()? {
         if !view.held.contains(&Key(row.get(0)?)) {
             return row.get(1).map(Some);

@@ -12,6 +12,9 @@ use crate::error::Fault;
 use crate::key::{self, nanos_of};
 use crate::lease::Leases;
 
+/// After an unclean stop, how long a delivery waits that was in hand at one crash, at two, three, and more in a row.
+const WAITS: [Duration; 4] =
+    [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8), Duration::from_secs(16)];
 /// After an unclean stop deliveries are handed out one at a time for so long.
 const CAREFUL_FOR: Duration = Duration::from_secs(60);
 
@@ -137,11 +140,21 @@ impl Care {
         self.since.saturating_add(nanos_of(CAREFUL_FOR))
     }
 
-    /// A delivery that was in hand at that many crashes in a row waits from the beginning of this life, each time twice as
-    /// long: 2, 4, 8, 16 seconds. Where something else brings the process down again and again, it is not in hand then,
-    /// and not counted.
-    pub(crate) fn suspect_waits_until(self, crashes: u32) -> i64 {
-        let wait = if crashes == 0 { 0 } else { 1 << crashes.min(4) };
-        self.since.saturating_add(nanos_of(Duration::from_secs(wait)))
+    /// How many crashes in a row, with it in hand, a delivery may have behind it to be handed out now. The life has to
+    /// last twice as long for each, from 2 seconds to 16; others go first meanwhile. Where something else brings the
+    /// process down again and again, it is not in hand then, and not counted.
+    pub(crate) fn most_crashes(self, steady: i64) -> u32 {
+        let waits = WAITS.iter().take_while(|wait| steady >= self.after(**wait)).count();
+        if waits == WAITS.len() { u32::MAX } else { u32::try_from(waits).unwrap_or(u32::MAX) }
+    }
+
+    /// When next more is handed out than now.
+    pub(crate) fn next_change(self, steady: i64) -> i64 {
+        let changes = WAITS.iter().map(|wait| self.after(*wait));
+        changes.into_iter().find(|change| steady < *change).unwrap_or(self.until())
+    }
+
+    fn after(self, wait: Duration) -> i64 {
+        self.since.saturating_add(nanos_of(wait))
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::load::until_within;
 use crate::receiver::Receiver;
@@ -12,8 +13,8 @@ use crate::stage::Stage;
 
 /// How long the last deliveries may take once the load is over. After an unclean stop a sink is careful for a minute.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(600);
-/// When nothing has come for so long, nothing more will.
-const IDLE: Duration = Duration::from_secs(20);
+/// When nothing has come for so long, nothing more will: what was in hand at a crash waits for up to 16 seconds.
+const IDLE: Duration = Duration::from_secs(25);
 
 /// What came of a row.
 #[derive(Clone, Debug, Default)]
@@ -65,10 +66,11 @@ pub(crate) async fn not_delivered(
     owed: Vec<usize>,
     [one, other]: [&Receiver; 2],
 ) -> Result<Vec<usize>, String> {
-    let mut left = owed;
+    let (mut left, begun) = (owed, Instant::now());
+    let is_over = || begun.elapsed() > IDLE && one.is_idle(IDLE) && other.is_idle(IDLE);
     let delivered = until_within(DELIVERY_LIMIT, "for deliveries", || {
         left.retain(|number| !one.has(*number) || !other.has(*number));
-        Ok(left.is_empty() || one.is_idle(IDLE) && other.is_idle(IDLE))
+        Ok(left.is_empty() || is_over())
     });
     delivered.await?;
     Ok(left)

@@ -44,14 +44,14 @@ pub(crate) struct Receiver {
     manner: watch::Sender<Manner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     /// How often each event was taken, by its number.
     taken: HashMap<usize, usize>,
     /// Bodies that nobody sent.
     altered: usize,
     requests: usize,
-    last_request: Option<Instant>,
+    last_request: Instant,
     /// Requests that met something else than a service that takes all.
     turned_away: usize,
     /// Until when each event was asked to stay away, and how many did not.
@@ -59,11 +59,20 @@ struct Seen {
     too_soon: usize,
 }
 
+impl Seen {
+    fn new() -> Self {
+        let (taken, not_before) = (HashMap::new(), HashMap::new());
+        let last_request = Instant::now();
+        Self { taken, altered: 0, requests: 0, last_request, turned_away: 0, not_before, too_soon: 0 }
+    }
+}
+
 impl Receiver {
     pub(crate) async fn start(manner: Manner) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let receiver = Self { address, seen: Arc::default(), manner: watch::Sender::new(manner) };
+        let receiver =
+            Self { address, seen: Arc::new(Mutex::new(Seen::new())), manner: watch::Sender::new(manner) };
         tokio::spawn(listen(receiver.clone(), listener));
         Ok(receiver)
     }
@@ -101,7 +110,7 @@ impl Receiver {
 
     /// Whether nothing has come for so long.
     pub(crate) fn is_idle(&self, time: Duration) -> bool {
-        self.seen().last_request.is_none_or(|last| last.elapsed() > time)
+        self.seen().last_request.elapsed() > time
     }
 
     pub(crate) fn too_soon(&self) -> usize {
@@ -195,7 +204,7 @@ impl Receiver {
         let number = number_of(body);
         let mut seen = self.seen();
         seen.requests += 1;
-        seen.last_request = Some(Instant::now());
+        seen.last_request = Instant::now();
         seen.altered += usize::from(number.is_none());
         let number = number?;
         let is_too_soon = seen.not_before.get(&number).is_some_and(|moment| Instant::now() < *moment);

@@ -114,7 +114,6 @@ async fn many_retries_move_back_in_steps() {
 async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
     let mut bench = Bench::new();
     bench.append(1, &["a"]).await;
-    bench.append(2, &["a"]).await;
     // The first crash is not counted: nothing was committed after the claim. It makes the next starts careful.
     bench.claim("a", 1).await;
     bench = bench.crash();
@@ -130,7 +129,25 @@ async fn five_crashes_with_it_in_hand_make_a_dead_letter() {
     }
     assert_eq!(bench.backlog("a").await.dead_letters, 1);
     assert_eq!(bench.dead_letters()[0].reason, "relay_crashed");
-    assert_eq!(number(&bench.claim("a", 9).await), [2]);
+}
+
+#[tokio::test]
+async fn what_was_in_hand_at_a_crash_waits_and_those_behind_it_do_not() {
+    let mut bench = Bench::new();
+    for number in 1..=3 {
+        bench.append(number, &["a"]).await;
+    }
+    bench = bench.crash();
+    assert_eq!(number(&bench.claim("a", 9).await), [1]);
+    bench = bench.crash();
+    for expected in [2, 3] {
+        let claims = bench.claim("a", 9).await;
+        assert_eq!(number(&claims), [expected]);
+        bench.settle(&claims[0], Outcome::Delivered).await;
+    }
+    assert_eq!(number(&bench.claim("a", 9).await), [0; 0]);
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!(number(&bench.claim("a", 9).await), [1]);
 }
 
 #[tokio::test]

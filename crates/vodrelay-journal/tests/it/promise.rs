@@ -302,7 +302,7 @@ impl Run {
             self.model.claims.push(Handed { claim, of: (sink, number), until, in_force: true });
         }
         assert!(numbers.is_subset(&due), "{numbers:?} of {due:?}");
-        // What was in hand at crashes waits for a moment, and its sink with it.
+        // What was in hand at crashes waits for a moment.
         if now < self.model.careful_until - 60 + 16 && numbers.is_empty() {
             return;
         }
