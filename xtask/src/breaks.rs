@@ -56,7 +56,6 @@ const BREAKS: [Break; 3] = [
 pub(crate) fn run() -> Result<(), String> {
     let folder = target().join("breaks");
     let (sources, built) = (folder.join("sources"), folder.join("target"));
-    torture::build(torture::Profile::Debug)?;
     let mut unseen = Vec::new();
     for one in &BREAKS {
         copy_sources(&sources)?;
@@ -101,7 +100,7 @@ impl Break {
 
     /// What the harness says of a relay that is broken so.
     fn torture(&self, relay: &Path) -> Result<String, String> {
-        let mut command = Command::new(torture::program(torture::Profile::Debug));
+        let mut command = torture::harness()?;
         command.arg("--relay").arg(relay).args([self.row, "--times", self.times]);
         let output = command.output().map_err(|error| format!("cannot run the harness: {error}"))?;
         Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())

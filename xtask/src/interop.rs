@@ -174,7 +174,7 @@ fn start_relay(
 ) -> Result<Relay, String> {
     let mut config = format!(
         "[http]\nlisten = \"{http}\"\n[http.callbacks.main]\npublic_url = \"{PUBLIC_URL}\"\nkeys = [\"{RELAY_KEY}\"]\n\
-         [journal]\nmin_free = \"16MiB\"\n[admin]\nlisten = \"{}\"\n",
+         [journal]\nmin_free = \"256MiB\"\n[admin]\nlisten = \"{}\"\n",
         free_port()?
     );
     let both = format!("secret = [\"{SECRET}\", \"{OLD_SECRET}\"]");

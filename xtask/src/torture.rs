@@ -1,52 +1,41 @@
 //! `cargo xtask torture`: builds the relay as it is released and the harness, and runs the latter.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::breaks;
 use crate::run::{cargo, root, target};
 
-/// How relay and harness are built.
+/// How the relay is built. The harness is built for tests, which is soon done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {
     Debug,
     Release,
 }
 
-/// Runs the rows that are named, or all, on release builds; or breaks the relay and looks whether that is seen.
+/// Runs the rows that are named, or all, on the relay as it is released; or breaks it and looks whether that is seen.
 pub(crate) fn torture(words: &[String]) -> Result<(), String> {
     if words == ["breaks"] { breaks::run() } else { run(Profile::Release, words) }
 }
 
-/// The short plan, on the builds that tests have made anyway.
+/// The short plan, on the build that tests have made anyway.
 pub(crate) fn short() -> Result<(), String> {
     run(Profile::Debug, &[])
 }
 
-/// Where the harness is once it is built.
-pub(crate) fn program(profile: Profile) -> PathBuf {
-    let folder = match profile {
-        Profile::Debug => "debug",
-        Profile::Release => "release",
-    };
-    target().join(folder).join("vodrelay-torture")
-}
-
-pub(crate) fn build(profile: Profile) -> Result<(), String> {
-    let options: &[&str] = match profile {
-        Profile::Debug => &[],
-        Profile::Release => &["--release"],
-    };
-    // Each by itself: built with the harness, the relay would get features that the released one lacks.
-    for package in ["vodrelay", "vodrelay-torture"] {
-        cargo(&[&["build", "--locked", "-p", package], options].concat(), &[])?;
-    }
-    Ok(())
-}
-
 fn run(profile: Profile, words: &[String]) -> Result<(), String> {
-    build(profile)?;
-    let status = Command::new(program(profile)).args(words).current_dir(root()).status();
-    let status = status.map_err(|error| format!("cannot run the harness: {error}"))?;
+    let (options, folder): (&[&str], _) = match profile {
+        Profile::Debug => (&[], "debug"),
+        Profile::Release => (&["--release"], "release"),
+    };
+    cargo(&[&["build", "--locked", "-p", "vodrelay"], options].concat(), &[])?;
+    let mut command = harness()?;
+    command.arg("--relay").arg(target().join(folder).join("vodrelay")).args(words).current_dir(root());
+    let status = command.status().map_err(|error| format!("cannot run the harness: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("the harness ended with {status}")) }
+}
+
+/// The harness, built by itself: built with it, the relay would get features that the released one lacks.
+pub(crate) fn harness() -> Result<Command, String> {
+    cargo(&["build", "--locked", "-p", "vodrelay-torture"], &[])?;
+    Ok(Command::new(target().join("debug/vodrelay-torture")))
 }

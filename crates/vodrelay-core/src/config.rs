@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::envelope::{Labels, MOST_LABEL_BYTES};
+
 /// Something wrong in the configuration: where it stands, and what is expected there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
@@ -306,6 +308,19 @@ pub fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sock
     let expected = "an address and a port, like \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for every address";
     let text = deserializer.deserialize_any(Written(expected))?;
     text.parse().map_err(|_| D::Error::custom(format_args!("{text:?} is not {expected}")))
+}
+
+/// Refuses labels of a source that no journal would keep, and with them every event of it.
+///
+/// # Errors
+/// At that path, with how large they are.
+pub fn check_labels(path: &str, labels: &Labels) -> Result<(), ConfigError> {
+    let bytes = serde_json::to_string(labels).map_or(usize::MAX, |labels| labels.len());
+    if bytes <= MOST_LABEL_BYTES {
+        return Ok(());
+    }
+    let message = format!("have {bytes} bytes as JSON, and the journal keeps {MOST_LABEL_BYTES}");
+    Err(ConfigError::new(path, message))
 }
 
 /// Takes a text, or a whole number as its text, and names what is expected where it is neither.

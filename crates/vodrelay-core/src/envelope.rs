@@ -15,6 +15,9 @@ use crate::parse::parse;
 /// Labels that the configuration gives to a source; routing uses them, and records have them.
 pub type Labels = BTreeMap<String, String>;
 
+/// What a journal keeps of labels, as JSON. Every event of a source with more would be refused.
+pub const MOST_LABEL_BYTES: usize = 64 << 10;
+
 /// A body as a source received it, proven or admitted by configuration, not yet read.
 #[derive(Clone, Debug)]
 pub struct Arrival {

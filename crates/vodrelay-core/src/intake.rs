@@ -55,11 +55,11 @@ pub struct Accepted {
 impl Intake {
     /// An intake, and the keeper of its refusals, which is to be run beside it.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, routes: Arc<Routes>) -> (Self, RefusalKeeper) {
+    pub fn new(journal: Arc<dyn Journal>, routes: Arc<Routes>) -> (Self, Bookkeeper) {
         let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
-        let keeper = RefusalKeeper { waiting, troubles: Arc::clone(&troubles) };
+        let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
         (Self { journal, routes, refusals, room, troubles }, keeper)
     }
 
@@ -132,14 +132,15 @@ impl Intake {
     }
 }
 
-/// Writes refusals down, in batches, away from the path of an event, and when events were turned away.
+/// Writes into the ledger what was turned away, and away from the path of an event: refusals, in batches, and when events
+/// were turned away and why.
 #[derive(Debug)]
-pub struct RefusalKeeper {
+pub struct Bookkeeper {
     waiting: mpsc::Receiver<(Refusal, OwnedSemaphorePermit)>,
     troubles: Arc<Troubles>,
 }
 
-impl RefusalKeeper {
+impl Bookkeeper {
     /// Runs until the last [`Intake`] is gone and everything handed in is written.
     pub async fn run(mut self, ledger: Arc<dyn Ledger>) {
         let mut written_at = None;

@@ -30,9 +30,9 @@ pub mod testing;
 
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
-pub use envelope::{Arrival, Delivery, Envelope, Labels};
+pub use envelope::{Arrival, Delivery, Envelope, Labels, MOST_LABEL_BYTES};
 pub use history::{History, Life, LifeEnd, Trouble, TroubleKind};
-pub use intake::{Accepted, Intake, RefusalKeeper};
+pub use intake::{Accepted, Bookkeeper, Intake};
 pub use journal::{
     Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Pause, Pauses, Seq, SettleResult,
     Settled, Token,

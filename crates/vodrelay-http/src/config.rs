@@ -11,7 +11,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vod_event::{Endpoint, NamedKey, PrivateKey};
-use vodrelay_core::config::{ByteSize, ConfigError, SecretSource, Span, Surroundings, listen_address};
+use vodrelay_core::config::{
+    ByteSize, ConfigError, SecretSource, Span, Surroundings, check_labels, listen_address,
+};
 use vodrelay_core::network::Networks;
 use vodrelay_core::{Labels, Name, SourceName};
 
@@ -145,6 +147,7 @@ impl CallbackConfig {
         let public_path = check_public_url(&at("public_url"), &self.public_url, warnings)?;
         let path = self.path.clone().unwrap_or(public_path);
         check_path(&at("path"), &path)?;
+        check_labels(&at("labels"), &self.labels)?;
         if self.keys.is_empty() && !self.allow_unsigned {
             let message =
                 "is empty: give the key that is set at VOD, or set allow_unsigned = true to admit everybody";

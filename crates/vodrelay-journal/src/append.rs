@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use vod_event::Event;
-use vodrelay_core::{Appended, Envelope, JournalError, SinkName};
+use vodrelay_core::{Appended, Envelope, JournalError, MOST_LABEL_BYTES, SinkName};
 
 use crate::ids::Ids;
 use crate::key::{Key, MOST_SINKS, excerpt, nanos};
@@ -11,7 +11,6 @@ use crate::writer::{Batch, Names};
 
 /// The largest body; a hundred times what the provider sends, and still an easy row.
 const LARGEST_BODY: usize = 64 << 20;
-const LARGEST_LABELS: usize = 64 << 10;
 const LONGEST_REASON: usize = 1_024;
 /// Words stay in the file for good and in memory while they are in use, so that nobody may make long ones up.
 const LONGEST_WORD: usize = 128;
@@ -31,8 +30,9 @@ impl Row {
         }
         let labels = (!envelope.labels.is_empty()).then(|| serde_json::to_string(&*envelope.labels));
         let labels = labels.transpose().map_err(|error| JournalError::Invalid(error.to_string()))?;
-        if labels.as_ref().is_some_and(|labels| labels.len() > LARGEST_LABELS) {
-            let message = format!("the labels of {} are larger than {LARGEST_LABELS} bytes", envelope.source);
+        if labels.as_ref().is_some_and(|labels| labels.len() > MOST_LABEL_BYTES) {
+            let message =
+                format!("the labels of {} are larger than {MOST_LABEL_BYTES} bytes", envelope.source);
             return Err(JournalError::Invalid(message));
         }
         let mut sinks = sinks.to_vec();

@@ -12,6 +12,7 @@ use vod_event::EventId;
 use vodrelay_core::{Claim, Claimed, Delivery, Envelope, JournalError, Labels, SinkName, SourceName, Token};
 
 use crate::error::Fault;
+use crate::indexes::Doubt;
 use crate::key::{self, Key};
 use crate::lease::View;
 use crate::op::{Op, WriterQueue};
@@ -21,6 +22,8 @@ use crate::shared::Shared;
 /// One claim hands out at most so many, and stops after so many bytes of bodies.
 const MOST: usize = 1_024;
 const MOST_BYTES: usize = 16 << 20;
+/// How long after the indexes of a sink were looked at it is worth doing it again.
+const DOUBT_AGAIN_AFTER: Duration = Duration::from_secs(3_600);
 
 /// One request to the claiming thread.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Claimant {
     pub(crate) requests: Receiver<Request>,
     pub(crate) sources: HashMap<i64, SourceName>,
     pub(crate) labels: HashMap<i64, Arc<Labels>>,
+    /// When the indexes of a sink were looked at, by the steady clock.
+    pub(crate) doubted: HashMap<i64, i64>,
 }
 
 /// What is read for a claim.
@@ -58,6 +63,7 @@ struct Found {
     read_to: i64,
     retry_is_next: bool,
     next_due: Option<i64>,
+    doubt: Option<Doubt>,
 }
 
 impl Claimant {
@@ -115,6 +121,9 @@ impl Claimant {
         let wanted = Wanted { sink: number, limit, now, most_crashes };
         let found = self.read(sink, wanted, &view).map_err(|fault| self.shared.judge(&fault))?;
         self.bury(&found.corrupt);
+        if let Some(doubt) = found.doubt {
+            self.have_indexes_mended(number, doubt, steady);
+        }
         let until = steady.saturating_add(key::nanos_of(lease));
         let claims = self.grant(number, &found, until, &view);
         if careful.is_some() && !claims.is_empty() {
@@ -170,6 +179,18 @@ impl Claimant {
         }
     }
 
+    /// Once in a while at most: a counter that is wrong would have it done again and again.
+    fn have_indexes_mended(&mut self, sink: i64, doubt: Doubt, steady: i64) {
+        let again_at = self.doubted.get(&sink).map(|at| at.saturating_add(key::nanos_of(DOUBT_AGAIN_AFTER)));
+        if again_at.is_some_and(|at| steady < at) {
+            return;
+        }
+        self.doubted.insert(sink, steady);
+        if let Err(error) = self.writer.ask_blocking(|answer| Op::MendIndexes(sink, doubt, answer)) {
+            tracing::warn!(journal.error = %error, "an index of the journal could not be mended");
+        }
+    }
+
     fn read(&mut self, sink: &SinkName, wanted: Wanted, view: &View) -> Result<Found, Fault> {
         // One snapshot for all of it. Dropping it ends it; there is nothing to commit.
         self.conn.prepare_cached("BEGIN")?.execute([])?;
@@ -192,6 +213,10 @@ impl Claimant {
                 found.retry_is_next = !found.retry_is_next;
             }
             let Some(key) = (if take_due { due.next() } else { fresh.next() }) else { break };
+            if key.sink() != wanted.sink {
+                found.doubt = Some(Doubt::WrongEntry);
+                continue;
+            }
             // While some are passed over, all are looked at again.
             if !take_due && wanted.most_crashes.is_none() {
                 found.read_to = key.0;
@@ -212,7 +237,19 @@ impl Claimant {
                 found.corrupt.push(key);
             }
         }
-        found.next_due = next_due(&self.conn, wanted, view)?;
+        let next = next_due(&self.conn, wanted, view)?;
+        found.next_due = next.map(|(_, due_at)| due_at);
+        if let Some((key, due_at)) = next
+            && !stands_as(&self.conn, key, due_at)?
+        {
+            found.doubt = Some(Doubt::WrongEntry);
+        }
+        let finds_nothing = found.intact.is_empty() && found.corrupt.is_empty() && next.is_none();
+        // With care some are passed over, and nothing found means nothing.
+        let means_something = wanted.limit > 0 && wanted.most_crashes.is_none() && view.held.is_empty();
+        if finds_nothing && means_something && pending(&self.conn, wanted.sink)? > 0 {
+            found.doubt = found.doubt.or(Some(Doubt::TooFew));
+        }
         Ok(found)
     }
 
@@ -264,17 +301,30 @@ fn due(conn: &Connection, wanted: Wanted, view: &View) -> rusqlite::Result<Vec<K
 }
 
 /// When the first retry that is not due yet will be.
-fn next_due(conn: &Connection, wanted: Wanted, view: &View) -> rusqlite::Result<Option<i64>> {
+fn next_due(conn: &Connection, wanted: Wanted, view: &View) -> rusqlite::Result<Option<(Key, i64)>> {
     let mut statement = conn.prepare_cached(
         "SELECT id, due_at FROM deliveries WHERE sink = ?1 AND state = 1 AND due_at > ?2 ORDER BY due_at LIMIT ?3",
     )?;
     let mut rows = statement.query([wanted.sink, wanted.now, enough(1, &view.held)])?;
     while let Some(row) = rows.next()? {
-        if !view.held.contains(&Key(row.get(0)?)) {
-            return row.get(1).map(Some);
+        let key = Key(row.get(0)?);
+        if !view.held.contains(&key) {
+            return Ok(Some((key, row.get(1)?)));
         }
     }
     Ok(None)
+}
+
+/// Whether the row says of the retry what the index says.
+fn stands_as(conn: &Connection, key: Key, due_at: i64) -> rusqlite::Result<bool> {
+    let mut statement = conn.prepare_cached("SELECT due_at FROM deliveries NOT INDEXED WHERE id = ?1")?;
+    let row: Option<Option<i64>> = statement.query_row([key.0], |row| row.get(0)).optional()?;
+    Ok(row.flatten() == Some(due_at))
+}
+
+/// What waits by the counter.
+fn pending(conn: &Connection, sink: i64) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT pending FROM sinks WHERE id = ?1")?.query_row([sink], |row| row.get(0))
 }
 
 /// How many rows to read so that `limit` are left when those in hand are taken out.

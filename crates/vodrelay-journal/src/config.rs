@@ -15,7 +15,9 @@ pub struct Config {
     pub retention: Span,
     /// How long a dead letter stays.
     pub dead_letter_retention: Keep,
-    /// How much room the disk must have for appends to be accepted.
+    /// How much room the disk must have for appends to be accepted. A configuration has to leave so much that the journal
+    /// gets out of a full disk by itself.
+    #[serde(deserialize_with = "min_free")]
     pub min_free: ByteSize,
 }
 
@@ -49,6 +51,9 @@ pub struct RefusedBounds {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// What settlements, and removing what may go, need of the last quarter of `min_free` when appends are refused: the log may
+/// hold up to 64 MB that the file has no room for yet, and until these are moved nothing can be written at all.
+const LEAST_MIN_FREE: ByteSize = ByteSize(256 << 20);
 
 impl Default for Config {
     fn default() -> Self {
@@ -65,6 +70,17 @@ impl Default for RefusedBounds {
     fn default() -> Self {
         Self { keep: ByteSize(256 << 20), max_age: Span(DAY * 7) }
     }
+}
+
+fn min_free<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let asked = ByteSize::deserialize(deserializer)?;
+    if asked.0 < LEAST_MIN_FREE.0 {
+        return Err(de::Error::custom(format!(
+            "{asked} is too little: on a disk that is full to the end the journal could not even remove anything; expected \
+             {LEAST_MIN_FREE} or more"
+        )));
+    }
+    Ok(asked)
 }
 
 impl Serialize for Keep {
@@ -114,5 +130,9 @@ mod tests {
         check(r#"{"dead_letter_retention": "soon"}"#, Err("\"never\""));
         check(r#"{"kind": "postgres"}"#, Err("sqlite"));
         check(r#"{"min_fre": "1GiB"}"#, Err("min_fre"));
+        let least = ByteSize(256 << 20);
+        check(r#"{"min_free": "256MiB"}"#, Ok(Config { min_free: least, ..Config::default() }));
+        check(r#"{"min_free": "255MiB"}"#, Err("expected 256MiB or more"));
+        check(r#"{"min_free": "0"}"#, Err("expected 256MiB or more"));
     }
 }

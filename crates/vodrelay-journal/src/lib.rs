@@ -17,6 +17,7 @@ mod folder;
 mod heart;
 mod ids;
 mod in_hand;
+mod indexes;
 mod journal;
 mod key;
 mod lease;

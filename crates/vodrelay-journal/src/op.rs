@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vod_event::{Event, EventId};
 use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName, Trouble};
 
+use crate::indexes::Doubt;
 use crate::key::Key;
 use crate::order::{Carried, Order};
 
@@ -28,6 +29,8 @@ pub(crate) enum Op {
     Order(Box<Order>, Answer<Carried>),
     /// The body of that delivery is not what was accepted.
     BuryCorrupt(Key, Answer<()>),
+    /// The deliveries of that sink may not be found by their indexes.
+    MendIndexes(i64, Doubt, Answer<()>),
     /// Write down now what is in hand.
     NoteInHand(Answer<()>),
     /// Do at once all that is done from time to time.
@@ -142,6 +145,7 @@ impl Op {
             Self::Refuse(_, answer)
             | Self::NoteTroubles(_, answer)
             | Self::BuryCorrupt(_, answer)
+            | Self::MendIndexes(_, _, answer)
             | Self::NoteInHand(answer)
             | Self::Tidy(answer)
             | Self::Close(answer) => {

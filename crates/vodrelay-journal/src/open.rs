@@ -98,6 +98,7 @@ pub(crate) fn open(
         requests,
         sources: HashMap::new(),
         labels: HashMap::new(),
+        doubted: HashMap::new(),
     };
     let checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
     let names = Names::load(&conn).map_err(sqlite)?;

@@ -23,7 +23,7 @@ use crate::retention::Retention;
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::words::Words;
-use crate::{append, in_hand, settle, troubles};
+use crate::{append, in_hand, indexes, settle, troubles};
 
 /// One commit takes at most so many requests, or so many bytes of bodies.
 const BATCH: usize = 1_024;
@@ -205,6 +205,10 @@ impl Writer {
             (Op::Order(order, _), _) => self.carry_out(order, batch, full),
             (Op::BuryCorrupt(key, _), _) => {
                 settle::bury(&self.conn, batch, *key, "corrupt")?;
+                Ok(Reply::Done)
+            }
+            (Op::MendIndexes(sink, doubt, _), _) => {
+                indexes::mend(&self.conn, batch, *sink, *doubt)?;
                 Ok(Reply::Done)
             }
             (Op::Tidy(_), _) => {

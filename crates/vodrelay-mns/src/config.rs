@@ -7,7 +7,7 @@ use aliyun_credentials::{Config as Credentials, CredentialProvider};
 use mns_client::{Client, Config as ClientConfig, Endpoint, Queue, QueueName};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use vodrelay_core::config::{ConfigError, SecretSource, Surroundings};
+use vodrelay_core::config::{ConfigError, SecretSource, Surroundings, check_labels};
 use vodrelay_core::{Labels, Name, SourceName};
 
 /// The `[mns]` table.
@@ -41,9 +41,6 @@ pub struct QueueConfig {
 const fn eight() -> usize {
     8
 }
-
-/// What the journal keeps of labels, as JSON. Messages with more would be refused one by one, and circle.
-const MOST_LABEL_BYTES: usize = 64 << 10;
 
 /// Beyond that an account is told to poll less.
 const MOST_POLLERS: usize = 64;
@@ -115,11 +112,7 @@ impl QueueConfig {
             let message = format!("must be between 1 and {MOST_POLLERS}, not {}", self.max_pollers);
             return Err(ConfigError::new(at("max_pollers"), message));
         }
-        let bytes = serde_json::to_string(&self.labels).map_or(usize::MAX, |labels| labels.len());
-        if bytes > MOST_LABEL_BYTES {
-            let message = format!("have {bytes} bytes as JSON, and the journal keeps {MOST_LABEL_BYTES}");
-            return Err(ConfigError::new(at("labels"), message));
-        }
+        check_labels(&at("labels"), &self.labels)?;
         let credentials =
             provider(self.credentials.clone(), around).map_err(|error| error.within(&at("credentials")))?;
         let client = Client::new(ClientConfig::new(endpoint), credentials)

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::{
-    Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, Readmission, RefusalKeeper, Replayer,
-    Sink, SinkBacklog, SinkFactory, Source, Standings, SystemClock,
+    Bookkeeper, Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, Readmission, Replayer, Sink,
+    SinkBacklog, SinkFactory, Source, Standings, SystemClock,
 };
 use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
@@ -33,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Relay {
     journal: SqliteJournal,
-    refusals: RefusalKeeper,
+    refusals: Bookkeeper,
     dispatchers: Vec<Dispatcher>,
     receiver: Arc<Receiver>,
     queues: Vec<QueueSource>,

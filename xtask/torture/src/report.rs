@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::account::Account;
-use crate::rows::Row;
+use crate::rows::{ROWS, Row};
 
 pub(crate) const HEAD: &str = "| fault | struck | in flight at each, median (least) | sent | acknowledged | **missing** | altered | given up by the sender | \
      delivered twice | dead letters | worst outage | syncs | took | seed |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
@@ -39,13 +39,46 @@ pub(crate) fn line(row: &Row, account: &Account, seed: u64) -> String {
     )
 }
 
-/// Puts the table into the document, between its two marks.
-pub(crate) fn write(document: &Path, measured: &str, lines: &[String]) -> Result<(), String> {
+/// Puts the lines into the document's table, each in the place of the one that the row had there.
+pub(crate) fn write(document: &Path, today: &str, lines: &[String]) -> Result<(), String> {
     let shown = document.display();
     let text = fs::read_to_string(document).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let table = format!("\n{measured}\n\n{}\n\n", lines.join("\n"));
-    let marked = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = marked.ok_or_else(|| format!("{shown} lacks the marks {BEGIN:?} and {END:?}"))?;
-    fs::write(document, format!("{before}{BEGIN}\n{table}{END}{after}"))
-        .map_err(|error| format!("cannot write {shown}: {error}"))
+    let text = with_lines(&text, today, lines)
+        .ok_or_else(|| format!("{shown} lacks the marks {BEGIN:?} and {END:?}"))?;
+    fs::write(document, text).map_err(|error| format!("cannot write {shown}: {error}"))
+}
+
+fn with_lines(text: &str, today: &str, lines: &[String]) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (table, after) = rest.split_once(END)?;
+    let what = |line: &str| line.split(" | ").next().unwrap_or_default().to_owned();
+    let old = table.lines().filter(|line| line.starts_with("| ") && !HEAD.starts_with(*line));
+    let mut of_rows: Vec<String> = ROWS
+        .iter()
+        .filter_map(|row| {
+            let is_of_row = |line: &&str| what(line) == format!("| {}", row.what);
+            let new = lines.iter().map(String::as_str).find(is_of_row);
+            new.or_else(|| old.clone().find(is_of_row)).map(str::to_owned)
+        })
+        .collect();
+    of_rows.insert(0, HEAD.to_owned());
+    Some(format!("{before}{BEGIN}\n\nLast run on {today}.\n\n{}\n\n{END}{after}", of_rows.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_ran_takes_the_place_of_what_it_said_before() {
+        let text = format!("before\n{BEGIN}\n{END}\nafter\n");
+        let (kill, cut) = ("| kill -9 | 1 | **0** |".to_owned(), "| power cut | 2 | **0** |".to_owned());
+        let text = with_lines(&text, "2026-01-01", &[cut.clone(), kill.clone()]).unwrap();
+        let again = kill.replace("| 1 |", "| 3 |");
+        let text = with_lines(&text, "2026-01-02", std::slice::from_ref(&again)).unwrap();
+        assert_eq!(
+            text,
+            format!("before\n{BEGIN}\n\nLast run on 2026-01-02.\n\n{HEAD}\n{again}\n{cut}\n\n{END}\nafter\n")
+        );
+    }
 }

@@ -16,7 +16,7 @@ use crate::sender::PUBLIC_URL;
 /// How long a delivery may take before the relay gives the attempt up.
 pub(crate) const SINK_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the journal's `min_free` is but where a row is about it.
-pub(crate) const MIN_FREE: u64 = 16 << 20;
+pub(crate) const MIN_FREE: u64 = 256 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Stage {

@@ -12,7 +12,7 @@ use vodrelay_core::{
 
 struct Bench {
     intake: Intake,
-    keeper: vodrelay_core::RefusalKeeper,
+    keeper: vodrelay_core::Bookkeeper,
     journal: Arc<MemoryJournal>,
     clock: Arc<ManualClock>,
 }

@@ -47,6 +47,15 @@ fn mistakes_are_named_with_their_path() {
         &callback("keys = [\"a\"]\npath = \"/healthz\""),
         "http.callbacks.main.path: \"/healthz\" is also the path of http.health_path",
     );
+    let labels = |bytes: usize| {
+        callback(&format!(
+            "keys = [\"a\"]\nlabels = {{ a = \"{}\" }}",
+            "x".repeat(bytes - r#"{"a":""}"#.len())
+        ))
+    };
+    resolve(&labels(65_536)).unwrap();
+    let too_large = "http.callbacks.main.labels: have 65537 bytes as JSON, and the journal keeps 65536";
+    check(&labels(65_537), too_large);
     let two =
         callback("keys = [\"a\"]") + "\n[callbacks.other]\npublic_url = \"http://h/vod\"\nkeys = [\"a\"]";
     check(&two, "http.callbacks.other.path: \"/vod\" is also the path of http.callbacks.main.path");

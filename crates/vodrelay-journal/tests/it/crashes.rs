@@ -259,6 +259,75 @@ async fn pages_that_rot_under_a_running_journal_poison_it() {
     assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
 }
 
+/// Changes the entry of an index while nobody has the journal, then claims until everything is found.
+async fn after_damage_of(index: &str, change: impl Fn(&mut [u8], i64)) -> Vec<usize> {
+    let bench = Bench::new();
+    let wait = Duration::from_secs(30);
+    let due_at = bench.clock.now() + wait;
+    for number in [1, 2] {
+        bench.append(number, &["a", "b"]).await;
+    }
+    for claim in &bench.claim("a", 1).await {
+        bench.settle(claim, Outcome::RetryAt(due_at)).await;
+    }
+    for claim in &bench.claim("a", 1).await {
+        bench.settle(claim, Outcome::Delivered).await;
+    }
+    let file = bench.folder.path().join("journal.sqlite3");
+    let root: i64 = Connection::open(&file)
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [index], |row| row.get(0))
+        .unwrap();
+    let Bench { folder, clock, journal, config, bounds } = bench;
+    journal.close().await.unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let page = &mut bytes[usize::try_from(root - 1).unwrap() * 4_096..][..4_096];
+    change(page, i64::try_from(due_at.as_nanosecond()).unwrap());
+    std::fs::write(&file, bytes).unwrap();
+    let journal =
+        vodrelay_journal::SqliteJournal::open(folder.path(), config, bounds, crate::bench::as_clock(&clock))
+            .unwrap();
+    let bench = Bench { folder, clock, journal, config, bounds };
+    bench.clock.advance(wait);
+    let mut found = Vec::new();
+    for name in ["a", "b", "a", "b"] {
+        let claims = bench.claim(name, 9).await;
+        for claim in &claims {
+            assert_eq!(claim.delivery.sink, sink(name));
+            assert_eq!(bench.settle(claim, Outcome::Delivered).await, SettleResult::Done);
+        }
+        found.extend(number(&claims));
+    }
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn a_flipped_bit_of_an_index_hides_no_delivery() {
+    let replace = |page: &mut [u8], from: &[u8], to: &[u8]| {
+        let at = page.windows(from.len()).position(|window| window == from).expect("the entry");
+        page[at..][..to.len()].copy_from_slice(to);
+    };
+    let ends_late = |page: &mut [u8], due_at: i64| {
+        replace(page, &due_at.to_be_bytes(), &(due_at | 1 << 62).to_be_bytes());
+    };
+    assert_eq!(after_damage_of("deliveries_retry", ends_late).await, [1, 1, 2]);
+    // An entry of the second sink that names the delivery of the first.
+    let of_a_neighbour =
+        |page: &mut [u8], _: i64| replace(page, &[2, 0x10, 2, 0x10, 2], &[2, 0x10, 1, 0x10, 1]);
+    assert_eq!(after_damage_of("deliveries_fresh", of_a_neighbour).await, [1, 1, 2]);
+    // The sink before the moment: of one byte, so that 1 stands in the head of the entry as such.
+    let of_another_sink = |page: &mut [u8], _: i64| {
+        let cells = usize::from(u16::from_be_bytes([page[3], page[4]]));
+        assert_eq!(cells, 1);
+        let cell = usize::from(u16::from_be_bytes([page[8], page[9]]));
+        // Length, length of the head, and three types; the first is that of the sink: the constant one.
+        assert_eq!(page[cell + 2], 9);
+        page[cell + 2] = 8;
+    };
+    assert_eq!(after_damage_of("deliveries_retry", of_another_sink).await, [1, 1, 2]);
+}
+
 fn number(claims: &[vodrelay_core::Claim]) -> Vec<usize> {
     let number = |claim: &vodrelay_core::Claim| {
         let event = claim.delivery.envelope.event().unwrap();

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vodrelay_core::{Name, RefusalCause};
 
-use super::ask::Target;
+use super::ask::{RunningRelay, Target};
+use super::confirm::confirm;
 use super::when;
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::output;
 
 /// Subcommands of `refused`.
@@ -49,7 +50,7 @@ pub(crate) enum Args {
     #[command(after_help = "Examples:\n  \
         vodrelay refused purge --cause missing --until 1d\n  \
         vodrelay refused purge --callback main --yes\n\n\
-        Without --yes it only tells how many would go, and exits with 64.")]
+        Without a terminal --yes is needed.")]
     Purge(Purge),
 }
 
@@ -96,7 +97,7 @@ pub(crate) struct List {
 pub(crate) struct Purge {
     #[command(flatten)]
     wanted: Wanted,
-    /// Really remove them
+    /// Do not ask
     #[arg(long)]
     yes: bool,
     /// Print JSON
@@ -123,10 +124,9 @@ struct Record {
     cut_short: bool,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 struct Purged {
     purged: u64,
-    dry_run: bool,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -160,22 +160,32 @@ async fn list(args: List) -> Result<(), Failure> {
 }
 
 async fn purge(args: Purge) -> Result<(), Failure> {
-    let mut body = serde_json::to_value(&args.wanted).unwrap_or_default();
-    if let Some(body) = body.as_object_mut() {
-        body.insert("dry_run".to_owned(), json!(!args.yes));
+    let (relay, mut wanted) = (args.target.relay()?, args.wanted);
+    if !args.yes {
+        // What comes while somebody thinks about it is not meant.
+        wanted.until = wanted.until.or(Some(Timestamp::now()));
     }
-    let purged: Purged = args.target.relay()?.post("/refused/purge", &body).await?;
+    let count = ask_to_purge(&relay, &wanted, true).await?.purged;
+    let purged = if count == 0 {
+        0
+    } else {
+        confirm(args.yes, &format!("this removes refused requests for good: {count}"))?;
+        ask_to_purge(&relay, &wanted, false).await?.purged
+    };
     if args.json {
-        output::json(&purged);
-    } else if args.yes {
-        output::line(format!("{} refused requests are gone", purged.purged));
+        output::json(&json!({"purged": purged}));
+    } else {
+        output::line(format!("purged refused requests: {purged}"));
     }
-    if args.yes {
-        return Ok(());
+    Ok(())
+}
+
+async fn ask_to_purge(relay: &RunningRelay, wanted: &Wanted, dry_run: bool) -> Result<Purged, Failure> {
+    let mut body = serde_json::to_value(wanted).unwrap_or_default();
+    if let Some(body) = body.as_object_mut() {
+        body.insert("dry_run".to_owned(), json!(dry_run));
     }
-    let message =
-        format!("{} refused requests would be gone for good; nothing was changed: add --yes", purged.purged);
-    Err(Failure::new(Code::Usage, message))
+    relay.post("/refused/purge", &body).await
 }
 
 impl Wanted {

@@ -215,7 +215,7 @@ fn a_port_in_use_is_69() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config =
-        format!("[http]\nlisten = \"{}\"\n[journal]\nmin_free = \"1MiB\"\n", taken.local_addr().unwrap());
+        format!("[http]\nlisten = \"{}\"\n[journal]\nmin_free = \"256MiB\"\n", taken.local_addr().unwrap());
     std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
     check_in(folder.path(), &["serve"], "", 69, "another process has that port");
 }
@@ -223,7 +223,7 @@ fn a_port_in_use_is_69() {
 /// A folder with a configuration whose journal is `data`; nothing listens on a port that matters.
 fn folder_with_config() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let config = "[http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[journal]\nmin_free = \"1MiB\"\n";
+    let config = "[http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[journal]\nmin_free = \"256MiB\"\n";
     std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
     folder
 }

@@ -87,7 +87,7 @@ async fn a_kill_a_stop_a_full_journal_and_a_wrong_key_are_told() {
 
     // Only one that answers is sure to hear the signal.
     bench.send(1..2, 200).await;
-    let full = right.replace("16MiB", "1000TiB");
+    let full = right.replace("256MiB", "1000TiB");
     assert_eq!(relay.terminate(), Some(0));
     let (mut relay, stopped_at, started_at) = while_down(&bench, &full, Timestamp::now()).await;
     let full_from = Timestamp::now();

@@ -177,10 +177,11 @@ fn nothing_tells_a_signature(folder: &Path, begun: jiff::Timestamp) {
 
 fn purged(folder: &Path, forgeries: usize) {
     let config = ["--config", "vodrelay.toml"];
-    let would = format!("{forgeries} refused requests would be gone");
-    check_in(folder, &[&["refused", "purge"][..], &config].concat(), "", 64, &would);
-    let gone = format!("{forgeries} refused requests are gone");
+    let would = format!("this removes refused requests for good: {forgeries}; say --yes to do it");
+    check_in(folder, &[&["refused", "purge"][..], &config].concat(), "y\n", 64, &would);
+    let gone = format!("purged refused requests: {forgeries}");
     check_in(folder, &[&["refused", "purge", "--yes"][..], &config].concat(), "", 0, &gone);
+    check_in(folder, &[&["refused", "purge"][..], &config].concat(), "", 0, "purged refused requests: 0");
     check_in(folder, &[&["refused", "list"][..], &config].concat(), "", 0, "no refused request is kept");
     let unknown = ["refused", "accept", "--callback", "other"];
     check_in(folder, &[&unknown[..], &config].concat(), "", 64, "it has: main");

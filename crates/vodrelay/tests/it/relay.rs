@@ -169,7 +169,7 @@ listen = "{http}"
 public_url = "{PUBLIC_URL}"
 keys = ["{KEY}"]
 [journal]
-min_free = "16MiB"
+min_free = "256MiB"
 [admin]
 listen = "{admin}"
 "#

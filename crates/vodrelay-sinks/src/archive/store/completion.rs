@@ -36,7 +36,8 @@ impl HttpConnector for SparingCompletion {
     }
 }
 
-const UNKNOWN: StatusCode = StatusCode::NOT_IMPLEMENTED;
+/// What a store answers that knows no such header, as S3 has it.
+const KNOWS_NO_SUCH_HEADER: StatusCode = StatusCode::NOT_IMPLEMENTED;
 
 #[derive(Debug)]
 struct Sparing {
@@ -57,7 +58,8 @@ impl HttpService for Sparing {
         let mut sparing = request.clone();
         sparing.headers_mut().insert(name, value);
         let answer = self.inner.execute(sparing).await?;
-        if !matches!(answer.status(), UNKNOWN | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN) {
+        if !matches!(answer.status(), KNOWS_NO_SUCH_HEADER | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
+        {
             return Ok(answer);
         }
         // It may be the header that the store does not take.
