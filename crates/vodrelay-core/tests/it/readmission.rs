@@ -200,3 +200,13 @@ async fn one_is_explained_without_its_signature() {
     assert!(late.event.is_none() && late.unreadable.is_some());
     assert!(bench.readmission.explain(3).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn one_is_explained_with_the_numbers_that_it_came_with() {
+    let bench = Bench::new();
+    let body = r#"{"EventType":"X","Exponent":1.50E+400,"Long":123456789012345678901234567890}"#;
+    bench.refuse(Some("genuine"), body.as_bytes()).await;
+    let found = bench.readmission.explain(1).await.unwrap().unwrap();
+    let expect = r#""fields":{"Exponent":1.50E+400,"Long":123456789012345678901234567890}"#;
+    assert!(found.event.unwrap().get().contains(expect), "{:?}", found.unreadable);
+}
