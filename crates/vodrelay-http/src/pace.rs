@@ -47,6 +47,11 @@ impl Phase {
         }
     }
 
+    /// Whether nothing happens until the client does something, and nothing is lost if it never does.
+    pub(crate) const fn awaits_client(self) -> bool {
+        matches!(self, Self::Idle | Self::Head | Self::Lingering)
+    }
+
     const fn of(number: u64) -> Self {
         match number {
             0 => Self::Idle,
