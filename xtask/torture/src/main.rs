@@ -10,6 +10,7 @@ mod control;
 mod faults;
 mod http;
 mod load;
+mod overload;
 mod receiver;
 mod relay;
 mod report;
@@ -29,6 +30,8 @@ use crate::rows::{ROWS, Row};
 #[derive(Debug)]
 struct Plan {
     rows: Vec<&'static Row>,
+    /// Whether there is more than the machine can take, too.
+    overload: bool,
     is_long: bool,
     write: bool,
     times: Option<usize>,
@@ -60,7 +63,8 @@ impl Plan {
             preload: this.with_file_name("libvodrelay_preload.so"),
         };
         let (rows, seed) = (Vec::new(), u64::from(rand::random::<u32>()));
-        let mut plan = Self { rows, is_long: false, write: false, times: None, seed, programs };
+        let mut plan =
+            Self { rows, overload: false, is_long: false, write: false, times: None, seed, programs };
         let mut words = words.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse().ok()).ok_or_else(usage);
@@ -70,22 +74,28 @@ impl Plan {
                 "--seed" => plan.seed = number()?,
                 "--times" => plan.times = Some(number()? as usize),
                 "--relay" => plan.programs.vodrelay = PathBuf::from(words.next().ok_or_else(usage)?),
+                overload::NAME => plan.overload = true,
                 name => plan.rows.push(ROWS.iter().find(|row| row.name == name).ok_or_else(usage)?),
             }
         }
-        if plan.write && (!plan.is_long || !plan.rows.is_empty() || plan.times.is_some()) {
+        let names_rows = plan.overload || !plan.rows.is_empty();
+        if plan.write && (!plan.is_long || names_rows || plan.times.is_some()) {
             return Err(
                 "--write writes the whole table of the long plan, so it goes with --long alone".to_owned()
             );
         }
-        if plan.rows.is_empty() {
+        if !names_rows {
             plan.rows = ROWS.iter().collect();
+            plan.overload = true;
         }
         Ok(plan)
     }
 
     async fn run(&self) -> Result<(), String> {
-        println!("seed {}\n\n{}", self.seed, report::HEAD);
+        println!("seed {}\n", self.seed);
+        if !self.rows.is_empty() {
+            println!("{}", report::HEAD);
+        }
         let (mut lines, mut failed) = (vec![report::HEAD.to_owned()], Vec::new());
         for row in &self.rows {
             let times = self.times.unwrap_or(if self.is_long { row.long } else { row.short });
@@ -99,20 +109,33 @@ impl Plan {
             }
             lines.push(line);
         }
+        let overload = self.overload().await?;
+        if !overload.wrong.is_empty() {
+            failed.push(overload::NAME);
+        }
         if self.write {
             let measured =
                 format!("Run on {} with a release build.", jiff::Timestamp::now().strftime("%Y-%m-%d"));
             report::write(&root().join("docs/RELIABILITY.md"), &measured, &lines)?;
+            overload::write(&root().join("docs/RELIABILITY.md"), &measured, &overload)?;
         }
         if failed.is_empty() {
             return Ok(());
         }
         Err(format!("not as promised, with seed {}: {}", self.seed, failed.join(", ")))
     }
+
+    async fn overload(&self) -> Result<overload::Found, String> {
+        if !self.overload {
+            return Ok(overload::Found::default());
+        }
+        println!();
+        overload::run(&self.programs, overload::Scale::new(self.is_long)).await
+    }
 }
 
 fn usage() -> String {
-    let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+    let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain([overload::NAME]).collect();
     format!(
         "usage: cargo xtask torture [--long] [--write] [--seed N] [--times N] [--relay PROGRAM] [ROW…], where a ROW is one of {}",
         names.join(", ")

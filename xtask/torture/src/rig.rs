@@ -72,7 +72,8 @@ impl Rig {
         relay.keeps_copies = fault == Fault::PowerCut;
         relay.start()?;
         let key = secrets.value(secrets::CALLBACK_KEY).to_owned();
-        let sender = Sender { to: relay.http, key, keeps: true, from: None, in_flight: Arc::default() };
+        let (headers, in_flight) = (String::new(), Arc::default());
+        let sender = Sender { to: relay.http, key, keeps: true, from: None, headers, in_flight };
         let load = Load::start(SENDERS, &sender);
         load.until_accepted(1).await.map_err(|error| format!("{error}: {}", relay.last_words()))?;
         let (dice, begun) = (StdRng::seed_from_u64(seed), Instant::now());
