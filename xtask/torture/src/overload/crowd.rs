@@ -15,7 +15,7 @@ use crate::sender::{Line, Sender};
 const TICK: Duration = Duration::from_millis(1);
 /// So many requests are under way at most, each over a connection of its own: more than the relay has places for, and
 /// fewer than there are descriptors.
-const MOST_UNDER_WAY: usize = 6_000;
+pub(crate) const MOST_UNDER_WAY: usize = 10_000;
 /// A sender that is further behind its timetable leaves out what is due, and offers less.
 const BEHIND: Duration = Duration::from_millis(100);
 
@@ -49,14 +49,16 @@ impl Crowd {
     pub(crate) async fn open_loop(self: &Arc<Self>, per_second: f64, time: Duration) -> Tally {
         let behind = (per_second * BEHIND.as_secs_f64()) as usize + 1;
         let (mut sent, mut left_out) = (0, 0);
-        let due = move |elapsed: Duration, under_way: usize| {
+        let due = |elapsed: Duration, under_way: usize| {
             let due = ((elapsed.as_secs_f64() * per_second) as usize).saturating_sub(sent + left_out);
             let sends = due.min(behind).min(MOST_UNDER_WAY.saturating_sub(under_way));
             left_out += due - sends;
             sent += sends;
             sends
         };
-        self.send(time, due).await
+        let mut tally = self.send(time, due).await;
+        tally.left_out = left_out;
+        tally
     }
 
     /// So many clients, each with its next event as soon as the last was answered.
@@ -70,6 +72,7 @@ impl Crowd {
             for _ in 0..due(begun.elapsed(), under_way.len()) {
                 under_way.spawn(Arc::clone(self).one(begun));
             }
+            tally.most_under_way = tally.most_under_way.max(under_way.len());
             sleep(TICK).await;
             while let Some(Ok(sent)) = under_way.try_join_next() {
                 tally.note(&sent);
@@ -105,7 +108,7 @@ impl Crowd {
 
     /// A connection that was kept, if there is one that is still open.
     fn line(&self, number: usize) -> Line {
-        if self.mixes && number % 2 == 0 {
+        if self.mixes && number.is_multiple_of(2) {
             return Line::new(Sender { keeps: false, ..self.sender.clone() });
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::crowd::Attempts;
+use super::crowd::{Attempts, MOST_UNDER_WAY};
 use super::memory::Memory;
 use super::stage::{Settlement, Stage};
 use super::tally::Tally;
@@ -15,7 +15,8 @@ const CLIENTS: usize = 256;
 const MODEST: f64 = 0.3;
 /// … and during the overload: the senders share the machine with it, and may not find the time for all of that.
 const TOO_MUCH: f64 = 2.5;
-/// What has to be offered for an overload.
+/// It is an overload if so much is offered, or if the senders had all under way that they may: more than the relay has
+/// places for and the kernel's queue beside them, so that more would wait for a sender, and not for the relay.
 const OVERLOAD: f64 = 2.0;
 /// The part of what is offered that has to be accepted when the load has fallen.
 const RETURNS: f64 = 0.95;
@@ -75,7 +76,8 @@ fn judge(phase: &Phase, found: &mut Found) {
 
 fn judge_overload(during: &Phase, capacity: f64, scale: Scale, found: &mut Found) {
     let offered = during.tally.per_second(during.tally.offered);
-    let is_much = !scale.is_strict || offered > OVERLOAD * capacity;
+    let is_crowd = during.tally.most_under_way >= MOST_UNDER_WAY;
+    let is_much = !scale.is_strict || offered > OVERLOAD * capacity || is_crowd;
     found.demand(is_much, || format!("only {offered:.0} were offered a second: no overload"));
     let silence = during.tally.longest_silence();
     found.demand(silence < Duration::from_secs(1), || format!("nothing was accepted for {silence:?}"));

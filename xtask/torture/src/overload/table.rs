@@ -8,7 +8,7 @@ use super::beside::Beside;
 use super::phases::Phase;
 use super::stage::Settlement;
 
-pub(crate) const PHASES: &str = "| phase | offered/s | of capacity | accepted/s | 503/s | other or no answer/s | p50 | p99 | longest | longest silence | peak memory | memory at its end |\n|---|---|---|---|---|---|---|---|---|---|---|---|";
+pub(crate) const PHASES: &str = "| phase | due/s | offered/s | of capacity | most under way | accepted/s | 503/s | other or no answer/s | p50 | p99 | longest | longest silence | peak memory | memory at its end |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 pub(crate) const FLOODS: &str = "| flood | valid offered | valid accepted | at a further attempt | **given up** | p50 | p99 | longest | peak memory | what the flood got |\n|---|---|---|---|---|---|---|---|---|---|";
 
@@ -26,10 +26,12 @@ pub(crate) fn phase(phase: &Phase, capacity: f64) -> String {
     let tally = &phase.tally;
     let per_second = |count| tally.per_second(count);
     format!(
-        "| {} | {:.0} | {:.0} % | {:.0} | {:.0} | {:.0} | {} | {} | {} | {} | {} MB | {} MB |",
+        "| {} | {:.0} | {:.0} | {:.0} % | {} | {:.0} | {:.0} | {:.0} | {} | {} | {} | {} | {} MB | {} MB |",
         phase.name,
+        per_second(tally.offered + tally.left_out),
         per_second(tally.offered),
         per_second(tally.offered) / capacity * 100.0,
+        tally.most_under_way,
         per_second(tally.accepted()),
         per_second(tally.answered(Some(503))),
         per_second(tally.others()),

@@ -21,6 +21,9 @@ pub(crate) struct Tally {
     /// For how long events were offered.
     pub(crate) time: Duration,
     pub(crate) offered: usize,
+    /// How many were due, and not sent: the senders were late, or had as many under way as they may.
+    pub(crate) left_out: usize,
+    pub(crate) most_under_way: usize,
     /// How many needed more than one attempt.
     pub(crate) repeated: usize,
     answers: BTreeMap<Option<u16>, usize>,

@@ -21,8 +21,11 @@ pub(super) async fn flood(attacker: Attacker, forwarded: Option<usize>) {
         }
         let Some(mut connection) = kept.take() else { continue };
         let headers = forwarded.map(|addresses| forwarded_for(turn % addresses)).unwrap_or_default();
-        let request =
-            if turn % 2 == 0 { request("WrongKeyOfAStranger1", &headers, BODY) } else { bare(&headers) };
+        let request = if turn.is_multiple_of(2) {
+            request("WrongKeyOfAStranger1", &headers, BODY)
+        } else {
+            bare(&headers)
+        };
         if attacker.exchange(&mut connection, once(request), Duration::ZERO).await {
             kept = Some(connection);
         }

@@ -11,7 +11,8 @@ use crate::sender::{head, request};
 /// Between two bytes.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Of a common callback, and the most that is accepted.
-const LENGTHS: [usize; 2] = [600, 1 << 20];
+const COMMON: usize = 600;
+const MOST: usize = 1 << 20;
 
 pub(super) async fn heads(attacker: Attacker) {
     loop {
@@ -22,7 +23,7 @@ pub(super) async fn heads(attacker: Attacker) {
 }
 
 pub(super) async fn bodies(attacker: Attacker) {
-    let length = LENGTHS[attacker.number % LENGTHS.len()];
+    let length = if attacker.number.is_multiple_of(2) { COMMON } else { MOST };
     loop {
         let Some(mut stream) = attacker.connect().await else { continue };
         let pieces = once(head(&attacker.key, "", length)).chain(repeat_n(b" ".to_vec(), length));
