@@ -21,8 +21,6 @@ use crate::receiver::Receiver;
 
 /// The hard limit of a head, and the piece in which a large body is read.
 const BUFFER: usize = 64 << 10;
-/// No connection is closed for another one before it has waited so long: its request may be on the way.
-pub(crate) const WELCOME: Duration = Duration::from_secs(1);
 /// This part of them makes room at a time, since to find out which ones is to look at all.
 const ROOM: usize = 128;
 
@@ -75,21 +73,21 @@ impl Connections {
     }
 
     /// Closes those that have waited longest for their client, idle or in the middle of a head: a crowd that sends
-    /// nothing, or next to nothing, must not keep others out.
-    pub(crate) fn make_room(&self) -> Room {
+    /// nothing, or next to nothing, must not keep others out. False: hardly any wait for their client.
+    pub(crate) fn make_room(&self) -> bool {
         let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, mut waiting, mut at_work) = (Instant::now(), Vec::new(), 0);
+        let (now, mut waiting) = (Instant::now(), Vec::new());
         for pace in paces.values() {
             let (phase, since) = pace.phase();
-            at_work += usize::from(phase == Phase::InHand);
-            if phase.awaits_client() && now.saturating_duration_since(since) >= WELCOME {
+            let age = now.saturating_duration_since(since);
+            if phase.welcome().is_some_and(|welcome| age >= welcome) {
                 waiting.push((since, pace));
             }
         }
         waiting.sort_unstable_by_key(|(since, _)| *since);
         waiting.truncate(self.room);
         waiting.iter().for_each(|(_, pace)| pace.close());
-        Room { is_made: !waiting.is_empty(), most_are_at_work: at_work * 2 >= paces.len() }
+        waiting.len() == self.room
     }
 
     pub(crate) fn close_where(&self, overstays: impl Fn(&Pace, Phase, Duration) -> bool) {
@@ -102,14 +100,6 @@ impl Connections {
             }
         }
     }
-}
-
-/// What came of looking for room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    pub(crate) is_made: bool,
-    /// Whether a request is in hand on most of the connections.
-    pub(crate) most_are_at_work: bool,
 }
 
 /// A line in the table of paces, struck out when the connection ends, however it ends.

@@ -13,13 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connections::Connections;
+use crate::pace::WELCOME;
 use crate::receiver::Receiver;
 
 /// When no room was found, it takes so long until there may be some.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-/// For so long others wait outside while those inside are at work. The kernel's queue is short, and whoever comes when
-/// it is full finds nobody to say so; whoever is told 503 comes again in a second.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// For so long others wait outside while no room is found. By then everybody who only waits for a client has been
+/// closed, so all are at work. The kernel's queue is short, and whoever comes when it is full finds nobody to say so;
+/// whoever is told 503 comes again in a second.
+const PATIENCE: Duration = WELCOME.saturating_add(Duration::from_millis(500));
 /// So many at a time hear that they are turned away; beyond that they find their connection closed.
 const LEAVING: usize = 256;
 /// For so long, since the answer is thrown away by the kernel of a client that is still sending.
@@ -34,11 +36,10 @@ pub(crate) struct Door<'a> {
     listener: &'a TcpListener,
     receiver: &'a Arc<Receiver>,
     connections: &'a Connections,
-    /// Since when there are more that want in than there are places.
-    full_since: Option<Instant>,
-    /// When no room was found last.
-    looked_in_vain: Option<Instant>,
-    most_are_at_work: bool,
+    /// Since when no room was found, while there are more that want in than there are places …
+    in_vain_since: Option<Instant>,
+    /// … and when it was looked for last.
+    looked_at: Option<Instant>,
     leaving: Arc<Semaphore>,
 }
 
@@ -52,9 +53,8 @@ impl<'a> Door<'a> {
             listener,
             receiver,
             connections,
-            full_since: None,
-            looked_in_vain: None,
-            most_are_at_work: false,
+            in_vain_since: None,
+            looked_at: None,
             leaving: Arc::new(Semaphore::new(LEAVING)),
         }
     }
@@ -85,11 +85,10 @@ impl<'a> Door<'a> {
             if let Some(place) = self.connections.free_place() {
                 return Some(place);
             }
-            let full_since = *self.full_since.get_or_insert_with(Instant::now);
-            if self.looked_in_vain.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
+            if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
                 self.look_for_room();
             }
-            if self.most_are_at_work && full_since.elapsed() >= PATIENCE {
+            if self.in_vain_since.is_some_and(|since| since.elapsed() >= PATIENCE) {
                 return None;
             }
             if let Some(place) = self.connections.next_place(LOOK_AGAIN).await {
@@ -100,10 +99,10 @@ impl<'a> Door<'a> {
 
     /// Where all are at work, each of them makes room once it has its answer.
     fn look_for_room(&mut self) {
-        let room = self.connections.make_room();
-        self.receiver.crowd(!room.is_made);
-        self.looked_in_vain = (!room.is_made).then(Instant::now);
-        self.most_are_at_work = !room.is_made && room.most_are_at_work;
+        let is_made = self.connections.make_room();
+        self.receiver.crowd(!is_made);
+        let now = (!is_made).then(Instant::now);
+        (self.looked_at, self.in_vain_since) = (now, now.and(self.in_vain_since.or(now)));
     }
 
     /// The next connection. Where it has to be waited for though there is a place, nobody stands outside any more.
@@ -112,7 +111,7 @@ impl<'a> Door<'a> {
             let accepted = self.listener.poll_accept(cx);
             if accepted.is_pending() && has_place {
                 self.receiver.crowd(false);
-                self.full_since = None;
+                self.in_vain_since = None;
             }
             accepted
         })
@@ -151,7 +150,6 @@ mod tests {
     use vodrelay_core::{Clock, Intake, Routes, SystemClock};
 
     use super::*;
-    use crate::connections::WELCOME;
 
     const OPEN: &str =
         r#"callbacks.open = { public_url = "https://x.example.com/open", allow_unsigned = true }"#;
@@ -241,7 +239,7 @@ mod tests {
             let read = timeout(Duration::from_secs(10), outside.read_to_string(&mut answer)).await;
             read.expect("there is an answer before long").unwrap();
             assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-            assert!(came.elapsed() < Duration::from_secs(1), "{:?} on a clock that stands", came.elapsed());
+            assert!(came.elapsed() < Duration::from_secs(2), "{:?} on a clock that stands", came.elapsed());
         };
         check(2, clients).await;
     }
