@@ -1,5 +1,8 @@
-//! How many requests are in hand at once, in count and in bytes. Beyond that new ones wait unread, as long as their
-//! wait can end within the budget.
+//! How many requests are in hand at once, and how many bytes of those that are large. Beyond that new ones wait unread,
+//! as long as their wait can end within the budget.
+//!
+//! A small body needs nothing but its place, so that a few that promise much and send little do not stand in the way of
+//! all others.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug)]
 pub(crate) struct Admission {
     most: usize,
+    small: usize,
     most_bytes: usize,
     count: Semaphore,
     bytes: Semaphore,
@@ -22,15 +26,16 @@ pub(crate) struct Admission {
 /// A place among the requests in hand; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
+    _bytes: Option<SemaphorePermit<'a>>,
     _count: SemaphorePermit<'a>,
-    _bytes: SemaphorePermit<'a>,
 }
 
 impl Admission {
-    /// Room for so many requests, and for so many bytes of their bodies.
-    pub(crate) fn new(most: usize, most_bytes: usize) -> Self {
+    /// Room for so many requests, and for so many bytes of those bodies that are not small.
+    pub(crate) fn new(most: usize, small: usize, most_bytes: usize) -> Self {
         Self {
             most,
+            small,
             most_bytes,
             count: Semaphore::new(most),
             bytes: Semaphore::new(most_bytes),
@@ -48,25 +53,32 @@ impl Admission {
         if let Some(place) = self.try_enter(size) {
             return Some(place);
         }
-        let size = self.permits(size);
         let _waiting = Waiting::new(&self.waiting);
         let both = async {
+            // In this order: who waits for room in bytes keeps no place from others.
+            let bytes = match self.bytes_of(size) {
+                Some(bytes) => Some(self.bytes.acquire_many(bytes).await.ok()?),
+                None => None,
+            };
             let count = self.count.acquire().await.ok()?;
-            let bytes = self.bytes.acquire_many(size).await.ok()?;
-            Some(Place { _count: count, _bytes: bytes })
+            Some(Place { _bytes: bytes, _count: count })
         };
         timeout_at(by, both).await.ok().flatten()
     }
 
     /// A place, if there is one at once.
     pub(crate) fn try_enter(&self, size: usize) -> Option<Place<'_>> {
+        let bytes = match self.bytes_of(size) {
+            Some(bytes) => Some(self.bytes.try_acquire_many(bytes).ok()?),
+            None => None,
+        };
         let count = self.count.try_acquire().ok()?;
-        let bytes = self.bytes.try_acquire_many(self.permits(size)).ok()?;
-        Some(Place { _count: count, _bytes: bytes })
+        Some(Place { _bytes: bytes, _count: count })
     }
 
-    fn permits(&self, size: usize) -> u32 {
-        u32::try_from(size.min(self.most_bytes)).unwrap_or(u32::MAX)
+    /// The share of the room that a large body takes.
+    fn bytes_of(&self, size: usize) -> Option<u32> {
+        (size > self.small).then(|| u32::try_from(size.min(self.most_bytes)).unwrap_or(u32::MAX))
     }
 
     /// Learns how long an accept took, or had taken when it was given up.
@@ -107,11 +119,13 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join_all;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_bounds_requests_wait_and_leave_in_time() {
-        let admission = Admission::new(16, 1000);
+        let admission = Admission::new(16, 0, 1000);
         let by = Instant::now() + Duration::from_secs(3);
         let whole = admission.enter(1000, by).await.unwrap();
         assert!(admission.enter(1, by).await.is_none());
@@ -122,8 +136,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn large_bodies_that_wait_for_room_leave_small_ones_theirs() {
+        let admission = Admission::new(16, 10, 1000);
+        let start = Instant::now();
+        let by = start + Duration::from_secs(3);
+        let large = join_all((0..32).map(|_| admission.enter(600, by)));
+        tokio::select! {
+            biased;
+            _ = large => unreachable!("one is in, and stays"),
+            small = admission.enter(10, by) => assert!(small.is_some()),
+        }
+        assert_eq!(Instant::now(), start);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_slow_pace_turns_away_at_once_and_recovers() {
-        let admission = Admission::new(16, 1000);
+        let admission = Admission::new(16, 0, 1000);
         for _ in 0..64 {
             admission.learn(Duration::from_secs(4));
         }

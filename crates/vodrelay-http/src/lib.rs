@@ -5,6 +5,8 @@ mod admission;
 mod answer;
 mod body;
 mod config;
+mod connections;
+mod door;
 mod hints;
 mod meter;
 mod pace;

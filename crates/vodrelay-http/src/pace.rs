@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// From the first byte of a head, the provider waits five seconds; three leave room for the way there and back.
 pub(crate) const BUDGET: Duration = Duration::from_secs(3);
 
+/// For so long no connection is closed for another one.
+pub(crate) const WELCOME: Duration = Duration::from_secs(1);
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -44,6 +47,17 @@ impl Phase {
             Self::InHand => Duration::from_secs(30),
             Self::Answered => Duration::from_secs(5),
             Self::Lingering => Duration::from_secs(1),
+        }
+    }
+
+    /// After what time a connection in the phase may be closed for another one, where that waits for its client alone.
+    pub(crate) const fn welcome(self) -> Option<Duration> {
+        match self {
+            // Its request may be on the way.
+            Self::Idle => Some(WELCOME),
+            // A head comes in one piece, nearly always, and the rest of a body is of no use.
+            Self::Head | Self::Lingering => Some(Duration::from_millis(250)),
+            Self::InHand | Self::Answered => None,
         }
     }
 

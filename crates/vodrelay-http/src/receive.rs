@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
@@ -62,7 +63,7 @@ impl Receiver {
         self.meter.answered(ended.answer, ended.event_type.as_deref(), started.elapsed());
         let unread = !ended.read && !bodiless;
         pace.answered(unread);
-        ended.answer.response(unread || self.is_draining())
+        ended.answer.response(unread || self.is_draining() || self.is_crowded())
     }
 
     async fn steps(
@@ -208,15 +209,29 @@ impl Receiver {
         Answer::TooLarge.into()
     }
 
+    /// Answered 503 before anything of it was read: nobody knows for which callback it was, so it counts for each.
+    pub(crate) fn turned_away_unread(&self) {
+        let now = self.clock.now();
+        for callback in &self.settings.callbacks {
+            self.intake.turned_away(TroubleKind::Busy, &callback.source, now);
+        }
+        self.meter.answered(Answer::Busy, None, Duration::ZERO);
+        self.explain_busy("for a connection");
+    }
+
     fn busy(&self, callback: &Callback, visit: &Visit, waited: &'static str) -> Ended {
         self.intake.turned_away(TroubleKind::Busy, &callback.source, visit.received_at);
+        self.explain_busy(waited);
+        Answer::Busy.into()
+    }
+
+    fn explain_busy(&self, waited: &'static str) {
         if self.hints.due(Hint::Busy) {
             tracing::warn!(
                 waited,
                 "callbacks are answered 503, since their three seconds would not do; the provider tries again"
             );
         }
-        Answer::Busy.into()
     }
 }
 

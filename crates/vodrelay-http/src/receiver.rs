@@ -65,7 +65,11 @@ pub struct Receiver {
     pub(crate) hints: Hints,
     pub(crate) meter: Meter,
     draining: AtomicBool,
+    crowded: AtomicBool,
 }
+
+/// Bodies up to this size take no room but that of their place; hardly any event is larger.
+const SMALL: usize = 32 << 10;
 
 impl Receiver {
     /// A receiver that hands events to the intake. The recorder of metrics, if any, is to be installed before.
@@ -80,11 +84,13 @@ impl Receiver {
             intake,
             clock,
             // Appends share a sync, so that many in hand cost hardly more than few; a thousand fill a group commit.
-            admission: Admission::new(1024, 64 << 20),
-            refused: Admission::new(256, 16 << 20),
+            // The small ones come to 32 MiB at most, and the large ones to as much.
+            admission: Admission::new(1024, SMALL, 32 << 20),
+            refused: Admission::new(256, SMALL, 8 << 20),
             hints: Hints::default(),
             meter: Meter::new(),
             draining: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
         })
     }
 
@@ -97,6 +103,15 @@ impl Receiver {
     /// Tells load balancers to look elsewhere. Requests that come all the same are received as before.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether connections wait outside while all that are inside are at work.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn crowd(&self, crowded: bool) {
+        self.crowded.store(crowded, Ordering::Relaxed);
     }
 
     /// The callback that listens on the path.

@@ -1,33 +1,21 @@
-//! The connections: accepted up to a limit, each with its pace, and finished in order when the relay stops.
-//!
-//! hyper is driven by hand because a general server gives no hold on a single connection: which one is idle, which
-//! one is slow, and which one may be closed to make room.
+//! Serves callbacks: the door and the connections, watched over, and finished in order when the relay stops.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use rustix::process::Resource;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use vodrelay_core::burst::Burst;
 
-use crate::pace::{Pace, Paced, Phase};
+use crate::connections::Connections;
+use crate::door::{Door, Never};
+use crate::pace::Phase;
 use crate::receiver::Receiver;
 
-/// Open connections, where the process may have as many descriptors twice. Beyond it the one that has been idle longest
-/// is closed for the next.
+/// Open connections, where the process may have as many descriptors twice. Beyond it those that have waited longest for their client are closed for the next ones.
 const MOST_CONNECTIONS: usize = 4096;
-/// The hard limit of a head, and the piece in which a large body is read.
-const BUFFER: usize = 64 << 10;
 /// How often the pace of all connections is looked at, and by how much a limit may be overstayed.
 const SWEEP: Duration = Duration::from_millis(250);
 /// A connection without a request yet gets so long to bring one when the relay stops.
@@ -47,10 +35,10 @@ pub async fn serve(
     for warning in &receiver.settings.warnings {
         tracing::warn!("{warning}");
     }
-    let connections =
-        Connections::new(most_connections(rustix::process::getrlimit(Resource::Nofile).current));
+    let descriptors = rustix::process::getrlimit(Resource::Nofile).current;
+    let connections = Connections::new(most_connections(descriptors));
     tokio::select! {
-        never = accept_all(&listener, &receiver, &connections) => match never {},
+        never = Door::new(&listener, &receiver, &connections).run() => match never {},
         never = sweep(&connections) => match never {},
         () = shutdown.cancelled() => {}
     }
@@ -64,36 +52,6 @@ pub async fn serve(
 fn most_connections(descriptors: Option<u64>) -> usize {
     let half = descriptors.and_then(|limit| usize::try_from(limit / 2).ok());
     half.map_or(MOST_CONNECTIONS, |half| half.clamp(1, MOST_CONNECTIONS))
-}
-
-enum Never {}
-
-async fn accept_all(listener: &TcpListener, receiver: &Arc<Receiver>, connections: &Connections) -> Never {
-    let mut failures = Burst::default();
-    loop {
-        let place = connections.place().await;
-        match listener.accept().await {
-            Ok((stream, peer)) => connections.spawn(stream, peer, Arc::clone(receiver), place),
-            // The client has gone already; the listener is fine.
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                // Most likely no descriptors are left; an idle connection gives one back.
-                if failures.begins(Instant::now()) {
-                    tracing::error!(
-                        error = %error,
-                        "failed to accept a connection; it is tried ten times a second until it works, and said once"
-                    );
-                }
-                connections.close_longest_idle();
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Closes connections that overstay.
@@ -127,121 +85,8 @@ async fn finish(connections: &Connections) {
     }
 }
 
-#[derive(Debug)]
-struct Connections {
-    epoch: Instant,
-    places: Arc<Semaphore>,
-    paces: Arc<Mutex<HashMap<u64, Arc<Pace>>>>,
-    tasks: TaskTracker,
-}
-
-impl Connections {
-    fn new(most: usize) -> Self {
-        Self {
-            epoch: Instant::now(),
-            places: Arc::new(Semaphore::new(most)),
-            paces: Arc::default(),
-            tasks: TaskTracker::new(),
-        }
-    }
-
-    /// Waits for a place; while there is none, closes idle connections to make one.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        loop {
-            let place = Arc::clone(&self.places).acquire_owned();
-            match timeout(if self.places.available_permits() > 0 { SWEEP } else { SWEEP / 10 }, place).await {
-                Ok(place) => return place.ok(),
-                Err(_) => self.close_longest_idle(),
-            }
-        }
-    }
-
-    fn spawn(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        receiver: Arc<Receiver>,
-        place: Option<OwnedSemaphorePermit>,
-    ) {
-        let pace = Arc::new(Pace::new(self.epoch));
-        let entry = Entry::new(&self.paces, &pace);
-        // An answer is one small write; waiting to fill a packet would only delay it.
-        let _ = stream.set_nodelay(true);
-        self.tasks.spawn(async move {
-            let _held = (entry, place);
-            connection(stream, peer.ip(), receiver, pace).await;
-        });
-    }
-
-    fn close_longest_idle(&self) {
-        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = paces.values().filter(|pace| pace.phase().0 == Phase::Idle);
-        if let Some(pace) = idle.min_by_key(|pace| pace.phase().1) {
-            pace.close();
-        }
-    }
-
-    fn close_where(&self, overstays: impl Fn(&Pace, Phase, Duration) -> bool) {
-        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        for pace in paces.values() {
-            let (phase, since) = pace.phase();
-            if overstays(pace, phase, now.saturating_duration_since(since)) {
-                pace.close();
-            }
-        }
-    }
-}
-
-/// A line in the table of paces, struck out when the connection ends, however it ends.
-#[derive(Debug)]
-struct Entry {
-    paces: Arc<Mutex<HashMap<u64, Arc<Pace>>>>,
-    number: u64,
-}
-
-impl Entry {
-    fn new(paces: &Arc<Mutex<HashMap<u64, Arc<Pace>>>>, pace: &Arc<Pace>) -> Self {
-        let number = Arc::as_ptr(pace).addr() as u64;
-        paces.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::clone(pace));
-        Self { paces: Arc::clone(paces), number }
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.paces.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
-    }
-}
-
-async fn connection(stream: TcpStream, peer: IpAddr, receiver: Arc<Receiver>, pace: Arc<Pace>) {
-    let io = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
-    let session = Arc::new((receiver, Arc::clone(&pace)));
-    let service = service_fn(move |request| {
-        let session = Arc::clone(&session);
-        async move {
-            let (receiver, pace) = &*session;
-            Ok::<_, std::convert::Infallible>(receiver.receive(request, peer, pace).await)
-        }
-    });
-    let serving =
-        http1::Builder::new().header_read_timeout(None).max_buf_size(BUFFER).serve_connection(io, service);
-    // Closing drops the request in hand with its future, which is safe at every point of it.
-    tokio::select! {
-        ended = serving => if let Err(error) = ended {
-            tracing::debug!(http.peer = %peer, error = %error, "a connection ended early");
-        },
-        () = pace.closed() => tracing::debug!(http.peer = %peer, "a connection was closed"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
-    use vodrelay_core::config::Surroundings;
-    use vodrelay_core::testing::MemoryJournal;
-    use vodrelay_core::{Clock, Intake, Routes, SystemClock};
-
     use super::*;
 
     #[test]
@@ -251,32 +96,5 @@ mod tests {
         check(Some(1 << 20), 4096);
         check(Some(1024), 512);
         check(Some(1), 1);
-    }
-
-    #[tokio::test]
-    async fn when_all_places_are_taken_the_longest_idle_connection_makes_room() {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let journal = Arc::new(MemoryJournal::new(Arc::clone(&clock)));
-        let (intake, _keeper) = Intake::new(journal, Arc::new(Routes::default()));
-        let settings = crate::Config::default().resolve(&Surroundings::default()).unwrap();
-        let receiver = Receiver::new(settings, intake, clock);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Connections::new(2);
-        let accepting = accept_all(&listener, &receiver, &connections);
-        let clients = async {
-            let mut clients = Vec::new();
-            for _ in 0..3 {
-                clients.push(TcpStream::connect(address).await.unwrap());
-                sleep(Duration::from_millis(20)).await;
-            }
-            assert_eq!(clients[0].read(&mut [0]).await.unwrap(), 0, "the first was idle longest");
-            let second = timeout(Duration::from_millis(100), clients[2].read(&mut [0])).await;
-            assert!(second.is_err(), "the last is open");
-        };
-        tokio::select! {
-            never = accepting => match never {},
-            () = clients => {}
-        }
     }
 }

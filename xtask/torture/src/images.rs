@@ -139,7 +139,8 @@ impl Archiving {
     fn send(&self, images: usize) -> JoinSet<Vec<usize>> {
         let next = Arc::new(AtomicUsize::new(0));
         let key = self.stage.secrets.value(secrets::CALLBACK_KEY).to_owned();
-        let sender = Sender { to: self.relay.http, key, keeps: true, from: None, in_flight: Arc::default() };
+        let (headers, in_flight) = (String::new(), Arc::default());
+        let sender = Sender { to: self.relay.http, key, keeps: true, from: None, headers, in_flight };
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
             let (next, cdn, mut line) = (Arc::clone(&next), self.cdn.clone(), Line::new(sender.clone()));
@@ -153,7 +154,7 @@ impl Archiving {
                     while number >= cdn.asked().len() + AHEAD {
                         sleep(Duration::from_millis(10)).await;
                     }
-                    if line.send(&Picture::new(number).event(cdn.address), |_| ()).await {
+                    if line.send(&Picture::new(number).event(cdn.address), |_, _| ()).await {
                         acknowledged.push(number);
                     }
                 }

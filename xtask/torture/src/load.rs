@@ -148,7 +148,7 @@ async fn send(seen: Arc<Seen>, sender: Sender) {
     while !seen.is_over.load(Ordering::SeqCst) {
         let number = seen.next.fetch_add(1, Ordering::SeqCst);
         let mut unavailable = 0;
-        let saw = |status| unavailable += u64::from(status == Some(503));
+        let saw = |status, _| unavailable += u64::from(status == Some(503));
         let acknowledged = line.send(&event_body(number), saw).await;
         seen.unavailable.fetch_add(unavailable, Ordering::SeqCst);
         seen.over_fresh.fetch_add(u64::from(is_fresh && acknowledged), Ordering::SeqCst);

@@ -14,6 +14,7 @@ mod faults;
 mod http;
 mod images;
 mod load;
+mod overload;
 mod queue;
 mod receiver;
 mod relay;
@@ -35,6 +36,8 @@ use crate::rows::{ROWS, Row};
 #[derive(Debug)]
 struct Plan {
     rows: Vec<&'static Row>,
+    /// Whether there is more than the machine can take, too.
+    overload: bool,
     is_long: bool,
     write: bool,
     times: Option<usize>,
@@ -66,7 +69,8 @@ impl Plan {
             preload: this.with_file_name("libvodrelay_preload.so"),
         };
         let (rows, seed) = (Vec::new(), u64::from(rand::random::<u32>()));
-        let mut plan = Self { rows, is_long: false, write: false, times: None, seed, programs };
+        let mut plan =
+            Self { rows, overload: false, is_long: false, write: false, times: None, seed, programs };
         let mut words = words.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse().ok()).ok_or_else(usage);
@@ -76,52 +80,83 @@ impl Plan {
                 "--seed" => plan.seed = number()?,
                 "--times" => plan.times = Some(number()? as usize),
                 "--relay" => plan.programs.vodrelay = PathBuf::from(words.next().ok_or_else(usage)?),
+                overload::NAME => plan.overload = true,
                 name => plan.rows.push(ROWS.iter().find(|row| row.name == name).ok_or_else(usage)?),
             }
         }
-        if plan.write && (!plan.is_long || !plan.rows.is_empty() || plan.times.is_some()) {
-            return Err(
-                "--write writes the whole table of the long plan, so it goes with --long alone".to_owned()
-            );
+        let names_rows = plan.overload || !plan.rows.is_empty();
+        if plan.write && (!plan.is_long || plan.times.is_some()) {
+            return Err("--write writes what the long plan came to, so it goes with --long".to_owned());
         }
-        if plan.rows.is_empty() {
+        if !names_rows {
             plan.rows = ROWS.iter().collect();
+            plan.overload = true;
         }
         Ok(plan)
     }
 
     async fn run(&self) -> Result<(), String> {
-        println!("seed {}\n\n{}", self.seed, report::HEAD);
+        println!("seed {}\n", self.seed);
+        if !self.rows.is_empty() {
+            println!("{}", report::HEAD);
+        }
         let mut failed = Vec::new();
         for row in &self.rows {
-            let times = self.times.unwrap_or(if self.is_long { row.long } else { row.short });
-            let account = row.run(&self.programs, times, self.seed).await;
-            let account = account.map_err(|error| format!("{}, seed {}: {error}", row.name, self.seed))?;
-            let line = report::line(row, &account, self.seed);
-            println!("{line}");
-            account.wrong.iter().for_each(|wrong| println!("    WRONG: {wrong}"));
-            if !account.is_well() {
+            if !self.row(row).await? {
                 failed.push(row.name);
-            } else if self.write {
-                let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-                report::write(&root().join("docs/RELIABILITY.md"), &today, &[line])?;
             }
+        }
+        if self.overload && !self.overload().await? {
+            failed.push(overload::NAME);
         }
         if failed.is_empty() {
             return Ok(());
         }
         Err(format!("not as promised, with seed {}: {}", self.seed, failed.join(", ")))
     }
+
+    /// Says whether all was as promised; what could not be settled was not.
+    async fn row(&self, row: &Row) -> Result<bool, String> {
+        let times = self.times.unwrap_or(if self.is_long { row.long } else { row.short });
+        let account = match row.run(&self.programs, times, self.seed).await {
+            Ok(account) => account,
+            Err(error) => {
+                println!("{}, seed {}: {error}", row.name, self.seed);
+                return Ok(false);
+            }
+        };
+        let line = report::line(row, &account, self.seed);
+        println!("{line}");
+        account.wrong.iter().for_each(|wrong| println!("    WRONG: {wrong}"));
+        if account.is_well() && self.write {
+            report::write(&document(), &today(), &[line])?;
+        }
+        Ok(account.is_well())
+    }
+
+    async fn overload(&self) -> Result<bool, String> {
+        println!();
+        let found = overload::run(&self.programs, overload::Scale::new(self.is_long)).await?;
+        if found.wrong.is_empty() && self.write {
+            overload::write(&document(), &format!("Last run on {}.", today()), &found)?;
+        }
+        Ok(found.wrong.is_empty())
+    }
+}
+
+fn today() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
+/// Where what came of it is told.
+fn document() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("docs/RELIABILITY.md")
 }
 
 fn usage() -> String {
-    let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+    let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain([overload::NAME]).collect();
     format!(
         "usage: cargo xtask torture [--long] [--write] [--seed N] [--times N] [--relay PROGRAM] [ROW…], where a ROW is one of {}",
         names.join(", ")
     )
-}
-
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

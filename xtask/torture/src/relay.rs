@@ -20,6 +20,8 @@ use crate::words::{CONTROL, DATA, DURABLE};
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// As `RestartSec=` of our unit.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
+/// As `Backlog=` of a socket unit: the most that the system has.
+const QUEUE: i32 = i32::MAX;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where the programs are.
@@ -53,6 +55,8 @@ impl Relay {
     /// One whose callback socket is held by us.
     pub(crate) fn supervised(programs: &Programs, folder: &Path, secrets: &Secrets) -> Result<Self, String> {
         let socket = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+        // The kernel's queue is as long as that of a supervisor, and longer than the one this library asks for.
+        rustix::net::listen(&socket, QUEUE).map_err(|error| error.to_string())?;
         let http = socket.local_addr().map_err(|error| error.to_string())?;
         let mut relay = Self::listening(programs, folder, secrets, http)?;
         relay.socket = Some(socket);

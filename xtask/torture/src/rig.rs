@@ -49,7 +49,8 @@ impl Rig {
             to = balancer::start([relay.http, other.http]).await?;
         }
         let key = stage.secrets.value(secrets::CALLBACK_KEY).to_owned();
-        let sender = Sender { to, key, keeps: true, from: None, in_flight: Arc::default() };
+        let (headers, in_flight) = (String::new(), Arc::default());
+        let sender = Sender { to, key, keeps: true, from: None, headers, in_flight };
         let load = Load::start(SENDERS, &sender);
         load.until_accepted(1).await.map_err(|error| format!("{error}: {}", relay.last_words()))?;
         Ok(Self { relay, other, load, sender, stage, dice: StdRng::seed_from_u64(seed) })
