@@ -189,12 +189,15 @@ fn create(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))
 }
 
-/// The last lines of what a target said.
+/// What a target said last: from a little before its panic on, or the last lines where there was none.
 fn end_of(said: &[u8]) -> String {
     const LINES: usize = 30;
     let said = String::from_utf8_lossy(said);
     let lines: Vec<&str> = said.lines().collect();
-    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+    let panic =
+        lines.iter().rposition(|line| line.contains("panicked at")).map(|line| line.saturating_sub(2));
+    let from = panic.unwrap_or(lines.len().saturating_sub(LINES));
+    lines.get(from..).unwrap_or_default().join("\n")
 }
 
 /// How many edges were covered at that moment.
