@@ -13,6 +13,8 @@ use crate::rig::Rig;
 use crate::words::Word;
 
 const SECOND: i64 = 1_000_000_000;
+/// After so many events each sender that keeps a connection has one.
+const KEPT_AGAIN: usize = 100;
 /// Large requests at the same time, and the size of each; together more than a relay has in hand otherwise.
 const LARGE: usize = 64;
 const LARGE_BODY: usize = 900 << 10;
@@ -56,6 +58,8 @@ fn swell(rig: &Rig) -> JoinSet<()> {
 
 /// No more descriptors than it has: new connections wait, those that are there go on.
 pub(super) async fn no_descriptors(rig: &mut Rig) -> Result<usize, String> {
+    // Whatever struck before, connections are kept again.
+    rig.load.until_accepted(KEPT_AGAIN).await?;
     let in_flight = rig.moment().await?;
     let before = limit(rig, Resource::Nofile, Some(1))?;
     // What was on its way in comes in.
