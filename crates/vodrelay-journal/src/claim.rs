@@ -26,6 +26,7 @@ const MOST_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) enum Request {
     Claim(SinkName, usize, Duration, oneshot::Sender<Result<Claimed, JournalError>>),
+    Pulse(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -57,6 +58,7 @@ impl Claimant {
         while let Ok(request) = self.requests.recv() {
             match request {
                 Request::Claim(sink, limit, lease, answer) => self.answer(&sink, limit, lease, answer),
+                Request::Pulse(answer) => drop(answer.send(())),
                 Request::Stop(answer) => {
                     drop(self);
                     let _ = answer.send(());
