@@ -171,6 +171,11 @@ impl Relay {
         (self.http_listener.local_addr().ok(), self.admin_listener.local_addr().ok())
     }
 
+    /// The journal, to ask whether it is alive.
+    pub(crate) fn journal(&self) -> SqliteJournal {
+        self.journal.clone()
+    }
+
     /// The journal's side for people.
     #[must_use]
     pub fn ledger(&self) -> Arc<dyn Ledger> {

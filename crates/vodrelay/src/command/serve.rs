@@ -1,6 +1,7 @@
 //! `vodrelay serve`: runs the relay until it is told to stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
@@ -9,13 +10,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::Metrics;
 use vodrelay_core::{JournalError, SinkFactory};
-use vodrelay_journal::OpenError;
+use vodrelay_journal::{OpenError, SqliteJournal};
 
 use crate::cli::ConfigFile;
+use crate::config::Loaded;
 use crate::exit::{Code, Failure};
 use crate::logging;
 use crate::relay::{Relay, StartError};
 use crate::sockets::Sockets;
+use crate::supervisor::Supervisor;
 
 /// Arguments of `serve`.
 #[derive(Debug, ClapArgs)]
@@ -44,18 +47,19 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
         .await
         .map_err(|error| failure_of_start(&error))?;
     let (http, admin) = relay.addresses();
-    let shown = |address: Option<std::net::SocketAddr>| {
-        address.map_or_else(String::new, |address| address.to_string())
-    };
+    let shown = |address: Option<SocketAddr>| address.map_or_else(String::new, |address| address.to_string());
     tracing::info!(
         http.listen = shown(http), admin.listen = shown(admin),
         data_dir = %loaded.data_dir.display(), queues = loaded.config.mns.queues.len(), sinks = loaded.config.sinks.len(),
         "the relay is ready"
     );
+    let supervisor = Arc::new(Supervisor::of(&loaded.surroundings.environment, std::process::id()));
     let shutdown = CancellationToken::new();
-    let stopping = tokio::spawn(stop_on_signal(signals, shutdown.clone()));
+    let living = tokio::spawn(tell_of_life(Arc::clone(&supervisor), relay.journal(), status(&loaded)));
+    let stopping = tokio::spawn(stop_on_signal(signals, supervisor, shutdown.clone()));
     let result = relay.run(shutdown).await;
     stopping.abort();
+    living.abort();
     match result {
         Ok(()) => {
             tracing::info!("stopped; everything accepted is in the journal");
@@ -100,7 +104,26 @@ fn take_all_descriptors() {
 /// SIGTERM and SIGINT.
 type Signals = (io::Result<Signal>, io::Result<Signal>);
 
-async fn stop_on_signal(signals: Signals, shutdown: CancellationToken) {
+/// The supervisor hears that the relay is ready once the journal answers, by which time callbacks are being accepted.
+async fn tell_of_life(supervisor: Arc<Supervisor>, journal: SqliteJournal, status: String) {
+    if journal.pulse().await.is_ok() {
+        supervisor.ready(&status);
+        supervisor.watch(|| journal.pulse()).await;
+    }
+}
+
+/// One line for whoever asks the supervisor.
+fn status(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    format!(
+        "accepting events; callbacks: {}, queues: {}, sinks: {}",
+        config.http.callbacks.len(),
+        config.mns.queues.len(),
+        config.sinks.len()
+    )
+}
+
+async fn stop_on_signal(signals: Signals, supervisor: Arc<Supervisor>, shutdown: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return tracing::warn!("signals cannot be received; only SIGKILL stops the relay");
     };
@@ -108,6 +131,7 @@ async fn stop_on_signal(signals: Signals, shutdown: CancellationToken) {
         async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
     let first = either().await;
     tracing::info!(signal = first, "stopping: what is in hand is finished first");
+    supervisor.stopping();
     shutdown.cancel();
     either().await;
     tracing::warn!("stopped at once by a second signal");

@@ -18,6 +18,7 @@ mod relay;
 mod restart;
 mod schema;
 mod sinks;
+mod supervised;
 mod sync;
 mod unaltered;
 

@@ -118,6 +118,12 @@ impl Process {
         Self { child, http: socket.local_addr().unwrap(), admin }
     }
 
+    /// One whose addresses nobody asks for.
+    pub(crate) fn of(child: Child) -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { child, http: nowhere, admin: nowhere }
+    }
+
     async fn until_ready(&self, folder: &Path) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while tokio::net::TcpStream::connect(self.http).await.is_err() {
