@@ -27,6 +27,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use vodrelay_core::Live;
 use vodrelay_core::burst::Burst;
 
 use crate::metrics::Metrics;
@@ -48,8 +49,12 @@ const DRAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Never, as it is; the errors of single connections are borne.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) -> io::Result<()> {
-    let (metrics, router) = (state.metrics.clone(), router(state));
+pub async fn serve(
+    listener: TcpListener,
+    door: impl Into<Door>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let Door { metrics, router } = door.into();
     let seats = Seats::new(MOST_CONNECTIONS, shutdown.clone());
     tokio::select! {
         never = accept_all(&listener, &router, &seats) => match never {},
@@ -65,6 +70,26 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: Cancellat
     Ok(())
 }
 
+/// What is answered: by whichever state is there when a request comes.
+#[derive(Clone, Debug)]
+pub struct Door {
+    metrics: Metrics,
+    router: Live<Router>,
+}
+
+impl Door {
+    /// Answers by another state from now on. What is being answered is answered by the one before.
+    pub fn change(&self, state: AdminState) {
+        self.router.replace(router(state));
+    }
+}
+
+impl From<AdminState> for Door {
+    fn from(state: AdminState) -> Self {
+        Self { metrics: state.metrics.clone(), router: Live::new(router(state)) }
+    }
+}
+
 enum Never {}
 
 async fn keep_tidy(metrics: &Metrics) -> Never {
@@ -75,7 +100,7 @@ async fn keep_tidy(metrics: &Metrics) -> Never {
     }
 }
 
-async fn accept_all(listener: &TcpListener, router: &Router, seats: &Arc<Seats>) -> Never {
+async fn accept_all(listener: &TcpListener, router: &Live<Router>, seats: &Arc<Seats>) -> Never {
     let mut failures = Burst::default();
     loop {
         let place = seats.place().await;
@@ -152,7 +177,7 @@ impl Seats {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        router: Router,
+        router: Live<Router>,
         place: Option<OwnedSemaphorePermit>,
     ) {
         let seat = Arc::new(Seat { is_asking: AtomicBool::new(false), close: self.cut.child_token() });
@@ -178,11 +203,12 @@ impl Seats {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    router: Live<Router>,
     seat: &Arc<Seat>,
     stop: &CancellationToken,
 ) {
-    let service = service_fn(|request| answer(request, peer, router.clone(), Asking::begin(seat)));
+    let service =
+        service_fn(|request| answer(request, peer, Router::clone(&router.current()), Asking::begin(seat)));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(Stalling::new(stream)), service));

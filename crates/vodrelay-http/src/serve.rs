@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vodrelay_core::Live;
 use vodrelay_core::burst::Burst;
 
 use crate::pace::{Pace, Paced, Phase};
@@ -35,18 +36,16 @@ const FRESH_GRACE: Duration = Duration::from_millis(500);
 /// After this a stop waits for nobody. It is longer than a budget and a stalled answer together.
 const DRAIN: Duration = Duration::from_secs(9);
 
-/// Receives callbacks on the listener until `shutdown`; then lets what is in hand finish, and leaves.
+/// Receives callbacks on the listener until `shutdown`, each by the receiver that is there when its head is; then lets what is in hand finish, and leaves.
 ///
 /// # Errors
 /// If the listener is beyond use. Errors of single connections are logged and borne.
 pub async fn serve(
     listener: TcpListener,
-    receiver: Arc<Receiver>,
+    receiver: impl Into<Live<Receiver>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    for warning in &receiver.settings.warnings {
-        tracing::warn!("{warning}");
-    }
+    let receiver = receiver.into();
     let connections =
         Connections::new(most_connections(rustix::process::getrlimit(Resource::Nofile).current));
     tokio::select! {
@@ -54,7 +53,7 @@ pub async fn serve(
         never = sweep(&connections) => match never {},
         () = shutdown.cancelled() => {}
     }
-    receiver.drain();
+    receiver.current().drain();
     drop(listener);
     finish(&connections).await;
     Ok(())
@@ -68,12 +67,12 @@ fn most_connections(descriptors: Option<u64>) -> usize {
 
 enum Never {}
 
-async fn accept_all(listener: &TcpListener, receiver: &Arc<Receiver>, connections: &Connections) -> Never {
+async fn accept_all(listener: &TcpListener, receiver: &Live<Receiver>, connections: &Connections) -> Never {
     let mut failures = Burst::default();
     loop {
         let place = connections.place().await;
         match listener.accept().await {
-            Ok((stream, peer)) => connections.spawn(stream, peer, Arc::clone(receiver), place),
+            Ok((stream, peer)) => connections.spawn(stream, peer, receiver.clone(), place),
             // The client has gone already; the listener is fine.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -160,7 +159,7 @@ impl Connections {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        receiver: Arc<Receiver>,
+        receiver: Live<Receiver>,
         place: Option<OwnedSemaphorePermit>,
     ) {
         let pace = Arc::new(Pace::new(self.epoch));
@@ -214,14 +213,14 @@ impl Drop for Entry {
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, receiver: Arc<Receiver>, pace: Arc<Pace>) {
+async fn connection(stream: TcpStream, peer: IpAddr, receiver: Live<Receiver>, pace: Arc<Pace>) {
     let io = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
     let session = Arc::new((receiver, Arc::clone(&pace)));
     let service = service_fn(move |request| {
         let session = Arc::clone(&session);
         async move {
             let (receiver, pace) = &*session;
-            Ok::<_, std::convert::Infallible>(receiver.receive(request, peer, pace).await)
+            Ok::<_, std::convert::Infallible>(receiver.current().receive(request, peer, pace).await)
         }
     });
     let serving =
@@ -259,7 +258,7 @@ mod tests {
         let journal = Arc::new(MemoryJournal::new(Arc::clone(&clock)));
         let (intake, _keeper) = Intake::new(journal, Arc::new(Routes::default()));
         let settings = crate::Config::default().resolve(&Surroundings::default()).unwrap();
-        let receiver = Receiver::new(settings, intake, clock);
+        let receiver = Live::from(Receiver::new(settings, intake, clock));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Connections::new(2);
