@@ -16,7 +16,7 @@ use crate::cli::ConfigFile;
 use crate::config::Loaded;
 use crate::exit::{Code, Failure};
 use crate::logging;
-use crate::relay::{Relay, StartError};
+use crate::relay::{Relay, Reloader, StartError};
 use crate::sockets::Sockets;
 use crate::supervisor::Supervisor;
 
@@ -26,6 +26,7 @@ use crate::supervisor::Supervisor;
     vodrelay serve\n  \
     vodrelay serve --config /etc/vodrelay/vodrelay.toml --log debug\n\n\
     SIGTERM and SIGINT stop it: what is in hand is finished first. A second one stops it at once.\n\
+    SIGHUP has it read the configuration and the secrets in files again, and take them as a whole or not at all.\n\
     Sockets that systemd hands over (FileDescriptorName= http, admin) take the place of http.listen and admin.listen.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -41,6 +42,7 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     take_all_descriptors();
     // Listened for before anybody finds us, so that a stop is clean from the first moment.
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let hangups = signal(SignalKind::hangup());
     let loaded = args.config.load()?;
     let sockets = Sockets::handed_over().map_err(|error| failure_of_start(&error.into()))?;
     let relay = Relay::start(&loaded, own_factories, metrics()?, sockets)
@@ -56,8 +58,11 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     let supervisor = Arc::new(Supervisor::of(&loaded.surroundings.environment, std::process::id()));
     let shutdown = CancellationToken::new();
     let living = tokio::spawn(tell_of_life(Arc::clone(&supervisor), relay.journal(), status(&loaded)));
+    let reloading =
+        tokio::spawn(reload_on_signal(hangups, args.config, relay.reloader(), Arc::clone(&supervisor)));
     let stopping = tokio::spawn(stop_on_signal(signals, supervisor, shutdown.clone()));
     let result = relay.run(shutdown).await;
+    reloading.abort();
     stopping.abort();
     living.abort();
     match result {
@@ -121,6 +126,45 @@ fn status(loaded: &Loaded) -> String {
         config.mns.queues.len(),
         config.sinks.len()
     )
+}
+
+async fn reload_on_signal(
+    hangups: io::Result<Signal>,
+    file: ConfigFile,
+    reloader: Reloader,
+    supervisor: Arc<Supervisor>,
+) {
+    let Ok(mut hangups) = hangups else { return };
+    let mut standing: Option<String> = None;
+    while hangups.recv().await.is_some() {
+        supervisor.reloading();
+        match reload(file.clone(), &reloader).await {
+            Ok((status, changed)) => {
+                tracing::info!(
+                    changed = changed.join(", "),
+                    "the configuration was read again, and is the one in force; so are the secrets in files"
+                );
+                supervisor.ready(&status);
+                standing = Some(status);
+            }
+            Err(refused) => {
+                tracing::error!("the reload was refused, and all is as it was: {refused}");
+                supervisor.ready(&format!(
+                    "a reload was refused, see the log; {}",
+                    standing.as_deref().unwrap_or("the configuration of the start is in force")
+                ));
+            }
+        }
+    }
+}
+
+/// The status from then on, and the keys that changed.
+async fn reload(file: ConfigFile, reloader: &Reloader) -> Result<(String, Vec<String>), String> {
+    let loading = tokio::task::spawn_blocking(move || file.load());
+    let loaded = loading.await.map_err(|panic| panic.to_string())?.map_err(|failure| failure.message)?;
+    let status = status(&loaded);
+    let changed = reloader.reload(loaded).await.map_err(|refused| refused.to_string())?;
+    Ok((status, changed))
 }
 
 async fn stop_on_signal(signals: Signals, supervisor: Arc<Supervisor>, shutdown: CancellationToken) {

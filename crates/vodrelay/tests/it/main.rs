@@ -15,6 +15,7 @@ mod queue;
 mod receiver;
 mod refused;
 mod relay;
+mod reload;
 mod restart;
 mod schema;
 mod sinks;

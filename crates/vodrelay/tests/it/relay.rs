@@ -153,6 +153,12 @@ impl Process {
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
     }
 
+    /// Has it read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    }
+
     /// Waits until it ends by itself; answers the exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
