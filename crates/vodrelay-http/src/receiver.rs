@@ -8,6 +8,7 @@ use std::time::Duration;
 use vod_event::Endpoint;
 use vodrelay_core::network::Networks;
 use vodrelay_core::{Clock, Intake, Labels, Name, SourceName};
+use vodrelay_tls::Identity;
 
 use crate::admission::Admission;
 use crate::hints::Hints;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub refused_room: u64,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Networks,
+    /// What the listener shows of itself; without it, it speaks plain HTTP.
+    pub identity: Option<Identity>,
     /// What is received, and where.
     pub callbacks: Vec<Callback>,
     /// What is allowed and worth a loud word all the same.
@@ -102,6 +105,18 @@ impl Receiver {
             meter: Arc::clone(&self.meter),
             draining: Arc::clone(&self.draining),
         }
+    }
+
+    /// What the listener shows of itself.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.settings.identity.as_ref()
+    }
+
+    /// The same, with another certificate for connections that come from then on.
+    #[must_use]
+    pub fn with_identity(&self, identity: Identity) -> Self {
+        self.with_settings(Settings { identity: Some(identity), ..self.settings.clone() })
     }
 
     /// Whether the receiver is on its way out: it answers what is in hand, and its health path says 503.

@@ -1,5 +1,6 @@
 //! The whole relay, composed: the journal is opened, sinks are built, and every part runs until it is told to stop.
 
+mod certificates;
 mod crew;
 mod parts;
 mod reload;
@@ -147,6 +148,7 @@ impl Relay {
         let standings = Standings::default();
         warn_of(config, http.warnings.iter().chain(&queues.warnings));
         warn_of_orphans(config, &journal).await;
+        let identity = admin.identity.clone();
         let admin = AdminState {
             replayer: Replayer::new(Arc::clone(&ledger), routes.clone()),
             ledger: Arc::clone(&ledger),
@@ -159,6 +161,8 @@ impl Relay {
             readmission: Arc::new(readmission),
             standings: standings.clone(),
         };
+        let door = Door::from(admin.clone());
+        door.show(identity);
         Ok(Self {
             refusals,
             drives,
@@ -171,7 +175,7 @@ impl Relay {
                 routes,
                 receiver: Receiver::new(http, intake.clone(), Arc::clone(&clock)).into(),
                 judge,
-                door: Door::from(admin.clone()),
+                door,
                 admin,
             },
             tools: Tools { journal: as_journal, ledger, clock, standings, intake },

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Door};
 use vodrelay_core::config::ConfigError;
@@ -18,6 +19,7 @@ use vodrelay_core::standing::BreakerState;
 use vodrelay_core::{Ledger, Live, Routes, SinkBacklog, SinkFactory, SinkName};
 use vodrelay_http::{CallbackJudge, Receiver};
 
+use super::certificates::{Certificates, LOOK};
 use super::crew::Crew;
 use super::resolved::Resolved;
 use super::warn_of;
@@ -108,10 +110,15 @@ impl Replaceable {
         mut asked: mpsc::Receiver<Request>,
         shutdown: CancellationToken,
     ) {
+        let (mut certificates, mut look) = (Certificates::default(), interval(LOOK));
         loop {
             let (loaded, answer) = tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(request) = asked.recv() => request,
+                _ = look.tick() => {
+                    certificates.renew(&self.loaded, &self.receiver, &self.door);
+                    continue;
+                }
             };
             let replaced = self.replace(loaded, &mut crew).await;
             // Whoever has gone finds it in the log.
@@ -135,6 +142,7 @@ impl Replaceable {
         self.judge.change(&http);
         self.receiver.replace(self.receiver.current().with_settings(http));
         crew.poll(queues.queues);
+        self.door.show(admin.identity);
         self.admin.token = admin.token;
         self.admin.sinks = config.sinks.keys().cloned().collect();
         self.admin.sources = config.sources();

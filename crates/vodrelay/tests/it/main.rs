@@ -21,6 +21,7 @@ mod schema;
 mod sinks;
 mod supervised;
 mod sync;
+mod tls;
 mod unaltered;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.

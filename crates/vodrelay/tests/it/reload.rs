@@ -16,12 +16,12 @@ const REFUSED: &str = "the reload was refused";
 const TAKEN: &str = "is the one in force";
 
 /// How often the log says that.
-fn said(folder: &Path, what: &str) -> usize {
+pub(crate) fn said(folder: &Path, what: &str) -> usize {
     std::fs::read_to_string(folder.join("log")).unwrap_or_default().matches(what).count()
 }
 
 /// Has the relay read that configuration, and waits for what it makes of it; answers whether it took it.
-async fn reload(relay: &Process, folder: &Path, config: &str) -> bool {
+pub(crate) async fn reload(relay: &Process, folder: &Path, config: &str) -> bool {
     std::fs::write(folder.join("vodrelay.toml"), config).unwrap();
     let (taken, refused) = (said(folder, TAKEN), said(folder, REFUSED));
     relay.hang_up();
@@ -88,7 +88,7 @@ async fn twenty_reloads_under_load_lose_nothing_and_give_no_callback_up() {
     assert_eq!(said(folder, "orphaned"), 0, "{}", log(folder));
 }
 
-fn log(folder: &Path) -> String {
+pub(crate) fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("log")).unwrap()
 }
 
