@@ -104,7 +104,7 @@ impl Crew {
         let leaving = self.sinks.iter_mut().filter(|(name, post)| !stay(name) && post.leaving.is_none());
         for (name, post) in leaving {
             let (ledger, stop) = (Arc::clone(&self.ledger), post.stop.clone());
-            let (name, before) = (name.clone(), before.clone());
+            let (name, before) = (name.clone(), Weak::clone(before));
             post.leaving = Some(tokio::spawn(async move {
                 tokio::select! {
                     () = until_nothing_is_left(&name, ledger.as_ref(), &before) => stop.cancel(),

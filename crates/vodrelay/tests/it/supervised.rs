@@ -41,9 +41,10 @@ impl Supervisor {
     }
 
     fn hear_any(&self) -> String {
-        let mut buffer = [0; 1024];
+        let mut buffer = vec![0; 1024];
         let length = self.0.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
+        buffer.truncate(length);
+        String::from_utf8(buffer).unwrap()
     }
 }
 
