@@ -10,12 +10,13 @@ use crate::breaks;
 use crate::run::root;
 
 /// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("vod-event", 0),
     ("aliyun-credentials", 0),
     ("mns-emulator", 0),
     ("vodrelay-fault-vfs", 0),
     ("mns-client", 1),
+    ("vodrelay-tls", 1),
     ("vodrelay-core", 1),
     ("vodrelay-http", 2),
     ("vodrelay-journal", 2),

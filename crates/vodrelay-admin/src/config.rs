@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use vodrelay_core::config::{ConfigError, Secret, SecretSource, Surroundings, listen_address};
+use vodrelay_core::config::{ConfigError, Secret, SecretSource, Surroundings, TlsFiles, listen_address};
+use vodrelay_tls::{Identity, IdentityError};
 
 /// The `[admin]` table.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -14,6 +15,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What they must know, as `Authorization: Bearer TOKEN`.
     pub token: Option<SecretSource>,
+    /// What the listener shows of itself; without it, it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// The table, checked, with the token fetched.
@@ -23,11 +26,13 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The token; without one everybody on this machine may ask.
     pub token: Option<Secret>,
+    /// What the listener shows of itself.
+    pub identity: Option<Identity>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), token: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), token: None, tls: None }
     }
 }
 
@@ -48,7 +53,20 @@ impl Config {
             );
             return Err(ConfigError::new("admin.listen", message));
         }
-        Ok(Settings { listen: self.listen, token })
+        Ok(Settings { listen: self.listen, token, identity: self.identity(surroundings)? })
+    }
+
+    /// What the listener shows of itself, as the files have it now.
+    ///
+    /// # Errors
+    /// If it is no pair.
+    pub fn identity(&self, surroundings: &Surroundings) -> Result<Option<Identity>, ConfigError> {
+        let Some(files) = &self.tls else { return Ok(None) };
+        let (cert, key) = files.read(surroundings).map_err(|error| error.within("admin.tls"))?;
+        let identity = Identity::from_pem(&cert, key.expose());
+        let wrong =
+            |error: IdentityError| ConfigError::new(format!("admin.tls.{}", error.part), error.message);
+        identity.map(Some).map_err(wrong)
     }
 }
 
@@ -60,7 +78,7 @@ mod tests {
     fn beyond_this_machine_a_token_is_needed() {
         let check = |listen: &str, token: Option<&str>, expect: Result<(), &str>| {
             let token = token.map(|token| SecretSource::Plain(token.to_owned()));
-            let config = Config { listen: listen.parse().unwrap(), token };
+            let config = Config { listen: listen.parse().unwrap(), token, tls: None };
             let resolved = config.resolve(&Surroundings::default()).map(|_| ());
             assert_eq!(resolved.map_err(|error| error.path), expect.map_err(str::to_owned), "{listen}");
         };

@@ -12,4 +12,4 @@ mod token;
 pub use config::{Config, Settings};
 pub use metrics::{InstallError, Metrics};
 pub use router::{AdminState, router};
-pub use serve::serve;
+pub use serve::{Door, serve};

@@ -27,7 +27,9 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use vodrelay_core::Live;
 use vodrelay_core::burst::Burst;
+use vodrelay_tls::{Identity, accept};
 
 use crate::metrics::Metrics;
 use crate::router::{AdminState, router};
@@ -48,12 +50,16 @@ const DRAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Never, as it is; the errors of single connections are borne.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: CancellationToken) -> io::Result<()> {
-    let (metrics, router) = (state.metrics.clone(), router(state));
+pub async fn serve(
+    listener: TcpListener,
+    door: impl Into<Door>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let door = door.into();
     let seats = Seats::new(MOST_CONNECTIONS, shutdown.clone());
     tokio::select! {
-        never = accept_all(&listener, &router, &seats) => match never {},
-        never = keep_tidy(&metrics) => match never {},
+        never = accept_all(&listener, &door, &seats) => match never {},
+        never = keep_tidy(&door.metrics) => match never {},
         () = shutdown.cancelled() => {}
     }
     drop(listener);
@@ -63,6 +69,39 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: Cancellat
         seats.tasks.wait().await;
     }
     Ok(())
+}
+
+/// What is answered: by whichever state is there when a request comes.
+#[derive(Clone, Debug)]
+pub struct Door {
+    metrics: Metrics,
+    router: Live<Router>,
+    identity: Live<Option<Identity>>,
+}
+
+impl Door {
+    /// Answers by another state from now on. What is being answered is answered by the one before.
+    pub fn change(&self, state: AdminState) {
+        self.router.replace(router(state));
+    }
+
+    /// What connections are shown.
+    #[must_use]
+    pub fn shown(&self) -> Arc<Option<Identity>> {
+        self.identity.current()
+    }
+
+    /// What connections are shown that come from then on; without it, they are plain.
+    pub fn show(&self, identity: Option<Identity>) {
+        self.identity.replace(identity);
+    }
+}
+
+impl From<AdminState> for Door {
+    fn from(state: AdminState) -> Self {
+        let (metrics, router) = (state.metrics.clone(), Live::new(router(state)));
+        Self { metrics, router, identity: Live::new(None) }
+    }
 }
 
 enum Never {}
@@ -75,12 +114,12 @@ async fn keep_tidy(metrics: &Metrics) -> Never {
     }
 }
 
-async fn accept_all(listener: &TcpListener, router: &Router, seats: &Arc<Seats>) -> Never {
+async fn accept_all(listener: &TcpListener, door: &Door, seats: &Arc<Seats>) -> Never {
     let mut failures = Burst::default();
     loop {
         let place = seats.place().await;
         match listener.accept().await {
-            Ok((stream, peer)) => seats.spawn(stream, peer, router.clone(), place),
+            Ok((stream, peer)) => seats.spawn(stream, peer, door.clone(), place),
             Err(error) => {
                 // Most likely no descriptors are left; a connection that asks nothing gives one back.
                 if failures.begins(Instant::now()) {
@@ -152,7 +191,7 @@ impl Seats {
         self: &Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        router: Router,
+        door: Door,
         place: Option<OwnedSemaphorePermit>,
     ) {
         let seat = Arc::new(Seat { is_asking: AtomicBool::new(false), close: self.cut.child_token() });
@@ -165,7 +204,10 @@ impl Seats {
         let seats = Arc::clone(self);
         self.tasks.spawn(async move {
             let _place = place;
-            connection(stream, peer, router, &seat, &seats.stop).await;
+            tokio::select! {
+                () = connection(stream, peer, door, &seat, &seats.stop) => {}
+                () = seat.close.cancelled() => {}
+            }
             seats.taken().remove(&number);
         });
     }
@@ -178,14 +220,25 @@ impl Seats {
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    door: Door,
     seat: &Arc<Seat>,
     stop: &CancellationToken,
 ) {
-    let service = service_fn(|request| answer(request, peer, router.clone(), Asking::begin(seat)));
+    let identity = door.identity.current();
+    let shaken = timeout(HEAD, accept(identity.as_ref().as_ref(), Stalling::new(stream))).await;
+    let stream = match shaken {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return tracing::debug!(http.peer = %peer, error = %error, "a connection of the admin listener came to no TLS");
+        }
+        Err(_) => return,
+    };
+    let service = service_fn(|request| {
+        answer(request, peer, Router::clone(&door.router.current()), Asking::begin(seat))
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(Stalling::new(stream)), service));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut is_stopping = false;
     loop {
         tokio::select! {
@@ -195,7 +248,6 @@ async fn connection(
                 }
                 return;
             }
-            () = seat.close.cancelled() => return,
             () = stop.cancelled(), if !is_stopping => {
                 serving.as_mut().graceful_shutdown();
                 is_stopping = true;

@@ -300,6 +300,29 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// A `tls` table: what a listener shows of itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// A file in PEM: the certificate, and those of its issuers.
+    pub cert: PathBuf,
+    /// Its key, in PEM.
+    pub key: SecretSource,
+}
+
+impl TlsFiles {
+    /// The texts of both.
+    ///
+    /// # Errors
+    /// With `cert` or `key`, whichever cannot be read; the caller adds the path of the table.
+    pub fn read(&self, surroundings: &Surroundings) -> Result<(String, Secret), ConfigError> {
+        let path = surroundings.resolve(&self.cert);
+        let cert = std::fs::read_to_string(&path)
+            .map_err(|error| ConfigError::new("cert", format!("cannot read {}: {error}", path.display())))?;
+        Ok((cert, self.key.resolve(surroundings).map_err(|error| error.within("key"))?))
+    }
+}
+
 /// An address to listen on, for `#[serde(deserialize_with)]`.
 ///
 /// # Errors

@@ -58,6 +58,15 @@ impl Settings {
     }
 }
 
+/// What a dispatcher drives, and how.
+#[derive(Clone, Debug)]
+pub struct Drive {
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+    /// How it is driven.
+    pub settings: Settings,
+}
+
 /// Drives one sink. A stuck or panicking sink holds up no other, since each has a dispatcher of its own.
 #[derive(Debug)]
 pub struct Dispatcher {
@@ -66,6 +75,8 @@ pub struct Dispatcher {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    /// What it drives from then on, whenever that changes.
+    drives: Option<watch::Receiver<Drive>>,
     breaker: Breaker,
     pauses: watch::Receiver<Pauses>,
     /// Whether the sink was paused when that was looked at last.
@@ -113,6 +124,7 @@ impl Dispatcher {
             journal,
             clock,
             settings,
+            drives: None,
             breaker: Breaker::default(),
             pauses,
             paused: false,
@@ -131,6 +143,12 @@ impl Dispatcher {
     #[must_use]
     pub fn telling(self, standings: &Standings) -> Self {
         Self { standing: standings.of(&self.name), ..self }
+    }
+
+    /// Changes over to another sink and other settings when it is told there; what is under way ends as it began.
+    #[must_use]
+    pub fn obeying(self, drives: watch::Receiver<Drive>) -> Self {
+        Self { drives: Some(drives), ..self }
     }
 
     /// Runs until the token is cancelled. Then nothing new starts, attempts under way have until `grace` has passed,
@@ -154,6 +172,7 @@ impl Dispatcher {
                 () = shutdown.cancelled() => {}
                 changed = work.changed() => changed.map_err(|_| JournalError::Closed)?,
                 changed = self.pauses.changed() => changed.map_err(|_| JournalError::Closed)?,
+                drive = next(&mut self.drives) => self.change_over(drive),
                 Ok(()) = probes.changed() => self.breaker.probe_now(self.clock.now()),
                 Some(attempted) = self.attempts.join_next() => self.conclude_all(attempted.ok()),
                 (outcomes, result) = settled(&mut self.settling) => self.note_settled(outcomes, result)?,
@@ -254,6 +273,12 @@ impl Dispatcher {
         self.outcomes.push(Settled { token: *token, outcome, attempt });
     }
 
+    /// What waits for a slot was claimed for as long as the settings of before wanted, so it is claimed anew.
+    fn change_over(&mut self, Drive { sink, settings }: Drive) {
+        self.give_back_what_is_ready();
+        (self.sink, self.settings) = (sink, settings);
+    }
+
     fn give_back_what_is_ready(&mut self) {
         let released =
             |claim: Claim| Settled { token: claim.token, outcome: Outcome::Released, attempt: None };
@@ -345,6 +370,16 @@ impl Dispatcher {
         let wait = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
         Instant::now() + wait.min(LONGEST_SLEEP)
     }
+}
+
+/// Waits until there is something else to drive, or for ever where nobody can say so.
+async fn next(drives: &mut Option<watch::Receiver<Drive>>) -> Drive {
+    if let Some(drives) = drives
+        && drives.changed().await.is_ok()
+    {
+        return drives.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 /// Waits for the batch under way, or for ever where there is none.

@@ -15,6 +15,7 @@ use crate::envelope::{Arrival, Envelope};
 use crate::history::TroubleKind;
 use crate::journal::{Appended, Journal, JournalError};
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::name::{SinkName, SourceName};
 use crate::parse::parse;
 use crate::refusal::Refusal;
@@ -33,7 +34,7 @@ const REFUSED_BYTES_A_SECOND: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct Intake {
     journal: Arc<dyn Journal>,
-    routes: Arc<Routes>,
+    routes: Live<Routes>,
     refusals: mpsc::Sender<(Refusal, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     troubles: Arc<Troubles>,
@@ -55,12 +56,12 @@ pub struct Accepted {
 impl Intake {
     /// An intake, and the keeper of its refusals, which is to be run beside it.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, routes: Arc<Routes>) -> (Self, Bookkeeper) {
+    pub fn new(journal: Arc<dyn Journal>, routes: impl Into<Live<Routes>>) -> (Self, Bookkeeper) {
         let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
         let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
-        (Self { journal, routes, refusals, room, troubles }, keeper)
+        (Self { journal, routes: routes.into(), refusals, room, troubles }, keeper)
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -70,7 +71,8 @@ impl Intake {
     /// # Errors
     /// If the event is not known to be durable. The provider's retry brings it again, and is a duplicate at worst.
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
-        let (envelope, sinks) = self.read_and_route(arrival);
+        let routes = self.routes.current();
+        let (envelope, sinks) = read_and_route(&routes, arrival);
         let appended = match self.journal.append(&envelope, &sinks).await {
             Ok(appended) => appended,
             Err(error) => {
@@ -120,14 +122,14 @@ impl Intake {
         let kept = if is_kept { "yes" } else { "no" };
         metrics::counter!("vodrelay_refusals_total", "cause" => cause, "kept" => kept).increment(1);
     }
+}
 
-    fn read_and_route(&self, arrival: Arrival) -> (Envelope, Vec<SinkName>) {
-        match self.routes.read(&arrival.body, &arrival.source, &arrival.labels) {
-            Ok(Routed { id, event, sinks }) => (Envelope::new(arrival, id, Ok(event)), sinks),
-            Err(reason) => {
-                let id = EventId::of_raw(&arrival.body);
-                (Envelope::new(arrival, id, Err(reason)), Vec::new())
-            }
+fn read_and_route(routes: &Routes, arrival: Arrival) -> (Envelope, Vec<SinkName>) {
+    match routes.read(&arrival.body, &arrival.source, &arrival.labels) {
+        Ok(Routed { id, event, sinks }) => (Envelope::new(arrival, id, Ok(event)), sinks),
+        Err(reason) => {
+            let id = EventId::of_raw(&arrival.body);
+            (Envelope::new(arrival, id, Err(reason)), Vec::new())
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod intake;
 pub mod journal;
 pub mod judge;
 pub mod ledger;
+pub mod live;
 pub mod name;
 pub mod network;
 mod parse;
@@ -39,6 +40,7 @@ pub use journal::{
 };
 pub use judge::Judge;
 pub use ledger::{Ledger, SinkBacklog, Totals};
+pub use live::Live;
 pub use name::{Name, NameError, SinkName, SourceName};
 pub use readmission::Readmission;
 pub use refusal::{Refusal, RefusalCause, RefusalFilter, RefusalRecord};

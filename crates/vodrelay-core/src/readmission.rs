@@ -16,6 +16,7 @@ use crate::intake::Intake;
 use crate::journal::{Appended, Journal, JournalError};
 use crate::judge::{Judge, Judgement};
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::name::{Name, SourceName};
 use crate::refusal::{Refusal, RefusalFilter};
 use crate::routing::Routes;
@@ -93,7 +94,7 @@ impl Readmission {
     #[must_use]
     pub fn new(
         journal: Arc<dyn Journal>,
-        routes: Arc<Routes>,
+        routes: impl Into<Live<Routes>>,
         ledger: Arc<dyn Ledger>,
         judge: Arc<dyn Judge>,
     ) -> Self {

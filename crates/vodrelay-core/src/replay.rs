@@ -11,6 +11,7 @@ use vod_event::EventId;
 use self::plan::Plan;
 use crate::journal::JournalError;
 use crate::ledger::{EventState, KeptFilter, Ledger, LetterFilter, Replayed};
+use crate::live::Live;
 use crate::name::SinkName;
 use crate::routing::Routes;
 
@@ -21,7 +22,7 @@ const STEP: usize = 500;
 #[derive(Clone, Debug)]
 pub struct Replayer {
     ledger: Arc<dyn Ledger>,
-    routes: Arc<Routes>,
+    routes: Live<Routes>,
 }
 
 /// What is to be replayed.
@@ -124,8 +125,8 @@ pub enum How {
 impl Replayer {
     /// A replayer over that journal and these routes.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, routes: Arc<Routes>) -> Self {
-        Self { ledger, routes }
+    pub fn new(ledger: Arc<dyn Ledger>, routes: impl Into<Live<Routes>>) -> Self {
+        Self { ledger, routes: routes.into() }
     }
 
     /// Does one step, or only tells of it.
@@ -133,8 +134,9 @@ impl Replayer {
     /// # Errors
     /// [`JournalError::Invalid`] where the request makes no sense; else if nothing was changed.
     pub async fn step(&self, request: &Request) -> Result<Outcome, JournalError> {
-        request.check(&self.routes).map_err(JournalError::Invalid)?;
-        let mut plan = Plan::new(request, &self.routes);
+        let routes = self.routes.current();
+        request.check(&routes).map_err(JournalError::Invalid)?;
+        let mut plan = Plan::new(request, &routes);
         let next = match request.what {
             What::DeadLetters => self.plan_letters(request, &mut plan).await?,
             _ => {

@@ -12,10 +12,11 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vod_event::{Endpoint, NamedKey, PrivateKey};
 use vodrelay_core::config::{
-    ByteSize, ConfigError, SecretSource, Span, Surroundings, check_labels, listen_address,
+    ByteSize, ConfigError, SecretSource, Span, Surroundings, TlsFiles, check_labels, listen_address,
 };
 use vodrelay_core::network::Networks;
 use vodrelay_core::{Labels, Name, SourceName};
+use vodrelay_tls::{Identity, IdentityError};
 
 use crate::receiver::{Callback, Settings};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub trusted_proxies: Networks,
     /// How much is kept of what was refused.
     pub refused: RefusedConfig,
+    /// What the listener shows of itself; without it, it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// One for each callback URL that is configured at VOD.
     pub callbacks: BTreeMap<Name, CallbackConfig>,
 }
@@ -95,6 +98,7 @@ impl Default for Config {
             health_path: "/healthz".to_owned(),
             trusted_proxies: Networks::default(),
             refused: RefusedConfig::default(),
+            tls: None,
             callbacks: BTreeMap::new(),
         }
     }
@@ -121,6 +125,7 @@ impl Config {
             health_path: self.health_path.clone(),
             refused_room: self.refused.keep.0,
             trusted_proxies: self.trusted_proxies.clone(),
+            identity: self.identity(surroundings)?,
             callbacks: Vec::with_capacity(self.callbacks.len()),
             warnings: Vec::new(),
         };
@@ -130,6 +135,19 @@ impl Config {
         }
         check_paths_differ(&settings)?;
         Ok(settings)
+    }
+
+    /// What the listener shows of itself, as the files have it now.
+    ///
+    /// # Errors
+    /// If it is no pair.
+    pub fn identity(&self, surroundings: &Surroundings) -> Result<Option<Identity>, ConfigError> {
+        let Some(files) = &self.tls else { return Ok(None) };
+        let (cert, key) = files.read(surroundings).map_err(|error| error.within("http.tls"))?;
+        let identity = Identity::from_pem(&cert, key.expose());
+        let wrong =
+            |error: IdentityError| ConfigError::new(format!("http.tls.{}", error.part), error.message);
+        identity.map(Some).map_err(wrong)
     }
 }
 

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
+use vodrelay_core::Live;
+use vodrelay_tls::accept;
 
 use crate::pace::{Pace, Paced, Phase};
 use crate::receiver::Receiver;
@@ -59,7 +61,7 @@ impl Connections {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        receiver: Arc<Receiver>,
+        receiver: Live<Receiver>,
         place: OwnedSemaphorePermit,
     ) {
         let pace = Arc::new(Pace::new(self.epoch));
@@ -123,23 +125,37 @@ impl Drop for Entry {
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, receiver: Arc<Receiver>, pace: Arc<Pace>) {
-    let io = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
-    let session = Arc::new((receiver, Arc::clone(&pace)));
+async fn connection(stream: TcpStream, peer: IpAddr, receiver: Live<Receiver>, pace: Arc<Pace>) {
+    let stream = Paced::new(stream, Arc::clone(&pace));
+    let closing = Arc::clone(&pace);
+    // Closing drops the request in hand with its future, which is safe at every point of it.
+    tokio::select! {
+        () = converse(stream, peer, receiver, pace) => {}
+        () = closing.closed() => tracing::debug!(http.peer = %peer, "a connection was closed"),
+    }
+}
+
+async fn converse(stream: Paced<TcpStream>, peer: IpAddr, receiver: Live<Receiver>, pace: Arc<Pace>) {
+    let identity = receiver.current().settings.identity.clone();
+    // Under the time for a head, which begins with its first byte.
+    let stream = match accept(identity.as_ref(), stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            return tracing::debug!(http.peer = %peer, error = %error, "a connection came to no TLS");
+        }
+    };
+    pace.open();
+    let session = Arc::new((receiver, pace));
     let service = service_fn(move |request| {
         let session = Arc::clone(&session);
         async move {
             let (receiver, pace) = &*session;
-            Ok::<_, std::convert::Infallible>(receiver.receive(request, peer, pace).await)
+            Ok::<_, std::convert::Infallible>(receiver.current().receive(request, peer, pace).await)
         }
     });
-    let serving =
-        http1::Builder::new().header_read_timeout(None).max_buf_size(BUFFER).serve_connection(io, service);
-    // Closing drops the request in hand with its future, which is safe at every point of it.
-    tokio::select! {
-        ended = serving => if let Err(error) = ended {
-            tracing::debug!(http.peer = %peer, error = %error, "a connection ended early");
-        },
-        () = pace.closed() => tracing::debug!(http.peer = %peer, "a connection was closed"),
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(BUFFER);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(http.peer = %peer, error = %error, "a connection ended early");
     }
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+use vodrelay_core::Live;
 use vodrelay_core::burst::Burst;
 
 use crate::connections::Connections;
@@ -35,7 +36,7 @@ pub(crate) enum Never {}
 #[derive(Debug)]
 pub(crate) struct Door<'a> {
     listener: &'a TcpListener,
-    receiver: &'a Arc<Receiver>,
+    receiver: &'a Live<Receiver>,
     connections: &'a Connections,
     /// Since when no room was found, while there are more that want in than there are places …
     in_vain_since: Option<Instant>,
@@ -48,7 +49,7 @@ pub(crate) struct Door<'a> {
 impl<'a> Door<'a> {
     pub(crate) fn new(
         listener: &'a TcpListener,
-        receiver: &'a Arc<Receiver>,
+        receiver: &'a Live<Receiver>,
         connections: &'a Connections,
     ) -> Self {
         Self {
@@ -67,7 +68,7 @@ impl<'a> Door<'a> {
             let place = self.place().await;
             match self.accept(place.is_some()).await {
                 Ok((stream, peer)) => match place.or_else(|| self.connections.free_place()) {
-                    Some(place) => self.connections.spawn(stream, peer, Arc::clone(self.receiver), place),
+                    Some(place) => self.connections.spawn(stream, peer, self.receiver.clone(), place),
                     None => self.turn_away(stream),
                 },
                 // The client has gone already; the listener is fine.
@@ -108,7 +109,7 @@ impl<'a> Door<'a> {
     /// Where all are at work, each of them makes room once it has its answer.
     fn look_for_room(&mut self) {
         let is_made = self.connections.make_room();
-        self.receiver.crowd(!is_made);
+        self.receiver.current().crowd(!is_made);
         let now = (!is_made).then(Instant::now);
         (self.looked_at, self.in_vain_since) = (now, now.and(self.in_vain_since.or(now)));
     }
@@ -118,7 +119,7 @@ impl<'a> Door<'a> {
         poll_fn(|cx| {
             let accepted = self.listener.poll_accept(cx);
             if accepted.is_pending() && has_place {
-                self.receiver.crowd(false);
+                self.receiver.current().crowd(false);
                 self.in_vain_since = None;
             }
             accepted
@@ -127,7 +128,12 @@ impl<'a> Door<'a> {
     }
 
     fn turn_away(&self, stream: TcpStream) {
-        self.receiver.turned_away_unread();
+        let receiver = self.receiver.current();
+        receiver.turned_away_unread();
+        // Whoever expects TLS would not understand it.
+        if receiver.identity().is_some() {
+            return;
+        }
         if let Ok(permit) = Arc::clone(&self.leaving).try_acquire_owned() {
             self.connections.tasks.spawn(async move {
                 let _ = timeout(LEAVE, say_busy(stream)).await;
@@ -168,7 +174,8 @@ mod tests {
         let journal = Arc::new(MemoryJournal::new(Arc::clone(&clock)));
         let (intake, _keeper) = Intake::new(journal, Arc::new(Routes::default()));
         let config: crate::Config = toml::from_str(OPEN).unwrap();
-        let receiver = Receiver::new(config.resolve(&Surroundings::default()).unwrap(), intake, clock);
+        let settings = config.resolve(&Surroundings::default()).unwrap();
+        let receiver = Live::from(Receiver::new(settings, intake, clock));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Connections::new(most);

@@ -108,6 +108,11 @@ impl Pace {
         self.served.load(Ordering::Relaxed)
     }
 
+    /// Hands have been shaken, if they had to be. What counts for a request begins after that.
+    pub(crate) fn open(&self) {
+        self.enter(Phase::Idle);
+    }
+
     /// A head is whole. Answers when its first byte was here; of a pipelined one, when its turn came.
     pub(crate) fn begin(&self) -> Instant {
         let (phase, since) = self.phase();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use vod_event::Endpoint;
 use vodrelay_core::network::Networks;
 use vodrelay_core::{Clock, Intake, Labels, Name, SourceName};
+use vodrelay_tls::Identity;
 
 use crate::admission::Admission;
 use crate::hints::Hints;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub refused_room: u64,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Networks,
+    /// What the listener shows of itself; without it, it speaks plain HTTP.
+    pub identity: Option<Identity>,
     /// What is received, and where.
     pub callbacks: Vec<Callback>,
     /// What is allowed and worth a loud word all the same.
@@ -57,15 +60,15 @@ pub struct Receiver {
     pub(crate) by_path: HashMap<String, usize>,
     pub(crate) intake: Intake,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) admission: Admission,
+    pub(crate) admission: Arc<Admission>,
     /// Requests that are refused and read for keeping; apart from the others, so that forgeries never hold the room
     /// of events.
-    pub(crate) refused: Admission,
-    pub(crate) throttle: Throttle,
-    pub(crate) hints: Hints,
-    pub(crate) meter: Meter,
-    draining: AtomicBool,
-    crowded: AtomicBool,
+    pub(crate) refused: Arc<Admission>,
+    pub(crate) throttle: Arc<Throttle>,
+    pub(crate) hints: Arc<Hints>,
+    pub(crate) meter: Arc<Meter>,
+    draining: Arc<AtomicBool>,
+    crowded: Arc<AtomicBool>,
 }
 
 /// Bodies up to this size take no room but that of their place; hardly any event is larger.
@@ -75,23 +78,52 @@ impl Receiver {
     /// A receiver that hands events to the intake. The recorder of metrics, if any, is to be installed before.
     #[must_use]
     pub fn new(settings: Settings, intake: Intake, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let paths = settings.callbacks.iter().enumerate();
-        let by_path = paths.map(|(index, callback)| (callback.path.clone(), index)).collect();
         Arc::new(Self {
-            throttle: Throttle::new(settings.refused_room),
+            throttle: Arc::new(Throttle::new(settings.refused_room)),
+            by_path: by_path(&settings),
             settings,
-            by_path,
             intake,
             clock,
             // Appends share a sync, so that many in hand cost hardly more than few; a thousand fill a group commit.
             // The small ones come to 32 MiB at most, and the large ones to as much.
-            admission: Admission::new(1024, SMALL, 32 << 20),
-            refused: Admission::new(256, SMALL, 8 << 20),
-            hints: Hints::default(),
-            meter: Meter::new(),
-            draining: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
+            admission: Arc::new(Admission::new(1024, SMALL, 32 << 20)),
+            refused: Arc::new(Admission::new(256, SMALL, 8 << 20)),
+            hints: Arc::default(),
+            meter: Arc::new(Meter::new()),
+            draining: Arc::default(),
+            crowded: Arc::default(),
         })
+    }
+
+    /// A receiver by other settings, which remembers what this one does and shares its bounds. What this one has in
+    /// hand it answers by its own.
+    #[must_use]
+    pub fn with_settings(&self, settings: Settings) -> Self {
+        Self {
+            by_path: by_path(&settings),
+            settings,
+            intake: self.intake.clone(),
+            clock: Arc::clone(&self.clock),
+            admission: Arc::clone(&self.admission),
+            refused: Arc::clone(&self.refused),
+            throttle: Arc::clone(&self.throttle),
+            hints: Arc::clone(&self.hints),
+            meter: Arc::clone(&self.meter),
+            draining: Arc::clone(&self.draining),
+            crowded: Arc::clone(&self.crowded),
+        }
+    }
+
+    /// What the listener shows of itself.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.settings.identity.as_ref()
+    }
+
+    /// The same, with another certificate for connections that come from then on.
+    #[must_use]
+    pub fn with_identity(&self, identity: Identity) -> Self {
+        self.with_settings(Settings { identity: Some(identity), ..self.settings.clone() })
     }
 
     /// Whether the receiver is on its way out: it answers what is in hand, and its health path says 503.
@@ -118,4 +150,9 @@ impl Receiver {
     pub(crate) fn callback(&self, path: &str) -> Option<&Callback> {
         self.by_path.get(path).and_then(|index| self.settings.callbacks.get(*index))
     }
+}
+
+fn by_path(settings: &Settings) -> HashMap<String, usize> {
+    let paths = settings.callbacks.iter().enumerate();
+    paths.map(|(index, callback)| (callback.path.clone(), index)).collect()
 }

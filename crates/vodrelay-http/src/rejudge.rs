@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vod_event::{CallbackProof, ProofError};
 use vodrelay_core::judge::{Judgement, Match, Resemblance};
-use vodrelay_core::{Judge, Name, Refusal};
+use vodrelay_core::{Judge, Live, Name, Refusal};
 
 use crate::proof::cause_of;
 use crate::receiver::{Callback, Settings};
@@ -12,28 +12,34 @@ use crate::receiver::{Callback, Settings};
 /// Knows the callbacks of a configuration and their keys.
 #[derive(Clone, Debug)]
 pub struct CallbackJudge {
-    callbacks: Vec<Callback>,
+    callbacks: Live<Vec<Callback>>,
 }
 
 impl CallbackJudge {
     /// Judges by these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { callbacks: settings.callbacks.clone() }
+        Self { callbacks: Live::new(settings.callbacks.clone()) }
     }
 
-    fn callback_of(&self, refusal: &Refusal) -> Option<&Callback> {
-        self.callbacks.iter().find(|callback| callback.source == refusal.source)
+    /// Judges by these from now on.
+    pub fn change(&self, settings: &Settings) {
+        self.callbacks.replace(settings.callbacks.clone());
     }
+}
+
+fn callback_of<'a>(callbacks: &'a [Callback], refusal: &Refusal) -> Option<&'a Callback> {
+    callbacks.iter().find(|callback| callback.source == refusal.source)
 }
 
 impl Judge for CallbackJudge {
     fn callbacks(&self) -> Vec<Name> {
-        self.callbacks.iter().map(|callback| callback.name.clone()).collect()
+        self.callbacks.current().iter().map(|callback| callback.name.clone()).collect()
     }
 
     fn judge(&self, refusal: &Refusal) -> Judgement {
-        let Some(callback) = self.callback_of(refusal) else { return Judgement::UnknownCallback };
+        let callbacks = self.callbacks.current();
+        let Some(callback) = callback_of(&callbacks, refusal) else { return Judgement::UnknownCallback };
         let proof = match proof_of(refusal) {
             Ok(proof) => proof,
             Err(error) => return unproven(&error),
@@ -55,11 +61,12 @@ impl Judge for CallbackJudge {
 
     fn find_near_miss(&self, refusal: &Refusal) -> Option<Resemblance> {
         let proof = proof_of(refusal).ok()?;
-        let callback = self.callback_of(refusal)?;
+        let callbacks = self.callbacks.current();
+        let callback = callback_of(&callbacks, refusal)?;
         if let Some(miss) = callback.endpoint.near_miss(&proof) {
             return Some(Resemblance::Spelling(miss));
         }
-        let others = self.callbacks.iter().filter(|other| other.source != refusal.source);
+        let others = callbacks.iter().filter(|other| other.source != refusal.source);
         let mut matching = others.filter(|other| {
             other.endpoint.keys.iter().any(|named| proof.matches(&other.endpoint.url, &named.key))
         });

@@ -1,20 +1,21 @@
 //! Serves callbacks: the door and the connections, watched over, and finished in order when the relay stops.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Resource;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use vodrelay_core::Live;
 
 use crate::connections::Connections;
 use crate::door::{Door, Never};
 use crate::pace::Phase;
 use crate::receiver::Receiver;
 
-/// Open connections, where the process may have as many descriptors twice. Beyond it those that have waited longest for their client are closed for the next ones.
+/// Open connections, where the process may have as many descriptors twice. Beyond it those that have waited longest for
+/// their client are closed for the next ones.
 const MOST_CONNECTIONS: usize = 4096;
 /// How often the pace of all connections is looked at, and by how much a limit may be overstayed.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -23,18 +24,17 @@ const FRESH_GRACE: Duration = Duration::from_millis(500);
 /// After this a stop waits for nobody. It is longer than a budget and a stalled answer together.
 const DRAIN: Duration = Duration::from_secs(9);
 
-/// Receives callbacks on the listener until `shutdown`; then lets what is in hand finish, and leaves.
+/// Receives callbacks on the listener until `shutdown`, each by the receiver that is there when its head is; then lets
+/// what is in hand finish, and leaves.
 ///
 /// # Errors
 /// If the listener is beyond use. Errors of single connections are logged and borne.
 pub async fn serve(
     listener: TcpListener,
-    receiver: Arc<Receiver>,
+    receiver: impl Into<Live<Receiver>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    for warning in &receiver.settings.warnings {
-        tracing::warn!("{warning}");
-    }
+    let receiver = receiver.into();
     let descriptors = rustix::process::getrlimit(Resource::Nofile).current;
     let connections = Connections::new(most_connections(descriptors));
     tokio::select! {
@@ -42,7 +42,7 @@ pub async fn serve(
         never = sweep(&connections) => match never {},
         () = shutdown.cancelled() => {}
     }
-    receiver.drain();
+    receiver.current().drain();
     drop(listener);
     finish(&connections).await;
     Ok(())

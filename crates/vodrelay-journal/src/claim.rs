@@ -29,6 +29,7 @@ const DOUBT_AGAIN_AFTER: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub(crate) enum Request {
     Claim(SinkName, usize, Duration, oneshot::Sender<Result<Claimed, JournalError>>),
+    Pulse(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -71,6 +72,7 @@ impl Claimant {
         while let Ok(request) = self.requests.recv() {
             match request {
                 Request::Claim(sink, limit, lease, answer) => self.answer(&sink, limit, lease, answer),
+                Request::Pulse(answer) => drop(answer.send(())),
                 Request::Stop(answer) => {
                     drop(self);
                     let _ = answer.send(());

@@ -94,6 +94,22 @@ impl SqliteJournal {
         self.alive()?.writer.ask(Op::Tidy).await
     }
 
+    /// Answers once both threads have got through what was asked before: the one that writes, after a transaction, and
+    /// the one that claims. A disk that is full or an error of it is an answer too; one that hangs is none.
+    ///
+    /// # Errors
+    /// If the journal is poisoned or closed.
+    pub async fn pulse(&self) -> Result<(), JournalError> {
+        let running = self.alive()?;
+        let (answer, claims_go_on) = oneshot::channel();
+        running.claims.send(Request::Pulse(answer)).map_err(|_| JournalError::Closed)?;
+        claims_go_on.await.map_err(|_| JournalError::Closed)?;
+        match running.writer.ask(Op::Pulse).await {
+            Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Holds the cause once the journal is poisoned; the process is to exit then, with code 74.
     #[must_use]
     pub fn poisoned(&self) -> watch::Receiver<Option<String>> {

@@ -35,6 +35,8 @@ pub(crate) enum Op {
     NoteInHand(Answer<()>),
     /// Do at once all that is done from time to time.
     Tidy(Answer<()>),
+    /// Answer, after a transaction as each request gets one.
+    Pulse(Answer<()>),
     Close(Answer<()>),
 }
 
@@ -148,6 +150,7 @@ impl Op {
             | Self::MendIndexes(_, _, answer)
             | Self::NoteInHand(answer)
             | Self::Tidy(answer)
+            | Self::Pulse(answer)
             | Self::Close(answer) => {
                 let _ = answer.send(match reply {
                     Ok(Reply::Refused(error)) | Err(error) => Err(error),

@@ -216,7 +216,7 @@ impl Writer {
                 Ok(Reply::Done)
             }
             // What is in hand is written with each commit that finds it changed.
-            (Op::NoteInHand(_) | Op::Close(_), _) => Ok(Reply::Done),
+            (Op::NoteInHand(_) | Op::Pulse(_) | Op::Close(_), _) => Ok(Reply::Done),
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod ask;
 pub(crate) mod check;
+pub(crate) mod client;
 pub(crate) mod confirm;
 pub(crate) mod dead_letters;
 pub(crate) mod explain;

@@ -9,6 +9,7 @@ mod logging;
 mod output;
 pub mod relay;
 pub mod sockets;
+mod supervisor;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! The whole relay, composed: the journal is opened, sinks are built, and every part runs until it is told to stop.
 
+mod certificates;
+mod crew;
+mod parts;
+mod reload;
+mod resolved;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,25 +13,29 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use vodrelay_admin::{AdminState, Metrics};
+use vodrelay_admin::{AdminState, Door, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
+use vodrelay_core::dispatcher::Drive;
 use vodrelay_core::{
-    Bookkeeper, Clock, Dispatcher, Intake, Journal, JournalError, Ledger, Name, Readmission, Replayer, Sink,
-    SinkBacklog, SinkFactory, Source, Standings, SystemClock,
+    Bookkeeper, Clock, Intake, Journal, JournalError, Ledger, Live, Name, Readmission, Replayer, Sink,
+    SinkBacklog, SinkFactory, Standings, SystemClock,
 };
 use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
-use vodrelay_mns::QueueSource;
+use vodrelay_mns::QueueSettings;
 
+use self::crew::{Crew, Tools};
+use self::parts::{Failures, Parts};
+use self::reload::Replaceable;
+use self::resolved::Resolved;
 use crate::config::{Config, Loaded};
 use crate::sockets::{SocketError, Sockets};
 
-/// How long deliveries under way may take to end when the relay stops.
-const GRACE: Duration = Duration::from_secs(20);
+pub use self::reload::{ReloadError, Reloader};
+
 /// How long answers may take to leave when the journal is poisoned; the process is to be gone within a second.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -34,14 +44,17 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct Relay {
     journal: SqliteJournal,
     refusals: Bookkeeper,
-    dispatchers: Vec<Dispatcher>,
-    receiver: Arc<Receiver>,
-    queues: Vec<QueueSource>,
-    intake: Intake,
-    admin: AdminState,
+    drives: BTreeMap<Name, Drive>,
+    queues: Vec<QueueSettings>,
+    tools: Tools,
+    replaceable: Replaceable,
+    reloads: Reloads,
     http_listener: TcpListener,
     admin_listener: TcpListener,
 }
+
+/// How the relay is asked to reload.
+type Reloads = (Reloader, mpsc::Receiver<reload::Request>);
 
 /// Why a relay could not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +123,12 @@ impl Relay {
         metrics: Metrics,
         mut sockets: Sockets,
     ) -> Result<Self, StartError> {
-        let Loaded { config, surroundings, data_dir, .. } = loaded;
+        let Loaded { config, data_dir, .. } = loaded;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let sinks = build_sinks(config, surroundings, &factories(own_factories))?;
-        let settings = config.http.resolve(surroundings)?;
-        let queues = config.mns.resolve(surroundings)?;
-        let admin_settings = admin_settings(config, surroundings, &sockets)?;
+        let factories = factories(own_factories);
+        let admin_address = sockets.admin_address();
+        let Resolved { drives, http, queues, admin, routes } =
+            Resolved::of(loaded, &factories, admin_address)?;
         let http_listener = sockets.http(config.http.listen).await?;
         let admin_listener = sockets.admin(config.admin.listen).await?;
 
@@ -123,52 +136,71 @@ impl Relay {
         let journal = SqliteJournal::open(data_dir, config.journal, bounds, Arc::clone(&clock))?;
         let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
         let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
-        let routes = Arc::new(config.routes());
-        let judge = Arc::new(CallbackJudge::new(&settings));
-        let readmission =
-            Readmission::new(Arc::clone(&as_journal), Arc::clone(&routes), Arc::clone(&ledger), judge);
-        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), Arc::clone(&routes));
+        let routes = Live::new(routes);
+        let judge = Arc::new(CallbackJudge::new(&http));
+        let readmission = Readmission::new(
+            Arc::clone(&as_journal),
+            routes.clone(),
+            Arc::clone(&ledger),
+            Arc::<CallbackJudge>::clone(&judge),
+        );
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.clone());
         let standings = Standings::default();
-        let dispatcher = |(name, sink)| {
-            let settings =
-                config.sinks.get(&name).map(crate::config::SinkConfig::settings).unwrap_or_default();
-            Dispatcher::new(name, sink, Arc::clone(&as_journal), Arc::clone(&clock), settings)
-                .telling(&standings)
-        };
-        warn_of(config, &queues.warnings);
+        warn_of(config, http.warnings.iter().chain(&queues.warnings));
         warn_of_orphans(config, &journal).await;
+        let identity = admin.identity.clone();
+        let admin = AdminState {
+            replayer: Replayer::new(Arc::clone(&ledger), routes.clone()),
+            ledger: Arc::clone(&ledger),
+            draining: Arc::default(),
+            metrics,
+            clock: Arc::clone(&clock),
+            token: admin.token,
+            sinks: config.sinks.keys().cloned().collect(),
+            sources: config.sources(),
+            readmission: Arc::new(readmission),
+            standings: standings.clone(),
+        };
+        let door = Door::from(admin.clone());
+        door.show(identity);
         Ok(Self {
             refusals,
-            dispatchers: sinks.into_iter().map(dispatcher).collect(),
-            receiver: Receiver::new(settings, intake.clone(), Arc::clone(&clock)),
-            queues: queues
-                .queues
-                .into_iter()
-                .map(|queue| QueueSource::new(queue, Arc::clone(&clock)))
-                .collect(),
-            intake,
-            admin: AdminState {
-                replayer: Replayer::new(Arc::clone(&ledger), routes),
-                ledger,
-                draining: Arc::default(),
-                metrics,
-                clock,
-                token: admin_settings.token,
-                sinks: config.sinks.keys().cloned().collect(),
-                sources: config.sources(),
-                readmission: Arc::new(readmission),
-                standings,
+            drives,
+            queues: queues.queues,
+            replaceable: Replaceable {
+                loaded: loaded.clone(),
+                factories,
+                admin_address,
+                ledger: Arc::clone(&ledger),
+                routes,
+                receiver: Receiver::new(http, intake.clone(), Arc::clone(&clock)).into(),
+                judge,
+                door,
+                admin,
             },
+            tools: Tools { journal: as_journal, ledger, clock, standings, intake },
+            reloads: Reloader::new(),
             journal,
             http_listener,
             admin_listener,
         })
     }
 
+    /// Takes another configuration for the relay, once it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloads.0.clone()
+    }
+
     /// The addresses that were bound: the callback receiver's, the admin listener's.
     #[must_use]
     pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         (self.http_listener.local_addr().ok(), self.admin_listener.local_addr().ok())
+    }
+
+    /// The journal, to ask whether it is alive.
+    pub(crate) fn journal(&self) -> SqliteJournal {
+        self.journal.clone()
     }
 
     /// The journal's side for people.
@@ -187,58 +219,51 @@ impl Relay {
         let Self {
             journal,
             refusals,
-            dispatchers,
-            receiver,
+            drives,
             queues,
-            intake,
-            admin,
+            tools,
+            replaceable,
+            reloads,
             http_listener,
             admin_listener,
         } = self;
-        let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
         let poisoned = journal.poisoned();
         let (stop_receiving, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let (delivering, receiving, failures) = Parts::two_kinds();
+        let receiver = replaceable.receiver.clone();
 
-        let mut delivering = Parts::new();
-        for dispatcher in dispatchers {
-            delivering.spawn(dispatcher.run(shutdown.clone(), GRACE));
-        }
-        let mut receiving = Parts::new();
-        let (served, stop) = (Arc::clone(&receiver), stop_receiving.clone());
+        let mut crew = Crew::new(tools, shutdown.clone(), delivering.clone(), receiving.clone());
+        crew.drive(drives).await;
+        let (served, stop) = (receiver.clone(), stop_receiving.clone());
         receiving.spawn(async move {
             let served = vodrelay_http::serve(http_listener, served, stop).await;
             served.map_err(|error| JournalError::Failed(format!("the callback receiver stopped: {error}")))
         });
-        for queue in queues {
-            let (intake, stop) = (intake.clone(), shutdown.clone());
-            receiving.spawn(async move {
-                let polled = queue.run(intake, stop).await;
-                polled.map_err(|error| JournalError::Failed(error.to_string()))
-            });
-        }
-        // The refusals are complete when the last intake is gone.
-        drop(intake);
-        let keeping = tokio::spawn(refusals.run(ledger));
-        let draining = Arc::clone(&admin.draining);
-        let admin = tokio::spawn(vodrelay_admin::serve(admin_listener, admin, stop_admin.clone()));
+        crew.poll(queues);
+        let keeping = tokio::spawn(refusals.run(Arc::new(journal.clone())));
+        let draining = Arc::clone(&replaceable.admin.draining);
+        let admin =
+            tokio::spawn(vodrelay_admin::serve(admin_listener, replaceable.door.clone(), stop_admin.clone()));
+        // The refusals are complete when the last intake is gone, so it goes with the stop.
+        tokio::spawn(replaceable.run(crew, reloads.1, shutdown.clone()));
         let stopping = shutdown.clone();
         tokio::spawn(async move {
             stopping.cancelled().await;
             draining.store(true, Ordering::Relaxed);
-            receiver.drain();
+            receiver.current().drain();
         });
 
         let result = tokio::select! {
             // A queue that ends for the same reason must not be what is heard of it.
             biased;
             reason = poisoning(poisoned) => Err(JournalError::Poisoned(reason)),
-            result = finish(&shutdown, &mut delivering, &stop_receiving, &mut receiving) => result,
+            result = finish(&shutdown, &delivering, &stop_receiving, &receiving, failures) => result,
         };
         if let Err(JournalError::Poisoned(_)) = result {
             // Whoever waits for an answer gets a 503; nobody is waited for longer than that takes.
             shutdown.cancel();
             stop_receiving.cancel();
-            let _ = timeout(LAST_WORDS, async { while receiving.join_next().await.is_some() {} }).await;
+            let _ = timeout(LAST_WORDS, receiving.done()).await;
             return result;
         }
         // The last connection takes its intake with it; whatever still hangs then is not worth waiting for.
@@ -249,34 +274,26 @@ impl Relay {
     }
 }
 
-/// Tasks of one kind.
-type Parts = JoinSet<Result<(), JournalError>>;
-
-/// Waits until the dispatchers are done, which they are only after the stop was asked for, then stops receiving. The
-/// first part that fails ends the wait.
+/// Waits for the stop and until the dispatchers are done, then stops receiving. The first part that fails ends the wait.
 async fn finish(
     shutdown: &CancellationToken,
-    delivering: &mut Parts,
+    delivering: &Parts,
     stop_receiving: &CancellationToken,
-    receiving: &mut Parts,
+    receiving: &Parts,
+    mut failures: Failures,
 ) -> Result<(), JournalError> {
-    let deliver = async {
-        all(delivering).await?;
-        // Without a sink there is no dispatcher to wait for.
+    let done = async {
         shutdown.cancelled().await;
+        delivering.done().await;
         stop_receiving.cancel();
-        Ok(())
+        receiving.done().await;
     };
-    tokio::try_join!(deliver, all(receiving)).map(drop)
-}
-
-async fn all(parts: &mut Parts) -> Result<(), JournalError> {
-    while let Some(part) = parts.join_next().await {
-        part.unwrap_or_else(|panic| {
-            Err(JournalError::Failed(format!("a part of the relay broke: {panic}")))
-        })?;
+    tokio::select! {
+        // What fails last is told before it is done.
+        biased;
+        Some(error) = failures.recv() => Err(error),
+        () = done => failures.try_recv().map_or(Ok(()), Err),
     }
-    Ok(())
 }
 
 async fn poisoning(mut poisoned: watch::Receiver<Option<String>>) -> String {
@@ -286,17 +303,6 @@ async fn poisoning(mut poisoned: watch::Receiver<Option<String>>) -> String {
         // The journal was closed in good health.
         None => std::future::pending().await,
     }
-}
-
-/// A socket that was handed over has an address of its own, which has to be as safe as a configured one.
-fn admin_settings(
-    config: &Config,
-    surroundings: &Surroundings,
-    sockets: &Sockets,
-) -> Result<vodrelay_admin::Settings, ConfigError> {
-    let mut admin = config.admin.clone();
-    admin.listen = sockets.admin_address().unwrap_or(admin.listen);
-    admin.resolve(surroundings)
 }
 
 /// Deliveries of sinks that are no longer configured wait until those are configured again.
@@ -318,8 +324,8 @@ async fn warn_of_orphans(config: &Config, ledger: &dyn Ledger) {
     }
 }
 
-fn warn_of(config: &Config, of_queues: &[String]) {
-    for warning in of_queues {
+fn warn_of<'a>(config: &Config, of_sources: impl Iterator<Item = &'a String>) {
+    for warning in of_sources {
         tracing::warn!("{warning}");
     }
     if config.first_source().is_none() {

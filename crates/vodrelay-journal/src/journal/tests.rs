@@ -1,6 +1,6 @@
 //! What needs a hand inside: commits that fail, and a disk that fills up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::ffi;
@@ -145,4 +145,31 @@ async fn an_append_whose_caller_has_gone_is_whole_or_not_at_all() {
     let totals = disk.journal.totals().await.unwrap();
     let pending: u64 = disk.journal.backlogs().await.unwrap().iter().map(|backlog| backlog.pending).sum();
     assert_eq!(totals.events, pending);
+}
+
+#[tokio::test]
+async fn a_journal_that_hangs_has_no_pulse_and_one_that_fails_has() {
+    let (folder, hangs) = (tempfile::tempdir().unwrap(), Arc::new(AtomicBool::new(false)));
+    let gauge = Arc::clone(&hangs);
+    let free_bytes = Arc::new(move |_: &Path| {
+        while gauge.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(PLENTY)
+    });
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let storage = Storage { free_bytes, ..Storage::default() };
+    let bounds = RefusedBounds::default();
+    let journal = SqliteJournal::open_on(folder.path(), Config::default(), bounds, clock, &storage).unwrap();
+    journal.pulse().await.unwrap();
+    journal.fail_next_commit(sqlite_error(ffi::SQLITE_BUSY));
+    journal.pulse().await.unwrap();
+
+    hangs.store(true, Ordering::Relaxed);
+    // The disk is looked at about once a second.
+    let all_beat = async { while journal.pulse().await.is_ok() {} };
+    assert!(tokio::time::timeout(Duration::from_secs(3), all_beat).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(300), journal.pulse()).await.is_err());
+    hangs.store(false, Ordering::Relaxed);
+    journal.pulse().await.unwrap();
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vodrelay_core::config::Secret;
 
-use super::trigger::client;
+use super::client::{client_of_relay, scheme};
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 
@@ -33,6 +33,7 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct RunningRelay {
     client: reqwest::Client,
+    scheme: &'static str,
     address: SocketAddr,
     token: Option<Secret>,
 }
@@ -51,11 +52,19 @@ impl Target {
     /// The relay, with the token that the configuration has for it.
     pub(crate) fn relay(&self) -> Result<RunningRelay, Failure> {
         let loaded = self.config.load()?;
-        let admin = loaded.config.admin.resolve(&loaded.surroundings).map_err(|error| {
+        let crate::config::Loaded { config, surroundings, .. } = &loaded;
+        let tls = config.admin.tls.as_ref();
+        // The key of its certificate is the relay's, and none of ours.
+        let admin = vodrelay_admin::Config { tls: None, ..config.admin.clone() };
+        let admin = admin.resolve(surroundings).map_err(|error| {
             Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
         })?;
-        let address = reachable(self.admin.unwrap_or(admin.listen));
-        Ok(RunningRelay { client: client(PATIENCE)?, address, token: admin.token })
+        Ok(RunningRelay {
+            client: client_of_relay(PATIENCE, tls, surroundings)?,
+            scheme: scheme(tls),
+            address: reachable(self.admin.unwrap_or(admin.listen)),
+            token: admin.token,
+        })
     }
 }
 
@@ -93,7 +102,7 @@ impl RunningRelay {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}/api/v1{path}", self.address)
+        format!("{}://{}/api/v1{path}", self.scheme, self.address)
     }
 
     async fn answered<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use vodrelay_core::SinkFactory;
+use vodrelay_core::{Clock, SinkFactory, SystemClock};
 
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
@@ -92,6 +92,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.extend(machine::journal(loaded));
     findings.extend(ways_in::callbacks(loaded));
     findings.extend(ways_in::admin(loaded));
+    findings.extend(ways_in::certificates(loaded, SystemClock.now()));
     findings.extend(ways_in::queues(loaded, offline).await);
     findings.extend(ways_in::transports(loaded));
     findings.extend(sinks::findings(loaded, own_factories, offline).await);

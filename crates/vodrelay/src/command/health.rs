@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
+use super::client::{client_of_relay, scheme};
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 use crate::output;
@@ -24,13 +25,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let address = match args.admin {
-        Some(address) => address,
-        None => args.config.load()?.config.admin.listen,
+    // Another relay may be named where there is no configuration; then it speaks plain HTTP.
+    let loaded = match (args.config.load(), args.admin) {
+        (Ok(loaded), _) => Some(loaded),
+        (Err(_), Some(_)) => None,
+        (Err(failure), None) => return Err(failure),
     };
+    let (admin, surroundings) =
+        loaded.map(|loaded| (loaded.config.admin, loaded.surroundings)).unwrap_or_default();
+    let address = args.admin.unwrap_or(admin.listen);
     let unreachable = |why: String| Failure::new(Code::Unreachable, format!("the relay at {address} {why}"));
-    let client = crate::command::trigger::client(Duration::from_secs(5))?;
-    let answer = client.get(format!("http://{address}/readyz?verbose")).send().await;
+    let (tls, patience) = (admin.tls.as_ref(), Duration::from_secs(5));
+    let client = client_of_relay(patience, tls, &surroundings)?;
+    let answer = client.get(format!("{}://{address}/readyz?verbose", scheme(tls))).send().await;
     let answer = answer
         .map_err(|error| unreachable(format!("does not answer ({error}); is `vodrelay serve` running?")))?;
     let ready = answer.status().is_success();

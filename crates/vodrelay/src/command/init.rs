@@ -97,3 +97,26 @@ fn fresh_key() -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The package's file is this template with the places that a package has.
+    #[test]
+    fn the_packages_configuration_is_the_one_of_init() {
+        let places = [
+            ("data_dir = \"data\"", "data_dir = \"/var/lib/vodrelay\""),
+            (" Counts from this file.", ""),
+            ("url = \"file:archive\"", "url = \"file:///var/lib/vodrelay/archive\""),
+            ("as a JSON object beside this file,", "as a JSON object on this machine,"),
+            ("[http]\n", "[http]\n# Under systemd the address is that of vodrelay.socket.\n"),
+            ("{PUBLIC_URL}", "https://relay.example.com/vod/callback"),
+        ];
+        let expect = places.iter().fold(TEMPLATE.to_owned(), |text, (here, there)| {
+            assert!(text.contains(here), "{here}");
+            text.replace(here, there)
+        });
+        assert_eq!(include_str!("../../../../packaging/debian/vodrelay.toml"), expect);
+    }
+}

@@ -1,6 +1,7 @@
 //! `vodrelay serve`: runs the relay until it is told to stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
@@ -9,13 +10,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::Metrics;
 use vodrelay_core::{JournalError, SinkFactory};
-use vodrelay_journal::OpenError;
+use vodrelay_journal::{OpenError, SqliteJournal};
 
 use crate::cli::ConfigFile;
+use crate::config::Loaded;
 use crate::exit::{Code, Failure};
 use crate::logging;
-use crate::relay::{Relay, StartError};
+use crate::relay::{Relay, Reloader, StartError};
 use crate::sockets::Sockets;
+use crate::supervisor::Supervisor;
 
 /// Arguments of `serve`.
 #[derive(Debug, ClapArgs)]
@@ -23,6 +26,7 @@ use crate::sockets::Sockets;
     vodrelay serve\n  \
     vodrelay serve --config /etc/vodrelay/vodrelay.toml --log debug\n\n\
     SIGTERM and SIGINT stop it: what is in hand is finished first. A second one stops it at once.\n\
+    SIGHUP has it read the configuration and the secrets in files again, and take them as a whole or not at all.\n\
     Sockets that systemd hands over (FileDescriptorName= http, admin) take the place of http.listen and admin.listen.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -38,24 +42,29 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     take_all_descriptors();
     // Listened for before anybody finds us, so that a stop is clean from the first moment.
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let hangups = signal(SignalKind::hangup());
     let loaded = args.config.load()?;
     let sockets = Sockets::handed_over().map_err(|error| failure_of_start(&error.into()))?;
     let relay = Relay::start(&loaded, own_factories, metrics()?, sockets)
         .await
         .map_err(|error| failure_of_start(&error))?;
     let (http, admin) = relay.addresses();
-    let shown = |address: Option<std::net::SocketAddr>| {
-        address.map_or_else(String::new, |address| address.to_string())
-    };
+    let shown = |address: Option<SocketAddr>| address.map_or_else(String::new, |address| address.to_string());
     tracing::info!(
         http.listen = shown(http), admin.listen = shown(admin),
         data_dir = %loaded.data_dir.display(), queues = loaded.config.mns.queues.len(), sinks = loaded.config.sinks.len(),
         "the relay is ready"
     );
+    let supervisor = Arc::new(Supervisor::of(&loaded.surroundings.environment, std::process::id()));
     let shutdown = CancellationToken::new();
-    let stopping = tokio::spawn(stop_on_signal(signals, shutdown.clone()));
+    let living = tokio::spawn(tell_of_life(Arc::clone(&supervisor), relay.journal(), status(&loaded)));
+    let reloading =
+        tokio::spawn(reload_on_signal(hangups, args.config, relay.reloader(), Arc::clone(&supervisor)));
+    let stopping = tokio::spawn(stop_on_signal(signals, supervisor, shutdown.clone()));
     let result = relay.run(shutdown).await;
+    reloading.abort();
     stopping.abort();
+    living.abort();
     match result {
         Ok(()) => {
             tracing::info!("stopped; everything accepted is in the journal");
@@ -100,7 +109,65 @@ fn take_all_descriptors() {
 /// SIGTERM and SIGINT.
 type Signals = (io::Result<Signal>, io::Result<Signal>);
 
-async fn stop_on_signal(signals: Signals, shutdown: CancellationToken) {
+/// The supervisor hears that the relay is ready once the journal answers, by which time callbacks are being accepted.
+async fn tell_of_life(supervisor: Arc<Supervisor>, journal: SqliteJournal, status: String) {
+    if journal.pulse().await.is_ok() {
+        supervisor.ready(&status);
+        supervisor.watch(|| journal.pulse()).await;
+    }
+}
+
+/// One line for whoever asks the supervisor.
+fn status(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    format!(
+        "accepting events; callbacks: {}, queues: {}, sinks: {}",
+        config.http.callbacks.len(),
+        config.mns.queues.len(),
+        config.sinks.len()
+    )
+}
+
+async fn reload_on_signal(
+    hangups: io::Result<Signal>,
+    file: ConfigFile,
+    reloader: Reloader,
+    supervisor: Arc<Supervisor>,
+) {
+    let Ok(mut hangups) = hangups else { return };
+    let mut standing: Option<String> = None;
+    while hangups.recv().await.is_some() {
+        supervisor.reloading();
+        match reload(file.clone(), &reloader).await {
+            Ok((status, changed)) => {
+                tracing::info!(
+                    changed = changed.join(", "),
+                    "the configuration was read again, and is the one in force; so are the secrets in files"
+                );
+                supervisor.ready(&status);
+                standing = Some(status);
+            }
+            Err(refused) => {
+                tracing::error!("the reload was refused, and all is as it was: {refused}");
+                supervisor.ready(&format!(
+                    "a reload was refused, see the log; {}",
+                    standing.as_deref().unwrap_or("the configuration of the start is in force")
+                ));
+            }
+        }
+    }
+}
+
+/// The status from then on, and the keys that changed.
+async fn reload(file: ConfigFile, reloader: &Reloader) -> Result<(String, Vec<String>), String> {
+    let loading = tokio::task::spawn_blocking(move || file.load());
+    let loaded = loading.await.map_err(|panic| panic.to_string())?.map_err(|failure| failure.message)?;
+    let status = status(&loaded);
+    let changed = reloader.reload(loaded).await.map_err(|refused| refused.to_string())?;
+    Ok((status, changed))
+}
+
+async fn stop_on_signal(signals: Signals, supervisor: Arc<Supervisor>, shutdown: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return tracing::warn!("signals cannot be received; only SIGKILL stops the relay");
     };
@@ -108,6 +175,7 @@ async fn stop_on_signal(signals: Signals, shutdown: CancellationToken) {
         async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
     let first = either().await;
     tracing::info!(signal = first, "stopping: what is in hand is finished first");
+    supervisor.stopping();
     shutdown.cancel();
     either().await;
     tracing::warn!("stopped at once by a second signal");

@@ -10,10 +10,14 @@ use serde_json::{Map, Value, json};
 use vod_event::{CallbackProof, EventId, PrivateKey};
 use vodrelay_core::Name;
 
+use super::client::{client, client_of_relay, scheme};
 use super::key::KeyArgs;
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 use crate::output;
+
+/// As long as VOD waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Arguments of `trigger`.
 #[derive(Debug, ClapArgs)]
@@ -65,6 +69,7 @@ struct Target {
     url: String,
     signed_url: String,
     key: Option<PrivateKey>,
+    client: reqwest::Client,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -83,7 +88,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let target = target(&args)?;
     let id = id_of(&body);
-    let status = send(&client(Duration::from_secs(5))?, &target, body).await?;
+    let status = send(&target, body).await?;
     let verdict = match status {
         200 => "accepted, it is on the relay's disk",
         400 => "it is not an event, and came without a proof",
@@ -211,7 +216,12 @@ fn fresh_id() -> String {
 fn target(args: &Args) -> Result<Target, Failure> {
     if let Some(url) = &args.to {
         let signed_url = args.sign_url.clone().unwrap_or_else(|| url.clone());
-        return Ok(Target { url: url.clone(), signed_url, key: args.key.resolve()? });
+        return Ok(Target {
+            url: url.clone(),
+            signed_url,
+            key: args.key.resolve()?,
+            client: client(PATIENCE)?,
+        });
     }
     let Some(name) = &args.callback else {
         return Err(Failure::new(Code::Usage, "say where to: --to URL, --callback NAME or --queue NAME"));
@@ -223,14 +233,16 @@ fn target(args: &Args) -> Result<Target, Failure> {
     let known = settings.callbacks.iter().map(|callback| &callback.name);
     let not_there = unknown("http.callbacks", name, known);
     let callback = settings.callbacks.into_iter().find(|callback| callback.name == *name).ok_or(not_there)?;
-    let url = format!("http://{}{}", loaded.config.http.listen, callback.path);
+    let tls = loaded.config.http.tls.as_ref();
+    let client = client_of_relay(PATIENCE, tls, &loaded.surroundings)?;
+    let url = format!("{}://{}{}", scheme(tls), loaded.config.http.listen, callback.path);
     let own_key = callback.endpoint.keys.into_iter().next().map(|named| named.key);
-    Ok(Target { url, signed_url: callback.endpoint.url, key: args.key.resolve()?.or(own_key) })
+    Ok(Target { url, signed_url: callback.endpoint.url, key: args.key.resolve()?.or(own_key), client })
 }
 
 /// Sends one callback as VOD does, without its retries.
-async fn send(client: &reqwest::Client, target: &Target, body: Vec<u8>) -> Result<u16, Failure> {
-    let mut request = client.post(&target.url).header("content-type", "application/json").body(body);
+async fn send(target: &Target, body: Vec<u8>) -> Result<u16, Failure> {
+    let mut request = target.client.post(&target.url).header("content-type", "application/json").body(body);
     if let Some(key) = &target.key {
         let proof = CallbackProof::make(&target.signed_url, key, Timestamp::now());
         request = request
@@ -244,16 +256,4 @@ async fn send(client: &reqwest::Client, target: &Target, body: Vec<u8>) -> Resul
         )
     })?;
     Ok(answer.status().as_u16())
-}
-
-/// A client that behaves as VOD's does: no redirects, no proxies, a time limit.
-pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, Failure> {
-    // The first provider that is installed stays; a second call changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(timeout)
-        .build()
-        .map_err(|error| Failure::new(Code::Internal, format!("no HTTP client could be made: {error}")))
 }

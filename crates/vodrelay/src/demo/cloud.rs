@@ -8,7 +8,8 @@ use vod_event::{CallbackProof, PrivateKey};
 use super::PUBLIC_URL;
 use super::cdn::Image;
 use super::images::{HEIGHT, WIDTH};
-use crate::command::trigger::{client, sample};
+use crate::command::client::client;
+use crate::command::trigger::sample;
 use crate::exit::{Code, Failure};
 
 /// Sends callbacks to one relay.

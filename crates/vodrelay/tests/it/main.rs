@@ -15,10 +15,13 @@ mod queue;
 mod receiver;
 mod refused;
 mod relay;
+mod reload;
 mod restart;
 mod schema;
 mod sinks;
+mod supervised;
 mod sync;
+mod tls;
 mod unaltered;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.

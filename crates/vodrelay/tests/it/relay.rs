@@ -118,6 +118,12 @@ impl Process {
         Self { child, http: socket.local_addr().unwrap(), admin }
     }
 
+    /// One whose addresses nobody asks for.
+    pub(crate) fn of(child: Child) -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { child, http: nowhere, admin: nowhere }
+    }
+
     async fn until_ready(&self, folder: &Path) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while tokio::net::TcpStream::connect(self.http).await.is_err() {
@@ -145,6 +151,12 @@ impl Process {
     pub(crate) fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    }
+
+    /// Has it read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-HUP", &pid]).status().unwrap();
     }
 
     /// Waits until it ends by itself; answers the exit code.

@@ -1,5 +1,6 @@
 //! What `check` finds about the ways in, for events and for people: callbacks, queues, the admin port.
 
+use jiff::{SignedDuration, Timestamp};
 use mns_client::QueueAttributes;
 use vodrelay_mns::QueueSettings;
 
@@ -17,6 +18,33 @@ pub(super) fn admin(loaded: &Loaded) -> Option<Finding> {
             format!("admin.listen and http.listen are both {}; give each a port", config.http.listen);
         finding("admin", Verdict::Wrong, detail)
     })
+}
+
+/// So long before the end of a certificate it is time to renew it.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(21 * 24);
+
+/// The certificates of both listeners. What is wrong with one is told with the rest of its table.
+pub(super) fn certificates(loaded: &Loaded, now: Timestamp) -> Vec<Finding> {
+    let (config, around) = (&loaded.config, &loaded.surroundings);
+    let listeners =
+        [("http.tls", config.http.identity(around)), ("admin.tls", config.admin.identity(around))];
+    let told = listeners.into_iter().filter_map(|(what, identity)| Some((what, identity.ok()??)));
+    told.map(|(what, identity)| {
+        let ends = identity.expires_at();
+        let names = identity.names().join(", ");
+        match ends.duration_since(now) {
+            left if left.is_negative() => {
+                finding(what, Verdict::Warning, format!("the certificate ended at {ends}; clients refuse it"))
+            }
+            left if left < RENEW_BEFORE => finding(
+                what,
+                Verdict::Warning,
+                format!("the certificate for {names} ends at {ends}; renew it, the relay takes the new one by itself"),
+            ),
+            _ => finding(what, Verdict::Ok, format!("a certificate for {names} until {ends}")),
+        }
+    })
+    .collect()
 }
 
 pub(super) fn callbacks(loaded: &Loaded) -> Vec<Finding> {

@@ -1,0 +1,152 @@
+//! Another configuration for a relay that runs, by SIGHUP: taken as a whole or not at all, and nothing is lost by it.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use vodrelay_core::testing::event_body;
+
+use crate::cli::vodrelay;
+use crate::receiver::Receiver;
+use crate::relay::{KEY, Process, attempt, client, configuration, free_port, send_as_vod, until, webhook};
+
+const REFUSED: &str = "the reload was refused";
+const TAKEN: &str = "is the one in force";
+
+/// How often the log says that.
+pub(crate) fn said(folder: &Path, what: &str) -> usize {
+    std::fs::read_to_string(folder.join("log")).unwrap_or_default().matches(what).count()
+}
+
+/// Has the relay read that configuration, and waits for what it makes of it; answers whether it took it.
+pub(crate) async fn reload(relay: &Process, folder: &Path, config: &str) -> bool {
+    std::fs::write(folder.join("vodrelay.toml"), config).unwrap();
+    let (taken, refused) = (said(folder, TAKEN), said(folder, REFUSED));
+    relay.hang_up();
+    let is_heard = || said(folder, TAKEN) > taken || said(folder, REFUSED) > refused;
+    until("the end of the reload", Duration::from_secs(20), is_heard).await;
+    said(folder, TAKEN) > taken
+}
+
+/// A webhook besides.
+fn second(address: std::net::SocketAddr) -> String {
+    webhook(address).replace("sinks.hook", "sinks.second")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_reloads_under_load_lose_nothing_and_give_no_callback_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (first, other) = (Receiver::start().await, Receiver::start().await);
+    let (http, admin) = (free_port(), free_port());
+    let base = configuration(http, admin) + &webhook(first.address);
+    let mut relay = Process::start_with(folder, &base, http, admin).await;
+
+    let over = Arc::new(AtomicBool::new(false));
+    let sender = |number: usize| {
+        let over = Arc::clone(&over);
+        tokio::spawn(async move {
+            let client = client();
+            let mut sent = Vec::new();
+            for count in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let body = event_body(number * 1_000_000 + count);
+                assert!(send_as_vod(&client, http, body.clone()).await, "a callback was given up");
+                sent.push(body);
+                sleep(Duration::from_millis(2)).await;
+            }
+            sent
+        })
+    };
+    let senders: Vec<_> = (0..4).map(sender).collect();
+    for round in 0..20 {
+        sleep(Duration::from_millis(100)).await;
+        // The key that is used stays among those that are changed, and every other time there is a sink more.
+        let keys = format!(r#"keys = ["{KEY}", "Another{round:04}Key"]"#);
+        let mut config = base.replace(&format!(r#"keys = ["{KEY}"]"#), &keys);
+        if round % 2 == 0 {
+            config += &second(other.address);
+        }
+        assert!(reload(&relay, folder, &config).await, "round {round}: {}", log(folder));
+    }
+    over.store(true, Ordering::Relaxed);
+    let mut sent = Vec::new();
+    for sender in senders {
+        sent.extend(sender.await.unwrap());
+    }
+    let all = sent.len();
+    until("all deliveries", Duration::from_secs(30), || first.count() == all).await;
+    assert!(sent.iter().all(|body| first.has(body)));
+    assert_eq!(first.deliveries(), all, "nothing twice, since nothing crashed");
+    assert!(other.count() > 0 && other.bodies().iter().all(|body| sent.contains(body)));
+    assert_eq!(other.deliveries(), other.count());
+    let file = folder.join("vodrelay.toml");
+    let list = ["sinks", "list", "--config", file.to_str().unwrap()];
+    let is_done = || {
+        let listed = vodrelay(folder, &list, "").stdout;
+        String::from_utf8(listed).unwrap().contains("second: 0 pending")
+    };
+    until("the end of what the sink had that was taken out", Duration::from_secs(20), is_done).await;
+    assert_eq!(relay.terminate(), Some(0));
+}
+
+pub(crate) fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_a_file_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (http, admin) = (free_port(), free_port());
+    let config = configuration(http, admin).replace(&format!(r#"["{KEY}"]"#), r#"[{ file = "key" }]"#);
+    std::fs::write(folder.join("key"), KEY).unwrap();
+    let relay = Process::start_with(folder, &config, http, admin).await;
+    let client = client();
+    assert_eq!(attempt(&client, http, event_body(1), KEY).await, Some(200));
+    std::fs::write(folder.join("key"), "Rotated20261125Key").unwrap();
+    assert_eq!(attempt(&client, http, event_body(2), "Rotated20261125Key").await, Some(401));
+    assert!(reload(&relay, folder, &config).await, "{}", log(folder));
+    assert_eq!(attempt(&client, http, event_body(2), "Rotated20261125Key").await, Some(200));
+    assert_eq!(attempt(&client, http, event_body(3), KEY).await, Some(401));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_is_refused_leaves_all_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (http, admin, nobody) = (free_port(), free_port(), free_port());
+    let plain = configuration(http, admin);
+    let base = plain.clone() + &webhook(nobody);
+    let relay = Process::start_with(folder, &base, http, admin).await;
+    let client = client();
+    for number in 0..8 {
+        assert_eq!(attempt(&client, http, event_body(number), KEY).await, Some(200));
+    }
+    // Five failures in a row open the breaker: the sink does not keep up.
+    until("the breaker", Duration::from_secs(20), || said(folder, "fails for every event") > 0).await;
+
+    let with_another_key = |config: &str| config.replace(KEY, "Another0000Key");
+    let mut elsewhere = with_another_key(&base);
+    write!(elsewhere, "\n[http.refused]\nkeep = \"1MiB\"\n").unwrap();
+    for (config, why) in [
+        (with_another_key(&base).replace("webhook", "webhoook"), "sinks.hook.kind"),
+        (with_another_key(&base) + "[http.callbacks.main.lables]", "lables"),
+        (elsewhere, "http.refused.keep"),
+        (with_another_key(&base).replace(&http.to_string(), "127.0.0.1:1"), "http.listen"),
+        (with_another_key(&plain), "sinks.hook: 8 wait"),
+    ] {
+        assert!(!reload(&relay, folder, &config).await, "{why}: {}", log(folder));
+        assert!(said(folder, why) > 0, "{why}: {}", log(folder));
+        assert_eq!(attempt(&client, http, event_body(1), KEY).await, Some(200), "{why}");
+    }
+    let receiver = Receiver::start().await;
+    let mended = plain + &webhook(receiver.address);
+    assert!(reload(&relay, folder, &mended).await, "{}", log(folder));
+    until("what waited, at the new address", Duration::from_secs(60), || receiver.count() == 8).await;
+}
