@@ -1,6 +1,7 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
 mod ask;
+mod events;
 mod gaps;
 mod letters;
 mod moment;
@@ -25,6 +26,9 @@ pub(crate) const ROOT: &str = "/api/v1";
 /// The paths below [`ROOT`].
 pub(crate) fn router() -> Router<Shared> {
     Router::new()
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(events::whole))
+        .route("/events/{id}/body", get(events::body))
         .route("/sinks", get(sinks::list))
         .route("/gaps", get(gaps::find))
         .route("/refused", get(refused::list))

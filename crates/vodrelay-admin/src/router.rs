@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 use vodrelay_core::config::Secret;
-use vodrelay_core::{Clock, Ledger, Readmission, Replayer, SinkName, SourceName, Standings};
+use vodrelay_core::{Clock, Ledger, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
 
 use crate::metrics::Metrics;
 use crate::{api, health, token};
@@ -46,6 +46,8 @@ pub struct AdminState {
     pub sources: Vec<SourceName>,
     /// Judges refused requests again, by the configuration that the relay runs with.
     pub readmission: Arc<Readmission>,
+    /// Which sinks get an event by the configuration that the relay runs with.
+    pub routes: Arc<Routes>,
     /// How the sinks stand that are driven.
     pub standings: Standings,
     /// Has deliveries begin anew.

@@ -1,6 +1,7 @@
 //! The port to what the journal tells people, and to what they tell it: refusals, backlogs, totals, dead letters,
 //! replays, pauses.
 
+mod events;
 mod kept;
 mod letters;
 
@@ -14,6 +15,7 @@ use crate::journal::{JournalError, Pause};
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 
+pub use self::events::{DeliveryRecord, EventDetail, EventFilter, EventRecord, Repeats, Standing};
 pub use self::kept::{DeliveryState, EventState, Kept, KeptFilter, Redelivery, ReplayOrder, Replayed, Step};
 pub use self::letters::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Page};
 
@@ -101,6 +103,31 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// With the reason why not.
     async fn writable(&self) -> Result<(), JournalError>;
+
+    /// A page of events, the last one that was accepted first; `after` is the `next` of the page before. A call looks for
+    /// a bounded time, so a page may be short, or empty, while there is a next one.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, JournalError>;
+
+    /// The next events in the order of acceptance, those behind that `seq`, without their doubts. Whoever asks from the
+    /// last one on again and again misses none.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn events_since(&self, seq: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError>;
+
+    /// One event whole.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError>;
 
     /// A page of dead letters in the order of acceptance, those that the filter takes; `after` is the `next` of the
     /// page before. A call looks at a bounded number, so a page may be short while there is a next one.

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
 use vodrelay_core::ledger::{
-    DeadLetter, Kept, KeptFilter, LetterDetail, LetterFilter, Page, ReplayOrder, Replayed, Step,
+    DeadLetter, EventDetail, EventFilter, EventRecord, Kept, KeptFilter, LetterDetail, LetterFilter, Page,
+    ReplayOrder, Replayed, Step,
 };
 use vodrelay_core::{
     Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Pause, Pauses, Refusal,
@@ -240,6 +241,27 @@ impl Ledger for SqliteJournal {
             Some(cause) => Err(JournalError::Full(cause)),
             None => Ok(()),
         }
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, JournalError> {
+        self.alive()?;
+        let filter = filter.clone();
+        self.read(move |reader| reader.events(&filter, after, limit)).await
+    }
+
+    async fn events_since(&self, seq: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.events_since(seq, limit)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.event(id)).await
     }
 
     async fn dead_letters(

@@ -48,9 +48,7 @@ pub use error::OpenError;
 pub use folder::make_folder;
 pub use journal::SqliteJournal;
 pub use open::FILE;
-pub use reader::{
-    AttemptRecord, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState, Reader,
-};
+pub use reader::Reader;
 pub use salvage::{Loss, LossKind, Salvaged, salvage};
 pub use space::free_bytes;
 pub use verify::{Finding, FindingKind, Listener, Progress, Verified, verify};

@@ -148,7 +148,8 @@ impl Relay {
                 .collect(),
             intake,
             admin: AdminState {
-                replayer: Replayer::new(Arc::clone(&ledger), routes),
+                replayer: Replayer::new(Arc::clone(&ledger), Arc::clone(&routes)),
+                routes,
                 ledger,
                 draining: Arc::default(),
                 metrics,

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod connections;
+mod events;
 mod gaps;
 mod orders;
 mod refused;
@@ -58,7 +59,8 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
     let readmission = Readmission::new(journal, Arc::clone(&routes), Arc::clone(&ledger), Arc::new(judge));
     AdminState {
         readmission: Arc::new(readmission),
-        replayer: Replayer::new(Arc::clone(&ledger), routes),
+        replayer: Replayer::new(Arc::clone(&ledger), Arc::clone(&routes)),
+        routes,
         ledger,
         draining: Arc::default(),
         metrics: Metrics::detached().unwrap(),

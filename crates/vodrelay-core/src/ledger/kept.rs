@@ -38,6 +38,18 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
+    /// The word by which people are told of it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "waiting",
+            Self::Retry => "retry",
+            Self::Delivered => "delivered",
+            Self::DeadLetter => "dead_letter",
+            Self::Purged => "purged",
+        }
+    }
+
     /// Whether it is neither done nor given up.
     #[must_use]
     pub const fn is_pending(self) -> bool {

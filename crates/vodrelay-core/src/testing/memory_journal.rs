@@ -1,5 +1,6 @@
 //! A journal in memory: the plainest thing that keeps the contract, for tests of what stands on a journal.
 
+mod browse;
 mod redrive;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +20,8 @@ use crate::journal::{
     Token,
 };
 use crate::ledger::{
-    DeadLetter, FailedAttempt, Kept, KeptFilter, Ledger, LetterDetail, LetterFilter, Page, ReplayOrder,
-    Replayed, SinkBacklog, Step, Totals,
+    DeadLetter, EventDetail, EventFilter, EventRecord, FailedAttempt, Kept, KeptFilter, Ledger, LetterDetail,
+    LetterFilter, Page, Repeats, ReplayOrder, Replayed, SinkBacklog, Step, Totals,
 };
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
@@ -52,6 +53,8 @@ struct State {
     last_refusal: u64,
     troubles: Vec<Trouble>,
     duplicates: u64,
+    /// By which sources events came again.
+    repeats: BTreeMap<(EventId, SourceName), Repeats>,
     leases: u64,
     fresh_turn: bool,
     /// What the clocks said at the last call.
@@ -141,7 +144,12 @@ impl Journal for MemoryJournal {
             state.events.insert(envelope.id, Arc::clone(&kept));
             state.order.push(envelope.id);
         }
-        state.duplicates += u64::from(appended == Appended::Duplicate);
+        if appended == Appended::Duplicate {
+            state.duplicates += 1;
+            let key = (envelope.id, envelope.source.clone());
+            let (source, first_at) = (envelope.source.clone(), envelope.received_at);
+            state.repeats.entry(key).or_insert(Repeats { source, first_at, count: 0 }).count += 1;
+        }
         for sink in sinks {
             state.add(&kept, sink);
         }
@@ -416,6 +424,24 @@ impl Ledger for MemoryJournal {
     async fn writable(&self) -> Result<(), JournalError> {
         self.working().map(drop)
     }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, JournalError> {
+        Ok(self.working()?.events(filter, after, limit))
+    }
+
+    async fn events_since(&self, seq: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        Ok(self.working()?.events_since(seq, limit))
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
+        Ok(self.working()?.event(id))
+    }
+
     async fn dead_letters(
         &self,
         filter: &LetterFilter,
