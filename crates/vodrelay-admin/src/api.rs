@@ -9,6 +9,7 @@ mod refused;
 mod replay;
 mod sink_orders;
 mod sinks;
+pub(crate) mod stream;
 
 use axum::Json;
 use axum::Router;
@@ -29,6 +30,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::whole))
         .route("/events/{id}/body", get(events::body))
+        .route("/stream", get(stream::open))
         .route("/sinks", get(sinks::list))
         .route("/gaps", get(gaps::find))
         .route("/refused", get(refused::list))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http_body_util::LengthLimitError;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use vodrelay_core::config::Secret;
 use vodrelay_core::{Clock, Ledger, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
@@ -54,11 +56,28 @@ pub struct AdminState {
     pub replayer: Replayer,
 }
 
-pub(crate) type Shared = Arc<AdminState>;
+pub(crate) type Shared = Arc<Inner>;
+
+/// What is told, and what the listener itself keeps.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    told: AdminState,
+    /// Places for those who listen to the stream.
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl Deref for Inner {
+    type Target = AdminState;
+
+    fn deref(&self) -> &AdminState {
+        &self.told
+    }
+}
 
 /// All paths. Those for machines that watch need no token.
 pub fn router(state: AdminState) -> Router {
-    let state = Arc::new(state);
+    let streams = Arc::new(Semaphore::new(api::stream::MOST_STREAMS));
+    let state = Arc::new(Inner { told: state, streams });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .nest(api::ROOT, api::router())

@@ -6,6 +6,7 @@ mod events;
 mod gaps;
 mod orders;
 mod refused;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
