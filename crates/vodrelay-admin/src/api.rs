@@ -1,6 +1,7 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
 mod ask;
+pub(crate) mod audit;
 mod events;
 mod gaps;
 mod letters;
@@ -32,6 +33,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/events/{id}/body", get(events::body))
         .route("/stream", get(stream::open))
         .route("/sinks", get(sinks::list))
+        .route("/audit", get(audit::list))
         .route("/gaps", get(gaps::find))
         .route("/refused", get(refused::list))
         .route("/refused/{id}", get(refused::explain))

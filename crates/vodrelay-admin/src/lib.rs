@@ -9,7 +9,8 @@ mod serve;
 mod stall;
 mod token;
 
-pub use config::{Config, Settings};
+pub use config::{Config, Settings, TokenConfig};
 pub use metrics::{InstallError, Metrics};
 pub use router::{AdminState, router};
 pub use serve::serve;
+pub use token::{Role, Token, Tokens};

@@ -18,10 +18,10 @@ use axum::{Json, Router};
 use http_body_util::LengthLimitError;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use vodrelay_core::config::Secret;
 use vodrelay_core::{Clock, Ledger, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
 
 use crate::metrics::Metrics;
+use crate::token::Tokens;
 use crate::{api, health, token};
 
 /// No request needs more: five hundred event ids are the most that one names.
@@ -40,8 +40,8 @@ pub struct AdminState {
     pub metrics: Metrics,
     /// Tells how old what waits is.
     pub clock: Arc<dyn Clock>,
-    /// What callers must know; nothing lets everybody in.
-    pub token: Option<Secret>,
+    /// What callers must know; none lets everybody in.
+    pub tokens: Tokens,
     /// The sinks that are configured; what waits for any other is orphaned.
     pub sinks: BTreeSet<SinkName>,
     /// Where events come from by the configuration: what an outage costs depends on it.
@@ -80,7 +80,7 @@ pub fn router(state: AdminState) -> Router {
     let state = Arc::new(Inner { told: state, streams });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
-        .nest(api::ROOT, api::router())
+        .nest(api::ROOT, api::router().layer(from_fn_with_state(Arc::clone(&state), api::audit::note)))
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(from_fn(take_body))
         .layer(from_fn_with_state(Arc::clone(&state), token::require));

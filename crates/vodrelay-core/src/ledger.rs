@@ -1,6 +1,7 @@
 //! The port to what the journal tells people, and to what they tell it: refusals, backlogs, totals, dead letters,
 //! replays, pauses.
 
+mod audit;
 mod events;
 mod kept;
 mod letters;
@@ -15,6 +16,7 @@ use crate::journal::{JournalError, Pause};
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
 
+pub use self::audit::{Deed, DeedRecord};
 pub use self::events::{DeliveryRecord, EventDetail, EventFilter, EventRecord, Repeats, Standing};
 pub use self::kept::{DeliveryState, EventState, Kept, KeptFilter, Redelivery, ReplayOrder, Replayed, Step};
 pub use self::letters::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Page};
@@ -216,6 +218,18 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`JournalError::Invalid`] where the journal does not know the sink; else if this step changed nothing.
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError>;
+
+    /// Remembers who had the relay change something, within the bounds of what is remembered.
+    ///
+    /// # Errors
+    /// If it cannot be noted. It is possible while the journal is full, as long as the disk takes a few bytes.
+    async fn note_deed(&self, deed: Deed) -> Result<(), JournalError>;
+
+    /// A page of what is remembered of that, the newest first; `before` is the id of the last one of the page before.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError>;
 }
 
 /// What waits for one sink.

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
 use vodrelay_core::ledger::{
-    DeadLetter, EventDetail, EventFilter, EventRecord, Kept, KeptFilter, LetterDetail, LetterFilter, Page,
-    ReplayOrder, Replayed, Step,
+    DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, Kept, KeptFilter, LetterDetail,
+    LetterFilter, Page, ReplayOrder, Replayed, Step,
 };
 use vodrelay_core::{
     Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Pause, Pauses, Refusal,
@@ -330,6 +330,15 @@ impl Ledger for SqliteJournal {
 
     async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
         self.step(Order::Rename { old: old.clone(), new: new.clone(), limit }).await
+    }
+
+    async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {
+        self.order(Order::NoteDeed(deed)).await.map(drop)
+    }
+
+    async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.deeds(before, limit)).await
     }
 
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError> {

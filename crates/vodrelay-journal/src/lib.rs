@@ -2,6 +2,7 @@
 
 mod age;
 mod append;
+mod audit;
 mod backup;
 mod checkpoint;
 mod claim;

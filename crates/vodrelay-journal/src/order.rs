@@ -1,12 +1,12 @@
 //! What people tell the journal to do with dead letters, replays and sinks, and how it is carried out.
 
-use vodrelay_core::ledger::{ReplayOrder, Replayed, Step};
+use vodrelay_core::ledger::{Deed, ReplayOrder, Replayed, Step};
 use vodrelay_core::{JournalError, Pause, SinkName};
 
 use crate::error::Fault;
 use crate::op::Reply;
 use crate::writer::{Batch, Writer};
-use crate::{replay, sinks};
+use crate::{audit, replay, sinks};
 
 /// One thing to be done in one transaction.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) enum Order {
     RetryNow { sink: SinkName, asked_at: i64, limit: usize },
     Rename { old: SinkName, new: SinkName, limit: usize },
     Forget { sink: SinkName, limit: usize },
+    NoteDeed(Deed),
 }
 
 /// What came of it.
@@ -28,6 +29,7 @@ pub(crate) enum Carried {
     Paused(Pause),
     Resumed(bool),
     Step(Step),
+    Noted,
 }
 
 impl Writer {
@@ -55,6 +57,10 @@ impl Writer {
             }
             Order::Rename { old, new, limit } => {
                 Carried::Step(sinks::rename(conn, names, batch, (old, new), *limit)?)
+            }
+            Order::NoteDeed(deed) => {
+                audit::note(conn, deed)?;
+                Carried::Noted
             }
             Order::Forget { sink, limit } => Carried::Step(sinks::forget(conn, names, batch, sink, *limit)?),
         };

@@ -34,6 +34,8 @@ pub struct Reader {
     conn: Connection,
     /// A file that only an earlier version has opened lacks what the second schema adds.
     knows_purged: bool,
+    /// … or the third.
+    pub(crate) knows_audit: bool,
     /// Tells the stopwatch that another statement begins.
     begins: Arc<AtomicBool>,
 }
@@ -56,10 +58,10 @@ impl Reader {
     pub(crate) fn open_on(folder: &Path, storage: &Storage) -> Result<Self, OpenError> {
         let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&folder.join(FILE), &error);
         let mut conn = connect(folder, storage)?;
-        let knows_purged = schema::version(&conn).map_err(sqlite)? >= 2;
+        let version = schema::version(&conn).map_err(sqlite)?;
         let begins = Arc::<AtomicBool>::default();
         limit_time(&mut conn, Arc::clone(&begins)).map_err(sqlite)?;
-        Ok(Self { conn, knows_purged, begins })
+        Ok(Self { conn, knows_purged: version >= 2, knows_audit: version >= 3, begins })
     }
 
     /// What the journal holds.
@@ -127,7 +129,7 @@ impl Reader {
         &self.conn
     }
 
-    fn all<T>(
+    pub(crate) fn all<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
@@ -220,7 +222,7 @@ mod tests {
         let begins = Arc::<AtomicBool>::default();
         let mut conn = Connection::open_in_memory().unwrap();
         limit_time(&mut conn, Arc::clone(&begins)).unwrap();
-        let reader = Reader { conn, knows_purged: true, begins };
+        let reader = Reader { conn, knows_purged: true, knows_audit: true, begins };
         let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT COUNT(*) FROM n";
         for _ in 0..50 {
             assert_eq!(reader.all(count, [], |row| row.get(0)), Ok(vec![5_000_u64]));

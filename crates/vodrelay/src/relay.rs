@@ -154,7 +154,7 @@ impl Relay {
                 draining: Arc::default(),
                 metrics,
                 clock,
-                token: admin_settings.token,
+                tokens: admin_settings.tokens,
                 sinks: config.sinks.keys().cloned().collect(),
                 sources: config.sources(),
                 readmission: Arc::new(readmission),

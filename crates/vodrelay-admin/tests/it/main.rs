@@ -1,6 +1,7 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod audit;
 mod connections;
 mod events;
 mod gaps;
@@ -16,7 +17,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use vodrelay_admin::{AdminState, Metrics, router};
+use vodrelay_admin::{AdminState, Metrics, Role, Token, Tokens, router};
 use vodrelay_core::config::Secret;
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
@@ -47,8 +48,8 @@ impl Setup {
             Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
         let draining = Arc::new(AtomicBool::new(self.draining));
-        let token = self.token.map(Secret::new);
-        router(AdminState { draining, token, ..state(Arc::new(ledger), MockJudge::new()) })
+        let tokens = self.token.map(operating).into_iter().collect();
+        router(AdminState { draining, tokens, ..state(Arc::new(ledger), MockJudge::new()) })
     }
 }
 
@@ -66,11 +67,16 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
         draining: Arc::default(),
         metrics: Metrics::detached().unwrap(),
         clock: Arc::new(SystemClock),
-        token: None,
+        tokens: Tokens::default(),
         sinks: names.into(),
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
         standings: Standings::default(),
     }
+}
+
+/// A token that has no name, and may do everything.
+fn operating(secret: &str) -> Token {
+    Token { name: None, role: Role::Operate, secret: Secret::new(secret) }
 }
 
 async fn ask(setup: Setup, path: &str, authorization: &str) -> (u16, String) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use vod_event::EventId;
 
 use super::clock::ManualClock;
@@ -14,8 +15,8 @@ use crate::clock::Clock;
 use crate::envelope::{Arrival, Envelope};
 use crate::journal::{Appended, Claim, Journal, JournalError, Outcome};
 use crate::ledger::{
-    DeadLetter, DeliveryState, EventFilter, EventState, Kept, KeptFilter, Ledger, LetterFilter, Redelivery,
-    ReplayOrder, Replayed, SinkBacklog, Standing, Step,
+    DeadLetter, Deed, DeedRecord, DeliveryState, EventFilter, EventState, Kept, KeptFilter, Ledger,
+    LetterFilter, Redelivery, ReplayOrder, Replayed, SinkBacklog, Standing, Step,
 };
 use crate::name::SourceName;
 
@@ -44,6 +45,7 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
     a_renamed_sink_keeps_what_it_had(&fresh().await).await;
     two_sinks_become_one(&fresh().await).await;
     what_waits_for_a_forgotten_sink_is_given_up(&fresh().await).await;
+    what_people_did_is_remembered(&fresh().await).await;
 }
 
 impl<J: Journal + Ledger> Bench<J> {
@@ -119,6 +121,35 @@ const AGAIN: Replayed = Replayed { again: 1, added: 0, read: 0 };
 const ADDED: Replayed = Replayed { again: 0, added: 1, read: 0 };
 const NOTHING: Replayed = Replayed { again: 0, added: 0, read: 0 };
 const DEAD: Option<DeliveryState> = Some(DeliveryState::DeadLetter);
+
+async fn what_people_did_is_remembered<J: Journal + Ledger>(bench: &Bench<J>) {
+    let json = |text: &str| RawValue::from_string(text.to_owned()).ok();
+    for number in 1..=3 {
+        let deed = Deed {
+            at: bench.clock.now(),
+            token: Some(format!("token {number}")),
+            address: Some("192.0.2.1".to_owned()),
+            action: "POST /api/v1/sinks/cms/pause".to_owned(),
+            request: json(r#"{"reason": "<b>\u0000 12345678901234567890"}"#),
+            status: 200,
+            result: json("null"),
+        };
+        bench.journal.note_deed(deed).await.expect("a healthy journal notes");
+    }
+    let page = bench.journal.deeds(None, 2).await.expect("a page of a healthy journal");
+    let of = |page: &[DeedRecord]| page.iter().map(|record| record.deed.token.clone()).collect::<Vec<_>>();
+    assert_eq!(of(&page), ["token 3", "token 2"].map(|name| Some(name.to_owned())));
+    let last = page.last().expect("two of them");
+    let Deed { at, request, result, .. } = &last.deed;
+    assert_eq!(*at, bench.clock.now());
+    assert_eq!(
+        request.as_deref().map(RawValue::get),
+        Some(r#"{"reason": "<b>\u0000 12345678901234567890"}"#)
+    );
+    assert_eq!(result.as_deref().map(RawValue::get), Some("null"));
+    let page = bench.journal.deeds(Some(last.id), 2).await.expect("a page of a healthy journal");
+    assert_eq!(of(&page), [Some("token 1".to_owned())]);
+}
 
 async fn events_are_found_by_what_they_say<J: Journal + Ledger>(bench: &Bench<J>) {
     bench.append(1, &["a"]).await;

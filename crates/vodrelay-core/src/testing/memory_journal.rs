@@ -20,8 +20,8 @@ use crate::journal::{
     Token,
 };
 use crate::ledger::{
-    DeadLetter, EventDetail, EventFilter, EventRecord, FailedAttempt, Kept, KeptFilter, Ledger, LetterDetail,
-    LetterFilter, Page, Repeats, ReplayOrder, Replayed, SinkBacklog, Step, Totals,
+    DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, FailedAttempt, Kept, KeptFilter,
+    Ledger, LetterDetail, LetterFilter, Page, Repeats, ReplayOrder, Replayed, SinkBacklog, Step, Totals,
 };
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
@@ -52,6 +52,7 @@ struct State {
     refusals: BTreeMap<u64, Refusal>,
     last_refusal: u64,
     troubles: Vec<Trouble>,
+    deeds: Vec<Deed>,
     duplicates: u64,
     /// By which sources events came again.
     repeats: BTreeMap<(EventId, SourceName), Repeats>,
@@ -515,6 +516,21 @@ impl Ledger for MemoryJournal {
         }
         self.work.send_modify(|seq| *seq += 1);
         Ok(step)
+    }
+
+    async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {
+        self.working()?.deeds.push(deed);
+        Ok(())
+    }
+
+    async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError> {
+        let deeds = self.working()?.deeds.clone();
+        let records = (1..).zip(deeds).map(|(id, deed)| DeedRecord { id, deed });
+        let mut records: Vec<DeedRecord> =
+            records.filter(|record| before.is_none_or(|before| record.id < before)).collect();
+        records.reverse();
+        records.truncate(limit);
+        Ok(records)
     }
 
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError> {

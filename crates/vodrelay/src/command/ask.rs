@@ -55,7 +55,7 @@ impl Target {
             Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
         })?;
         let address = reachable(self.admin.unwrap_or(admin.listen));
-        Ok(RunningRelay { client: client(PATIENCE)?, address, token: admin.token })
+        Ok(RunningRelay { client: client(PATIENCE)?, address, token: admin.tokens.operating().cloned() })
     }
 }
 
@@ -128,7 +128,7 @@ impl RunningRelay {
         let (code, message) = match status {
             StatusCode::UNAUTHORIZED => (
                 Code::Permission,
-                format!("{said}; admin.token of this configuration is not that of the relay"),
+                format!("{said}; no token of [admin] in this configuration is one of the relay"),
             ),
             StatusCode::NOT_FOUND => (Code::Unreadable, said),
             status if status.is_client_error() => (Code::Usage, said),
