@@ -8,6 +8,7 @@ mod letters;
 mod moment;
 mod refused;
 mod replay;
+mod replays;
 mod sink_orders;
 mod sinks;
 pub(crate) mod stream;
@@ -47,6 +48,8 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/dead-letters", get(letters::list))
         .route("/dead-letters/purge", post(letters::purge))
         .route("/replay", post(replay::step))
+        .route("/replays", get(replays::list).post(replays::begin))
+        .route("/replays/{id}", get(replays::one).delete(replays::cancel))
 }
 
 /// Why a path does not do what it was asked.

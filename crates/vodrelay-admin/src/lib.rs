@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod health;
 mod metrics;
+mod replays;
 mod router;
 mod serve;
 mod stall;

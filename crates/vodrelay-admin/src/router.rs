@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use vodrelay_core::{Clock, Ledger, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
 
 use crate::metrics::Metrics;
+use crate::replays::Replays;
 use crate::token::Tokens;
 use crate::{api, health, token};
 
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     told: AdminState,
     /// Places for those who listen to the stream.
     pub(crate) streams: Arc<Semaphore>,
+    /// Replays that go on by themselves.
+    pub(crate) replays: Replays,
 }
 
 impl Deref for Inner {
@@ -77,7 +80,7 @@ impl Deref for Inner {
 /// All paths. Those for machines that watch need no token.
 pub fn router(state: AdminState) -> Router {
     let streams = Arc::new(Semaphore::new(api::stream::MOST_STREAMS));
-    let state = Arc::new(Inner { told: state, streams });
+    let state = Arc::new(Inner { told: state, streams, replays: Replays::default() });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .nest(api::ROOT, api::router().layer(from_fn_with_state(Arc::clone(&state), api::audit::note)))

@@ -15,6 +15,7 @@ use crate::history::{History, Trouble};
 use crate::journal::{JournalError, Pause};
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
+use crate::replay::Job;
 
 pub use self::audit::{Deed, DeedRecord};
 pub use self::events::{DeliveryRecord, EventDetail, EventFilter, EventRecord, Repeats, Standing};
@@ -230,6 +231,25 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the journal cannot be read.
     async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError>;
+
+    /// Notes how a replay stands that goes on by itself, and says its number: a new one where it has none. When the
+    /// journal is opened again, one that was at work is told as interrupted.
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    async fn note_job(&self, job: Job) -> Result<u64, JournalError>;
+
+    /// One of them, as it was noted last.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn job(&self, id: u64) -> Result<Option<Job>, JournalError>;
+
+    /// A page of them, the newest first; `before` is the id of the last one of the page before.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>, JournalError>;
 }
 
 /// What waits for one sink.

@@ -47,8 +47,10 @@ pub(crate) const OF_SCHEMA_2: [Table; 3] = [
 ];
 
 /// The tables that the third schema added.
-pub(crate) const OF_SCHEMA_3: [Table; 1] =
-    [Table { name: "audit", columns: "id, at, token, address, action, request, status, result" }];
+pub(crate) const OF_SCHEMA_3: [Table; 2] = [
+    Table { name: "audit", columns: "id, at, token, address, action, request, status, result" },
+    Table { name: "jobs", columns: "id, state, job" },
+];
 
 impl Table {
     /// The first column.

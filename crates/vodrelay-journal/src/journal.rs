@@ -12,6 +12,7 @@ use vodrelay_core::ledger::{
     DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, Kept, KeptFilter, LetterDetail,
     LetterFilter, Page, ReplayOrder, Replayed, Step,
 };
+use vodrelay_core::replay::Job;
 use vodrelay_core::{
     Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Pause, Pauses, Refusal,
     RefusalFilter, RefusalRecord, Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals,
@@ -330,6 +331,23 @@ impl Ledger for SqliteJournal {
 
     async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
         self.step(Order::Rename { old: old.clone(), new: new.clone(), limit }).await
+    }
+
+    async fn note_job(&self, job: Job) -> Result<u64, JournalError> {
+        match self.order(Order::NoteJob(Box::new(job))).await? {
+            Carried::Job(id) => Ok(id),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn job(&self, id: u64) -> Result<Option<Job>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.job(id)).await
+    }
+
+    async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.jobs(before, limit)).await
     }
 
     async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {

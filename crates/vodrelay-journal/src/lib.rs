@@ -18,6 +18,7 @@ mod folder;
 mod heart;
 mod ids;
 mod in_hand;
+mod jobs;
 mod journal;
 mod key;
 mod lease;

@@ -1,12 +1,13 @@
 //! What people tell the journal to do with dead letters, replays and sinks, and how it is carried out.
 
 use vodrelay_core::ledger::{Deed, ReplayOrder, Replayed, Step};
+use vodrelay_core::replay::Job;
 use vodrelay_core::{JournalError, Pause, SinkName};
 
 use crate::error::Fault;
 use crate::op::Reply;
 use crate::writer::{Batch, Writer};
-use crate::{audit, replay, sinks};
+use crate::{audit, jobs, replay, sinks};
 
 /// One thing to be done in one transaction.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) enum Order {
     Rename { old: SinkName, new: SinkName, limit: usize },
     Forget { sink: SinkName, limit: usize },
     NoteDeed(Deed),
+    NoteJob(Box<Job>),
 }
 
 /// What came of it.
@@ -30,6 +32,7 @@ pub(crate) enum Carried {
     Resumed(bool),
     Step(Step),
     Noted,
+    Job(u64),
 }
 
 impl Writer {
@@ -62,6 +65,7 @@ impl Writer {
                 audit::note(conn, deed)?;
                 Carried::Noted
             }
+            Order::NoteJob(job) => Carried::Job(jobs::note(conn, job)?),
             Order::Forget { sink, limit } => Carried::Step(sinks::forget(conn, names, batch, sink, *limit)?),
         };
         Ok(Reply::Carried(carried))

@@ -124,7 +124,7 @@ impl Reader {
     }
 
     /// The connection, for one statement, whose time begins now.
-    fn conn(&self) -> &Connection {
+    pub(crate) fn conn(&self) -> &Connection {
         self.begins.store(true, Ordering::Relaxed);
         &self.conn
     }
@@ -160,7 +160,7 @@ pub(crate) fn connect(folder: &Path, storage: &Storage) -> Result<Connection, Op
 }
 
 /// Reading for people fails for itself: whether the journal is poisoned is for the threads to say that serve events.
-fn failed(error: rusqlite::Error) -> JournalError {
+pub(crate) fn failed(error: rusqlite::Error) -> JournalError {
     match Fault::from(error).to_error() {
         JournalError::Poisoned(cause) | JournalError::Full(cause) => JournalError::Failed(cause),
         error => error,

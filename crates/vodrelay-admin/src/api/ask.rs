@@ -75,6 +75,13 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
     }
 }
 
+impl By {
+    /// The name of the token of whoever asks.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.as_ref().map(ToString::to_string)
+    }
+}
+
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(token) = &self.token {

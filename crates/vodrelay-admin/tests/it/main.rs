@@ -7,6 +7,7 @@ mod events;
 mod gaps;
 mod orders;
 mod refused;
+mod replays;
 mod stream;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vod_event::{Event, EventId};
 
 use crate::envelope::Envelope;
@@ -104,7 +104,7 @@ pub struct Redelivery {
 }
 
 /// What came of orders.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Replayed {
     /// Deliveries that begin anew.
     pub again: u64,

@@ -19,6 +19,7 @@ use crate::ledger::{
     LetterFilter, Redelivery, ReplayOrder, Replayed, SinkBacklog, Standing, Step,
 };
 use crate::name::SourceName;
+use crate::replay::{self, Job, JobState, Request, What};
 
 /// Runs the whole contract.
 pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
@@ -46,6 +47,7 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
     two_sinks_become_one(&fresh().await).await;
     what_waits_for_a_forgotten_sink_is_given_up(&fresh().await).await;
     what_people_did_is_remembered(&fresh().await).await;
+    a_replay_that_goes_on_by_itself_is_remembered(&fresh().await).await;
 }
 
 impl<J: Journal + Ledger> Bench<J> {
@@ -121,6 +123,34 @@ const AGAIN: Replayed = Replayed { again: 1, added: 0, read: 0 };
 const ADDED: Replayed = Replayed { again: 0, added: 1, read: 0 };
 const NOTHING: Replayed = Replayed { again: 0, added: 0, read: 0 };
 const DEAD: Option<DeliveryState> = Some(DeliveryState::DeadLetter);
+
+async fn a_replay_that_goes_on_by_itself_is_remembered<J: Journal + Ledger>(bench: &Bench<J>) {
+    let request = Request { all: true, ..Request::new(What::Unrouted) };
+    let mut job = Job::new(request, Some("ops".to_owned()), bench.clock.now());
+    let noted = async |job: &Job| bench.journal.note_job(job.clone()).await.expect("a healthy journal notes");
+    job.id = noted(&job).await;
+    let other = noted(&Job { id: 0, ..job.clone() }).await;
+    assert!(other > job.id, "later ones have higher numbers");
+    job.add(&replay::Outcome { done: ADDED, looked_at: 3, ..replay::Outcome::default() });
+    job.end(JobState::Cancelled, bench.clock.now(), None);
+    assert_eq!(noted(&job).await, job.id);
+    let found =
+        bench.journal.job(job.id).await.expect("a healthy journal tells").expect("the one that was noted");
+    assert_eq!(
+        (found.state, found.done, found.looked_at, found.request.all),
+        (JobState::Cancelled, ADDED, 3, true)
+    );
+    assert_eq!((found.asked_at, found.token.as_deref()), (bench.clock.now(), Some("ops")));
+    let ids = async |before| {
+        let jobs = bench.journal.jobs(before, 1).await.expect("a page of a healthy journal");
+        jobs.iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (ids(None).await, ids(Some(other)).await, ids(Some(job.id)).await),
+        (vec![other], vec![job.id], vec![])
+    );
+    assert!(bench.journal.job(other + 1).await.expect("a healthy journal tells").is_none());
+}
 
 async fn what_people_did_is_remembered<J: Journal + Ledger>(bench: &Bench<J>) {
     let json = |text: &str| RawValue::from_string(text.to_owned()).ok();

@@ -25,6 +25,7 @@ use crate::ledger::{
 };
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
+use crate::replay::Job;
 
 /// So much the clock on the wall may drift from the steady one without having been set.
 const CLOCK_DRIFT: SignedDuration = SignedDuration::from_secs(2);
@@ -53,6 +54,7 @@ struct State {
     last_refusal: u64,
     troubles: Vec<Trouble>,
     deeds: Vec<Deed>,
+    jobs: BTreeMap<u64, Job>,
     duplicates: u64,
     /// By which sources events came again.
     repeats: BTreeMap<(EventId, SourceName), Repeats>,
@@ -516,6 +518,24 @@ impl Ledger for MemoryJournal {
         }
         self.work.send_modify(|seq| *seq += 1);
         Ok(step)
+    }
+
+    async fn note_job(&self, job: Job) -> Result<u64, JournalError> {
+        let mut state = self.working()?;
+        let newest = state.jobs.last_key_value().map_or(0, |(id, _)| *id);
+        let id = if job.id == 0 { newest + 1 } else { job.id };
+        state.jobs.insert(id, Job { id, ..job });
+        Ok(id)
+    }
+
+    async fn job(&self, id: u64) -> Result<Option<Job>, JournalError> {
+        Ok(self.working()?.jobs.get(&id).cloned())
+    }
+
+    async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>, JournalError> {
+        let state = self.working()?;
+        let older = state.jobs.range(..before.unwrap_or(u64::MAX)).rev();
+        Ok(older.take(limit).map(|(_, job)| job.clone()).collect())
     }
 
     async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {
