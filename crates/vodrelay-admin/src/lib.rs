@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod health;
 mod metrics;
+mod openapi;
 mod replays;
 mod router;
 mod serve;

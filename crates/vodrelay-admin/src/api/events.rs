@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
@@ -22,7 +22,7 @@ use vodrelay_core::routing::Verdict;
 use vodrelay_core::{Labels, SinkName, SourceName};
 
 use super::letters::written;
-use super::{Answer, Problem, moment};
+use super::{Answer, Problem, ask, moment};
 use crate::router::Shared;
 
 /// How many are in a page where nobody says, and at most.
@@ -68,22 +68,22 @@ struct Delivery {
 
 pub(crate) async fn list(
     State(state): State<Shared>,
-    Query(asked): Query<Vec<(String, String)>>,
+    ask::Asked(asked): ask::Asked<Vec<(String, String)>>,
 ) -> Answer<Events> {
-    let Asked { filter, after, limit } = Asked::read(asked)?;
+    let Question { filter, after, limit } = Question::read(asked)?;
     let page = state.ledger.events(&filter, after, limit).await?;
     Ok(Json(Events { events: page.items.into_iter().map(Item::from).collect(), next: page.next }))
 }
 
 /// What stands behind the question mark.
 #[derive(Debug)]
-struct Asked {
+struct Question {
     filter: EventFilter,
     after: Option<u64>,
     limit: usize,
 }
 
-impl Asked {
+impl Question {
     /// # Errors
     /// With the parameter that makes no sense.
     fn read(pairs: Vec<(String, String)>) -> Result<Self, Problem> {

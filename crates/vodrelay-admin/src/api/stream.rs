@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +26,7 @@ use vodrelay_core::ledger::EventFilter;
 use vodrelay_core::{JournalError, RefusalFilter, SinkName};
 
 use super::Problem;
+use super::ask::Asked;
 use super::events::Item;
 use super::sinks::{self, Sink};
 use crate::router::Shared;
@@ -49,7 +50,7 @@ const KINDS: [&str; 5] = ["accepted", "attempt", "settled", "refused", "sink"];
 
 pub(crate) async fn open(
     State(state): State<Shared>,
-    Query(asked): Query<Vec<(String, String)>>,
+    Asked(asked): Asked<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (mut after, mut kinds) = (None, KINDS.map(str::to_owned).to_vec());

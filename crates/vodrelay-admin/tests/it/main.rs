@@ -5,6 +5,7 @@ mod audit;
 mod connections;
 mod events;
 mod gaps;
+mod openapi;
 mod orders;
 mod refused;
 mod replays;

@@ -47,7 +47,7 @@ async fn ended(router: &Router, id: &Value) -> Value {
     loop {
         let (status, job) = ask(router, "GET", &format!("/{id}"), &Value::Null).await;
         assert_eq!(status, 200, "{job}");
-        if job["state"] != "running" {
+        if job.get("state") != Some(&json!("running")) {
             return job;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
