@@ -1,19 +1,23 @@
 //! `/api/v1`: what people and their tools ask of a running relay, as JSON.
 
 mod ask;
+pub(crate) mod audit;
+mod events;
 mod gaps;
 mod letters;
 mod moment;
+mod operations;
 mod refused;
 mod replay;
+mod replays;
 mod sink_orders;
 mod sinks;
+pub(crate) mod stream;
 
 use axum::Json;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use vodrelay_core::JournalError;
 use vodrelay_core::readmission::ReadmissionError;
 
@@ -22,23 +26,14 @@ use crate::router::{Shared, problem};
 /// Where all of it stands. A later version that breaks a caller stands elsewhere.
 pub(crate) const ROOT: &str = "/api/v1";
 
-/// The paths below [`ROOT`].
+/// The paths below [`ROOT`]: those of the table, and no others.
 pub(crate) fn router() -> Router<Shared> {
-    Router::new()
-        .route("/sinks", get(sinks::list))
-        .route("/gaps", get(gaps::find))
-        .route("/refused", get(refused::list))
-        .route("/refused/{id}", get(refused::explain))
-        .route("/refused/accept", post(refused::accept))
-        .route("/refused/purge", post(refused::purge))
-        .route("/sinks/{name}/pause", post(sink_orders::pause))
-        .route("/sinks/{name}/resume", post(sink_orders::resume))
-        .route("/sinks/{name}/retry-now", post(sink_orders::retry_now))
-        .route("/sinks/{name}/rename", post(sink_orders::rename))
-        .route("/sinks/{name}/forget", post(sink_orders::forget))
-        .route("/dead-letters", get(letters::list))
-        .route("/dead-letters/purge", post(letters::purge))
-        .route("/replay", post(replay::step))
+    operations::all()
+        .into_iter()
+        .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))
+        .method_not_allowed_fallback(async || {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "there is no such method at this path")
+        })
 }
 
 /// Why a path does not do what it was asked.

@@ -1,10 +1,14 @@
 //! The `[admin]` table.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use vodrelay_core::config::{ConfigError, Secret, SecretSource, Surroundings, TlsFiles, listen_address};
+use vodrelay_core::Name;
+use vodrelay_core::config::{ConfigError, SecretSource, Surroundings, TlsFiles, listen_address};
 use vodrelay_tls::{Identity, IdentityError};
+
+use crate::token::{Role, Token, Tokens};
 
 /// The `[admin]` table.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -15,8 +19,20 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What they must know, as `Authorization: Bearer TOKEN`.
     pub token: Option<SecretSource>,
+    /// More of them, each with a name that changes are noted under.
+    pub tokens: BTreeMap<Name, TokenConfig>,
     /// What the listener shows of itself; without it, it speaks plain HTTP.
     pub tls: Option<TlsFiles>,
+}
+
+/// One of `[admin.tokens]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The token.
+    pub token: SecretSource,
+    /// What it is good for.
+    pub role: Role,
 }
 
 /// The table, checked, with the token fetched.
@@ -24,20 +40,21 @@ pub struct Config {
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The token; without one everybody on this machine may ask.
-    pub token: Option<Secret>,
+    /// The tokens; without one everybody on this machine may ask.
+    pub tokens: Tokens,
     /// What the listener shows of itself.
     pub identity: Option<Identity>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), token: None, tls: None }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8081));
+        Self { listen, token: None, tokens: BTreeMap::new(), tls: None }
     }
 }
 
 impl Config {
-    /// Fetches the token, and refuses to show the events to a whole network without one.
+    /// Fetches the tokens, and refuses to show the events to a whole network without one.
     ///
     /// # Errors
     /// With the full path of what is wrong.
@@ -46,14 +63,25 @@ impl Config {
             Some(source) => Some(source.resolve(surroundings).map_err(|error| error.within("admin.token"))?),
             None => None,
         };
-        if token.is_none() && !self.listen.ip().to_canonical().is_loopback() {
+        let mut tokens = Tokens::default();
+        tokens.extend(token.map(|secret| Token { name: None, role: Role::Operate, secret }));
+        for (name, TokenConfig { token, role }) in &self.tokens {
+            let at = format!("admin.tokens.{name}.token");
+            let secret = token.resolve(surroundings).map_err(|error| error.within(&at))?;
+            if tokens.holds(&secret) {
+                let message = "it is another token of [admin], too: nobody could say whose a change was";
+                return Err(ConfigError::new(at, message));
+            }
+            tokens.extend([Token { name: Some(name.clone()), role: *role, secret }]);
+        }
+        if tokens.is_empty() && !self.listen.ip().to_canonical().is_loopback() {
             let message = format!(
-                "{} can be reached from other machines: set admin.token, or listen on 127.0.0.1",
+                "{} can be reached from other machines: set admin.token or [admin.tokens.NAME], or listen on 127.0.0.1",
                 self.listen
             );
             return Err(ConfigError::new("admin.listen", message));
         }
-        Ok(Settings { listen: self.listen, token, identity: self.identity(surroundings)? })
+        Ok(Settings { listen: self.listen, tokens, identity: self.identity(surroundings)? })
     }
 
     /// What the listener shows of itself, as the files have it now.
@@ -78,7 +106,7 @@ mod tests {
     fn beyond_this_machine_a_token_is_needed() {
         let check = |listen: &str, token: Option<&str>, expect: Result<(), &str>| {
             let token = token.map(|token| SecretSource::Plain(token.to_owned()));
-            let config = Config { listen: listen.parse().unwrap(), token, tls: None };
+            let config = Config { listen: listen.parse().unwrap(), token, ..Config::default() };
             let resolved = config.resolve(&Surroundings::default()).map(|_| ());
             assert_eq!(resolved.map_err(|error| error.path), expect.map_err(str::to_owned), "{listen}");
         };
@@ -89,5 +117,27 @@ mod tests {
         check("192.0.2.1:8081", None, Err("admin.listen"));
         check("0.0.0.0:8081", Some("secret"), Ok(()));
         check("127.0.0.1:8081", Some(""), Err("admin.token"));
+    }
+
+    #[test]
+    fn each_token_has_a_name_and_is_no_other() {
+        let check = |tokens: &[(&str, &str)], expect: Result<(), &str>| {
+            let token = |(name, token): &(&str, &str)| {
+                let token = SecretSource::Plain((*token).to_owned());
+                (Name::new(name).unwrap(), TokenConfig { token, role: Role::Read })
+            };
+            let config = Config {
+                listen: "0.0.0.0:8081".parse().unwrap(),
+                token: Some(SecretSource::Plain("first".to_owned())),
+                tokens: tokens.iter().map(token).collect(),
+                tls: None,
+            };
+            let resolved = config.resolve(&Surroundings::default()).map(|_| ());
+            assert_eq!(resolved.map_err(|error| error.path), expect.map_err(str::to_owned), "{tokens:?}");
+        };
+        check(&[("ops", "a"), ("page", "b")], Ok(()));
+        check(&[("ops", "a"), ("page", "a")], Err("admin.tokens.page.token"));
+        check(&[("ops", "first")], Err("admin.tokens.ops.token"));
+        check(&[("ops", "")], Err("admin.tokens.ops.token"));
     }
 }

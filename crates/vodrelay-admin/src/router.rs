@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -15,11 +16,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http_body_util::LengthLimitError;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use vodrelay_core::config::Secret;
-use vodrelay_core::{Clock, Ledger, Readmission, Replayer, SinkName, SourceName, Standings};
+use vodrelay_core::{Clock, Ledger, Live, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
 
 use crate::metrics::Metrics;
+use crate::replays::Replays;
+use crate::token::Tokens;
 use crate::{api, health, token};
 
 /// No request needs more: five hundred event ids are the most that one names.
@@ -38,28 +41,74 @@ pub struct AdminState {
     pub metrics: Metrics,
     /// Tells how old what waits is.
     pub clock: Arc<dyn Clock>,
-    /// What callers must know; nothing lets everybody in.
-    pub token: Option<Secret>,
+    /// What callers must know; none lets everybody in.
+    pub tokens: Tokens,
     /// The sinks that are configured; what waits for any other is orphaned.
     pub sinks: BTreeSet<SinkName>,
     /// Where events come from by the configuration: what an outage costs depends on it.
     pub sources: Vec<SourceName>,
     /// Judges refused requests again, by the configuration that the relay runs with.
     pub readmission: Arc<Readmission>,
+    /// Which sinks get an event by the configuration that the relay runs with.
+    pub routes: Live<Routes>,
     /// How the sinks stand that are driven.
     pub standings: Standings,
     /// Has deliveries begin anew.
     pub replayer: Replayer,
 }
 
-pub(crate) type Shared = Arc<AdminState>;
+pub(crate) type Shared = Arc<Inner>;
+
+/// What is told, and what the listener itself keeps.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    told: AdminState,
+    lasting: Lasting,
+}
+
+/// What stays when another state is told of.
+#[derive(Clone, Debug)]
+pub(crate) struct Lasting {
+    /// Places for those who listen to the stream.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Replays that go on by themselves.
+    pub(crate) replays: Replays,
+}
+
+impl Default for Lasting {
+    fn default() -> Self {
+        Self { streams: Arc::new(Semaphore::new(api::stream::MOST_STREAMS)), replays: Replays::default() }
+    }
+}
+
+impl Inner {
+    pub(crate) fn streams(&self) -> &Arc<Semaphore> {
+        &self.lasting.streams
+    }
+
+    pub(crate) fn replays(&self) -> &Replays {
+        &self.lasting.replays
+    }
+}
+
+impl Deref for Inner {
+    type Target = AdminState;
+
+    fn deref(&self) -> &AdminState {
+        &self.told
+    }
+}
 
 /// All paths. Those for machines that watch need no token.
 pub fn router(state: AdminState) -> Router {
-    let state = Arc::new(state);
+    router_of(state, Lasting::default())
+}
+
+pub(crate) fn router_of(told: AdminState, lasting: Lasting) -> Router {
+    let state = Arc::new(Inner { told, lasting });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
-        .nest(api::ROOT, api::router())
+        .nest(api::ROOT, api::router().layer(from_fn_with_state(Arc::clone(&state), api::audit::note)))
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(from_fn(take_body))
         .layer(from_fn_with_state(Arc::clone(&state), token::require));

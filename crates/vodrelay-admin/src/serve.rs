@@ -32,7 +32,7 @@ use vodrelay_core::burst::Burst;
 use vodrelay_tls::{Identity, accept};
 
 use crate::metrics::Metrics;
-use crate::router::{AdminState, router};
+use crate::router::{AdminState, Lasting, router_of};
 use crate::stall::Stalling;
 
 /// Open connections. Beyond it the oldest of those that ask nothing is closed for the next.
@@ -75,6 +75,7 @@ pub async fn serve(
 #[derive(Clone, Debug)]
 pub struct Door {
     metrics: Metrics,
+    lasting: Lasting,
     router: Live<Router>,
     identity: Live<Option<Identity>>,
 }
@@ -82,7 +83,7 @@ pub struct Door {
 impl Door {
     /// Answers by another state from now on. What is being answered is answered by the one before.
     pub fn change(&self, state: AdminState) {
-        self.router.replace(router(state));
+        self.router.replace(router_of(state, self.lasting.clone()));
     }
 
     /// What connections are shown.
@@ -99,8 +100,9 @@ impl Door {
 
 impl From<AdminState> for Door {
     fn from(state: AdminState) -> Self {
-        let (metrics, router) = (state.metrics.clone(), Live::new(router(state)));
-        Self { metrics, router, identity: Live::new(None) }
+        let (metrics, lasting) = (state.metrics.clone(), Lasting::default());
+        let router = Live::new(router_of(state, lasting.clone()));
+        Self { metrics, lasting, router, identity: Live::new(None) }
     }
 }
 

@@ -3,7 +3,7 @@
 mod attempt;
 mod holding;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,11 +15,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use vod_event::EventId;
 
 use self::attempt::{Attempted, make_attempt};
 use crate::breaker::{Breaker, Permit};
 use crate::clock::Clock;
 use crate::config::Span;
+use crate::feed::{DeliverySettled, Happening};
 use crate::journal::{Claim, Journal, JournalError, Outcome, Pauses, SettleResult, Settled, Token};
 use crate::name::SinkName;
 use crate::retry::{Decision, RetryPolicy};
@@ -91,6 +93,8 @@ pub struct Dispatcher {
     under_way: Vec<Token>,
     /// Outcomes that are not durable yet.
     outcomes: Vec<Settled>,
+    /// The events of outcomes that somebody wants to hear of once they are durable.
+    heard_of: HashMap<Token, EventId>,
     settling: Option<Settling>,
     /// After an error of the journal nothing is claimed or settled before this.
     pause_until: Option<Instant>,
@@ -134,6 +138,7 @@ impl Dispatcher {
             attempts: JoinSet::new(),
             under_way: Vec::new(),
             outcomes: Vec::new(),
+            heard_of: HashMap::new(),
             settling: None,
             pause_until: None,
         }
@@ -269,6 +274,7 @@ impl Dispatcher {
         };
         self.tell_breaker(attempted, now);
         attempted.log(&self.name, &outcome);
+        self.tell_attempt(attempted, &outcome);
         let attempt = (!attempted.is_postponed()).then(|| attempted.record(age));
         self.outcomes.push(Settled { token: *token, outcome, attempt });
     }
@@ -277,6 +283,34 @@ impl Dispatcher {
     fn change_over(&mut self, Drive { sink, settings }: Drive) {
         self.give_back_what_is_ready();
         (self.sink, self.settings) = (sink, settings);
+    }
+
+    fn tell_attempt(&mut self, attempted: &Attempted, outcome: &Outcome) {
+        let feed = &self.standing.feed;
+        if feed.is_heard() {
+            self.heard_of.insert(attempted.token, attempted.delivery.envelope.id);
+            feed.tell(|| Happening::Attempt(attempted.tell(&self.name, outcome)));
+        }
+    }
+
+    /// Tells those that are done or given up, of which an attempt was told.
+    fn tell_settled(&mut self, outcomes: &[Settled], results: &[SettleResult]) {
+        if self.heard_of.is_empty() {
+            return;
+        }
+        for (settled, result) in outcomes.iter().zip(results) {
+            let Some(event_id) = self.heard_of.remove(&settled.token) else { continue };
+            let (state, reason) = match &settled.outcome {
+                Outcome::Delivered => ("delivered", None),
+                Outcome::DeadLetter(reason) => ("dead_letter", Some(reason.clone())),
+                Outcome::RetryAt(_) | Outcome::Released => continue,
+            };
+            if *result == SettleResult::Done {
+                let sink = self.name.clone();
+                let settled = DeliverySettled { event_id, sink, state, reason };
+                self.standing.feed.tell(|| Happening::Settled(settled));
+            }
+        }
     }
 
     fn give_back_what_is_ready(&mut self) {
@@ -307,6 +341,7 @@ impl Dispatcher {
         self.settling = None;
         match result {
             Ok(results) => {
+                self.tell_settled(&outcomes, &results);
                 let expired = results.iter().filter(|result| **result != SettleResult::Done).count();
                 if expired > 0 {
                     tracing::warn!(sink = %self.name, expired, "outcomes came after their lease had run out; those deliveries are repeated");

@@ -81,6 +81,12 @@ impl Envelope {
         self.event.get_or_init(read).as_ref().map_err(String::as_str)
     }
 
+    /// How many doubts there are about what the body says; nothing where it cannot be read.
+    #[must_use]
+    pub fn count_doubts(body: &[u8]) -> Option<u64> {
+        parse(body, |reading| Ok(reading.event().doubts.len() as u64)).ok()
+    }
+
     /// Whether the body still is the one that was accepted.
     #[must_use]
     pub fn is_intact(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The port to what the journal tells people, and to what they tell it: refusals, backlogs, totals, dead letters,
 //! replays, pauses.
 
+mod audit;
+mod events;
 mod kept;
 mod letters;
 
@@ -13,7 +15,10 @@ use crate::history::{History, Trouble};
 use crate::journal::{JournalError, Pause};
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
+use crate::replay::Job;
 
+pub use self::audit::{Deed, DeedRecord};
+pub use self::events::{DeliveryRecord, EventDetail, EventFilter, EventRecord, Repeats, Standing};
 pub use self::kept::{DeliveryState, EventState, Kept, KeptFilter, Redelivery, ReplayOrder, Replayed, Step};
 pub use self::letters::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Page};
 
@@ -102,6 +107,31 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// With the reason why not.
     async fn writable(&self) -> Result<(), JournalError>;
 
+    /// A page of events, the last one that was accepted first; `after` is the `next` of the page before. A call looks for
+    /// a bounded time, so a page may be short, or empty, while there is a next one.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, JournalError>;
+
+    /// The next events in the order of acceptance, those behind that `seq`, without their doubts. Whoever asks from the
+    /// last one on again and again misses none.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn events_since(&self, seq: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError>;
+
+    /// One event whole.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError>;
+
     /// A page of dead letters in the order of acceptance, those that the filter takes; `after` is the `next` of the
     /// page before. A call looks at a bounded number, so a page may be short while there is a next one.
     ///
@@ -189,6 +219,37 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`JournalError::Invalid`] where the journal does not know the sink; else if this step changed nothing.
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError>;
+
+    /// Remembers who had the relay change something, within the bounds of what is remembered.
+    ///
+    /// # Errors
+    /// If it cannot be noted. It is possible while the journal is full, as long as the disk takes a few bytes.
+    async fn note_deed(&self, deed: Deed) -> Result<(), JournalError>;
+
+    /// A page of what is remembered of that, the newest first; `before` is the id of the last one of the page before.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError>;
+
+    /// Notes how a replay stands that goes on by itself, and says its number: a new one where it has none. When the
+    /// journal is opened again, one that was at work is told as interrupted.
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    async fn note_job(&self, job: Job) -> Result<u64, JournalError>;
+
+    /// One of them, as it was noted last.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn job(&self, id: u64) -> Result<Option<Job>, JournalError>;
+
+    /// A page of them, the newest first; `before` is the id of the last one of the page before.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>, JournalError>;
 }
 
 /// What waits for one sink.

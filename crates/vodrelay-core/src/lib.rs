@@ -7,6 +7,7 @@ pub mod config;
 pub mod dispatcher;
 pub mod envelope;
 pub mod event_types;
+pub mod feed;
 pub mod gaps;
 pub mod history;
 pub mod intake;

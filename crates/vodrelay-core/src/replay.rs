@@ -1,6 +1,7 @@
 //! Delivering anew what was given up, could not be read, matched no sink, or came before a sink did: in bounded steps,
 //! each decided here by today's routes and carried out by the journal in one transaction.
 
+mod job;
 mod plan;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use vod_event::EventId;
 
+pub use self::job::{Job, JobState};
 use self::plan::Plan;
 use crate::journal::JournalError;
 use crate::ledger::{EventState, KeptFilter, Ledger, LetterFilter, Replayed};
@@ -82,7 +84,7 @@ pub struct Outcome {
 }
 
 /// What a replay leaves as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Left {
     /// Deliveries that wait anyway.
     pub pending: u64,
@@ -150,6 +152,14 @@ impl Replayer {
             outcome.done = self.ledger.replay(orders).await?;
         }
         Ok(Outcome { next, ..outcome })
+    }
+
+    /// Whether the request makes sense, by the routes of today.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] where it makes none.
+    pub fn check(&self, request: &Request) -> Result<(), JournalError> {
+        request.check(&self.routes.current()).map_err(JournalError::Invalid)
     }
 
     async fn plan_letters(

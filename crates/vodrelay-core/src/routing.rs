@@ -96,6 +96,19 @@ impl Routes {
         })
     }
 
+    /// What each sink makes of the event that the body says, with the reason.
+    ///
+    /// # Errors
+    /// As [`Routes::read`].
+    pub fn verdicts(
+        &self,
+        body: &[u8],
+        source: &SourceName,
+        labels: &Labels,
+    ) -> Result<Vec<Verdict>, String> {
+        parse(body, |reading| Ok(self.explain(&reading, source, labels)))
+    }
+
     /// The sinks that get the event.
     #[must_use]
     pub fn sinks_for(&self, reading: &Reading<'_>, source: &SourceName, labels: &Labels) -> Vec<SinkName> {

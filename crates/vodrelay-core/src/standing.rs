@@ -7,16 +7,22 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::feed::Feed;
 use crate::name::SinkName;
 
 /// The sinks that are driven, with how each stands. Cloning it is cheap.
 #[derive(Clone, Debug, Default)]
-pub struct Standings(Arc<Mutex<BTreeMap<SinkName, Arc<Standing>>>>);
+pub struct Standings {
+    driven: Arc<Mutex<BTreeMap<SinkName, Arc<Standing>>>>,
+    feed: Feed,
+}
 
 /// How one sink stands.
 #[derive(Debug)]
 pub(crate) struct Standing {
     breaker: Mutex<BreakerState>,
+    /// Where attempts are told.
+    pub(crate) feed: Feed,
     probes: watch::Sender<u64>,
 }
 
@@ -38,28 +44,35 @@ impl Standings {
     /// The sink's breaker, if it is driven.
     #[must_use]
     pub fn breaker(&self, sink: &SinkName) -> Option<BreakerState> {
-        let standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let standings = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = standings.get(sink)?;
         Some(*standing.breaker.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Has the sink probed at once if its breaker is open; says whether it is driven.
     pub fn probe(&self, sink: &SinkName) -> bool {
-        let standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let standings = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
         let driven = standings.get(sink);
         driven.inspect(|standing| standing.probes.send_modify(|count| *count += 1)).is_some()
     }
 
+    /// What the dispatchers tell while it happens.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
     /// Where the dispatcher of that sink tells.
     pub(crate) fn of(&self, sink: &SinkName) -> Arc<Standing> {
-        let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(standings.entry(sink.clone()).or_default())
+        let mut standings = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = || Arc::new(Standing { feed: self.feed.clone(), ..Standing::default() });
+        Arc::clone(standings.entry(sink.clone()).or_insert_with(standing))
     }
 }
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { breaker: Mutex::default(), probes: watch::Sender::new(0) }
+        Self { breaker: Mutex::default(), feed: Feed::default(), probes: watch::Sender::new(0) }
     }
 }
 

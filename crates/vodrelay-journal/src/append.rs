@@ -13,7 +13,7 @@ use crate::writer::{Batch, Names};
 const LARGEST_BODY: usize = 64 << 20;
 const LONGEST_REASON: usize = 1_024;
 /// Words stay in the file for good and in memory while they are in use, so that nobody may make long ones up.
-const LONGEST_WORD: usize = 128;
+pub(crate) const LONGEST_WORD: usize = 128;
 
 pub(crate) const ROUTED: i64 = 0;
 pub(crate) const UNROUTED: i64 = 1;

@@ -14,8 +14,8 @@ use rusqlite::{Connection, Row, Statement};
 use sha2::{Digest, Sha256};
 
 use crate::copy::{
-    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, OF_SCHEMA_2, REFUSALS, SINKS, SOURCES, Table, Target,
-    WORDS, file_of,
+    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, REFUSALS, SINKS, SOURCES, Table,
+    Target, WORDS, file_of,
 };
 use crate::key::Key;
 use crate::open::FILE;
@@ -62,7 +62,7 @@ pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> R
         thread::sleep(PAUSE);
     }
     let refusals = copy.all_of(&REFUSALS)?;
-    copy.what_schema_2_adds()?;
+    copy.what_later_schemas_add()?;
     let Copy { target, events, corrupt, .. } = copy;
     target.take_over(duplicates, last, openings).map_err(|error| target.failed(&error))?;
     Ok(BackedUp { file: target.finish()?, events, refusals, corrupt })
@@ -116,17 +116,19 @@ impl Copy {
         CopyError::Damaged { path: self.source.clone(), cause }
     }
 
-    /// Pauses, purged dead letters, and the history of the relay. A file that only an earlier version has opened has none.
-    fn what_schema_2_adds(&mut self) -> Result<(), CopyError> {
+    /// Pauses, purged dead letters, the history of the relay, and who did what. A file that only an earlier version has opened has none.
+    fn what_later_schemas_add(&mut self) -> Result<(), CopyError> {
         let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
-        if schema::version(&self.from).map_err(damaged)? < 2 {
+        let version = schema::version(&self.from).map_err(damaged)?;
+        if version < 2 {
             return Ok(());
         }
         let pauses = copy::pauses(&self.from).map_err(damaged)?;
         let paused: Vec<Value> = pauses.iter().map(|(sink, ..)| Value::Integer(*sink)).collect();
         put_named(&self.from, &mut self.target, &SINKS, paused.iter()).map_err(|error| self.told(error))?;
         self.target.take_over_pauses(&pauses).map_err(|error| self.target.failed(&error))?;
-        OF_SCHEMA_2.iter().try_for_each(|table| self.all_of(table).map(drop))
+        let later = if version < 3 { &[][..] } else { &OF_SCHEMA_3 };
+        OF_SCHEMA_2.iter().chain(later).try_for_each(|table| self.all_of(table).map(drop))
     }
 
     fn told(&self, error: Side) -> CopyError {

@@ -46,6 +46,12 @@ pub(crate) const OF_SCHEMA_2: [Table; 3] = [
     Table { name: "troubles", columns: "id, kind, source, first_at, last_at, count, kept, settled" },
 ];
 
+/// The tables that the third schema added.
+pub(crate) const OF_SCHEMA_3: [Table; 2] = [
+    Table { name: "audit", columns: "id, at, token, address, action, request, status, result" },
+    Table { name: "jobs", columns: "id, state, job" },
+];
+
 impl Table {
     /// The first column.
     pub(crate) fn key(&self) -> &'static str {

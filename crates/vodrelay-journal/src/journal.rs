@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
 use vodrelay_core::ledger::{
-    DeadLetter, Kept, KeptFilter, LetterDetail, LetterFilter, Page, ReplayOrder, Replayed, Step,
+    DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, Kept, KeptFilter, LetterDetail,
+    LetterFilter, Page, ReplayOrder, Replayed, Step,
 };
+use vodrelay_core::replay::Job;
 use vodrelay_core::{
     Appended, Claimed, Clock, Envelope, History, Journal, JournalError, Ledger, Pause, Pauses, Refusal,
     RefusalFilter, RefusalRecord, Seq, SettleResult, Settled, SinkBacklog, SinkName, SourceName, Totals,
@@ -258,6 +260,27 @@ impl Ledger for SqliteJournal {
         }
     }
 
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, JournalError> {
+        self.alive()?;
+        let filter = filter.clone();
+        self.read(move |reader| reader.events(&filter, after, limit)).await
+    }
+
+    async fn events_since(&self, seq: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.events_since(seq, limit)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.event(id)).await
+    }
+
     async fn dead_letters(
         &self,
         filter: &LetterFilter,
@@ -324,6 +347,32 @@ impl Ledger for SqliteJournal {
 
     async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
         self.step(Order::Rename { old: old.clone(), new: new.clone(), limit }).await
+    }
+
+    async fn note_job(&self, job: Job) -> Result<u64, JournalError> {
+        match self.order(Order::NoteJob(Box::new(job))).await? {
+            Carried::Job(id) => Ok(id),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn job(&self, id: u64) -> Result<Option<Job>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.job(id)).await
+    }
+
+    async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.jobs(before, limit)).await
+    }
+
+    async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {
+        self.order(Order::NoteDeed(deed)).await.map(drop)
+    }
+
+    async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.deeds(before, limit)).await
     }
 
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError> {

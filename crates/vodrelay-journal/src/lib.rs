@@ -2,6 +2,7 @@
 
 mod age;
 mod append;
+mod audit;
 mod backup;
 mod checkpoint;
 mod claim;
@@ -18,6 +19,7 @@ mod heart;
 mod ids;
 mod in_hand;
 mod indexes;
+mod jobs;
 mod journal;
 mod key;
 mod lease;
@@ -49,9 +51,7 @@ pub use error::OpenError;
 pub use folder::make_folder;
 pub use journal::SqliteJournal;
 pub use open::FILE;
-pub use reader::{
-    AttemptRecord, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState, Reader,
-};
+pub use reader::Reader;
 pub use salvage::{Loss, LossKind, Salvaged, salvage};
 pub use space::free_bytes;
 pub use verify::{Finding, FindingKind, Listener, Progress, Verified, verify};

@@ -21,6 +21,7 @@ use crate::folder;
 use crate::heart::{self, Heart};
 use crate::ids::Ids;
 use crate::in_hand;
+use crate::jobs;
 use crate::key::{nanos, nanos_of};
 use crate::lease::Leases;
 use crate::lock::Lock;
@@ -245,6 +246,7 @@ fn take_over(conn: &Connection, empty: bool, (now, steady): (i64, i64)) -> rusql
     let mut batch = Batch { now, ..Batch::default() };
     let unclean = in_hand::take_over(conn, &mut batch)?;
     batch.counters.flush(conn)?;
+    jobs::take_over(conn)?;
     let mut dues = Dues::load(conn)?;
     if let Some(back_by) = heart::set_back_since_last_beat(conn, now)? {
         dues.set_back(conn, back_by)?;
@@ -260,5 +262,6 @@ pub(crate) fn connect_to_read(file: &Path, storage: &Storage) -> rusqlite::Resul
     conn.busy_timeout(BUSY_WAIT)?;
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }

@@ -1,12 +1,13 @@
 //! What people tell the journal to do with dead letters, replays and sinks, and how it is carried out.
 
-use vodrelay_core::ledger::{ReplayOrder, Replayed, Step};
+use vodrelay_core::ledger::{Deed, ReplayOrder, Replayed, Step};
+use vodrelay_core::replay::Job;
 use vodrelay_core::{JournalError, Pause, SinkName};
 
 use crate::error::Fault;
 use crate::op::Reply;
 use crate::writer::{Batch, Writer};
-use crate::{replay, sinks};
+use crate::{audit, jobs, replay, sinks};
 
 /// One thing to be done in one transaction.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) enum Order {
     RetryNow { sink: SinkName, asked_at: i64, limit: usize },
     Rename { old: SinkName, new: SinkName, limit: usize },
     Forget { sink: SinkName, limit: usize },
+    NoteDeed(Deed),
+    NoteJob(Box<Job>),
 }
 
 /// What came of it.
@@ -28,6 +31,8 @@ pub(crate) enum Carried {
     Paused(Pause),
     Resumed(bool),
     Step(Step),
+    Noted,
+    Job(u64),
 }
 
 impl Writer {
@@ -56,6 +61,11 @@ impl Writer {
             Order::Rename { old, new, limit } => {
                 Carried::Step(sinks::rename(conn, names, batch, (old, new), *limit)?)
             }
+            Order::NoteDeed(deed) => {
+                audit::note(conn, deed)?;
+                Carried::Noted
+            }
+            Order::NoteJob(job) => Carried::Job(jobs::note(conn, job)?),
             Order::Forget { sink, limit } => Carried::Step(sinks::forget(conn, names, batch, sink, *limit)?),
         };
         Ok(Reply::Carried(carried))

@@ -1,5 +1,6 @@
 //! Looking into a journal, running or not, without its lock: totals, backlogs, pages of events, one event whole.
 
+mod events;
 mod history;
 mod letters;
 mod records;
@@ -10,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row};
 use tokio::time::Instant;
-use vod_event::EventId;
+use vodrelay_core::ledger::FailedAttempt;
 use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName, Totals};
 
 use crate::error::{Fault, OpenError};
@@ -21,10 +21,6 @@ use crate::key::{Key, moment};
 use crate::open::{FILE, connect_to_read};
 use crate::schema::{self, Found};
 use crate::storage::Storage;
-
-pub use records::{
-    AttemptRecord, DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState,
-};
 
 /// No query takes longer: a long one would keep the log from starting anew.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -38,13 +34,11 @@ pub struct Reader {
     conn: Connection,
     /// A file that only an earlier version has opened lacks what the second schema adds.
     knows_purged: bool,
+    /// … or the third.
+    pub(crate) knows_audit: bool,
     /// Tells the stopwatch that another statement begins.
     begins: Arc<AtomicBool>,
 }
-
-const EVENT_COLUMNS: &str = "e.seq, e.id, e.received_at, e.state,
-    (SELECT text FROM words WHERE id = e.source), (SELECT text FROM words WHERE id = e.event_type),
-    (SELECT text FROM words WHERE id = e.status), e.event_time, e.video_id, e.media_id, e.job_id, e.unreadable";
 
 /// The event with the id that is the first parameter. Those that are not in the table yet are few thousand, and the
 /// newest.
@@ -64,10 +58,10 @@ impl Reader {
     pub(crate) fn open_on(folder: &Path, storage: &Storage) -> Result<Self, OpenError> {
         let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&folder.join(FILE), &error);
         let mut conn = connect(folder, storage)?;
-        let knows_purged = schema::version(&conn).map_err(sqlite)? >= 2;
+        let version = schema::version(&conn).map_err(sqlite)?;
         let begins = Arc::<AtomicBool>::default();
         limit_time(&mut conn, Arc::clone(&begins)).map_err(sqlite)?;
-        Ok(Self { conn, knows_purged, begins })
+        Ok(Self { conn, knows_purged: version >= 2, knows_audit: version >= 3, begins })
     }
 
     /// What the journal holds.
@@ -121,109 +115,21 @@ impl Reader {
         )
     }
 
-    /// A page of events, the newest first; `before` is the `seq` of the last one of the page before.
-    ///
-    /// # Errors
-    /// If it cannot be read, or takes too long.
-    pub fn events(
-        &self,
-        filter: &EventFilter,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<EventRecord>, JournalError> {
-        let before = before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit.min(LARGEST_PAGE)).unwrap_or(i64::MAX);
-        self.all(
-            &format!(
-                "SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.seq < ?1
-                 AND (?2 IS NULL OR e.video_id = ?2) AND (?3 IS NULL OR e.job_id = ?3)
-                 AND (?4 IS NULL OR e.state = ?4)
-                 AND (?5 IS NULL OR e.event_type = (SELECT id FROM words WHERE text = ?5))
-                 ORDER BY e.seq DESC LIMIT ?6"
-            ),
-            params![
-                before,
-                filter.video_id,
-                filter.job_id,
-                filter.state.map(records::number_of),
-                filter.event_type,
-                limit
-            ],
-            EventRecord::from_row,
-        )
-    }
-
-    /// One event with its deliveries and what is remembered of their attempts.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events AS e WHERE e.seq = {SEQ_OF_ID}");
-        let event =
-            self.conn().query_row(&sql, [id.as_bytes()], EventRecord::from_row).optional().map_err(failed)?;
-        let Some(event) = event else { return Ok(None) };
-        let seq = i64::try_from(event.seq).unwrap_or(i64::MAX);
-        let sources = self.all(
-            "SELECT text, repeats FROM event_sources JOIN words ON words.id = event_sources.source
-             WHERE event = ?1 ORDER BY first_at",
-            [seq],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let mut deliveries = self.deliveries_of(seq)?;
-        for delivery in &mut deliveries {
-            let key = Key::from_token(delivery.id);
-            delivery.failed_attempts = key.map_or_else(|| Ok(Vec::new()), |key| self.failed_attempts(key))?;
-        }
-        Ok(Some(EventDetail { event, sources, deliveries }))
-    }
-
-    /// The bytes of an event as the provider made them.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn body(&self, id: EventId) -> Result<Option<Bytes>, JournalError> {
-        let sql = format!("SELECT body FROM events WHERE seq = {SEQ_OF_ID}");
-        let body = self.conn().query_row(&sql, [id.as_bytes()], |row| row.get::<_, Vec<u8>>(0));
-        Ok(body.optional().map_err(failed)?.map(Bytes::from))
-    }
-
-    /// The deliveries of an event as they stand, without their attempts.
-    fn deliveries_of(&self, seq: i64) -> Result<Vec<DeliveryRecord>, JournalError> {
-        let (first, last) = Key::range_of(seq);
-        let mut deliveries = self.all(
-            "SELECT deliveries.id, sinks.name, state, attempts, replays, due_at, first_attempt_at, last_attempt_at,
-             settled_at, status, took_ms, reason FROM deliveries JOIN sinks ON sinks.id = deliveries.sink
-             WHERE deliveries.id BETWEEN ?1 AND ?2",
-            [first, last],
-            DeliveryRecord::from_row,
-        )?;
-        if self.knows_purged {
-            deliveries.extend(self.all(
-                "SELECT delivery, sinks.name, 4, attempts, replays, NULL, NULL, NULL, settled_at, status, NULL, reason
-                 FROM purged JOIN sinks ON sinks.id = delivery & 4095 WHERE delivery BETWEEN ?1 AND ?2",
-                [first, last],
-                DeliveryRecord::from_row,
-            )?);
-        }
-        deliveries.sort_by(|one, other| one.sink.cmp(&other.sink));
-        Ok(deliveries)
-    }
-
-    fn failed_attempts(&self, key: Key) -> Result<Vec<AttemptRecord>, JournalError> {
+    fn failed_attempts(&self, key: Key) -> Result<Vec<FailedAttempt>, JournalError> {
         self.all(
             "SELECT number, started_at, took_ms, status, note FROM attempts WHERE delivery = ?1 ORDER BY number",
             [key.0],
-            AttemptRecord::from_row,
+            records::failed_attempt,
         )
     }
 
     /// The connection, for one statement, whose time begins now.
-    fn conn(&self) -> &Connection {
+    pub(crate) fn conn(&self) -> &Connection {
         self.begins.store(true, Ordering::Relaxed);
         &self.conn
     }
 
-    fn all<T>(
+    pub(crate) fn all<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
@@ -254,7 +160,7 @@ pub(crate) fn connect(folder: &Path, storage: &Storage) -> Result<Connection, Op
 }
 
 /// Reading for people fails for itself: whether the journal is poisoned is for the threads to say that serve events.
-fn failed(error: rusqlite::Error) -> JournalError {
+pub(crate) fn failed(error: rusqlite::Error) -> JournalError {
     match Fault::from(error).to_error() {
         JournalError::Poisoned(cause) | JournalError::Full(cause) => JournalError::Failed(cause),
         error => error,
@@ -316,7 +222,7 @@ mod tests {
         let begins = Arc::<AtomicBool>::default();
         let mut conn = Connection::open_in_memory().unwrap();
         limit_time(&mut conn, Arc::clone(&begins)).unwrap();
-        let reader = Reader { conn, knows_purged: true, begins };
+        let reader = Reader { conn, knows_purged: true, knows_audit: true, begins };
         let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT COUNT(*) FROM n";
         for _ in 0..50 {
             assert_eq!(reader.all(count, [], |row| row.get(0)), Ok(vec![5_000_u64]));

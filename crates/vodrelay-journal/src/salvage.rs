@@ -14,7 +14,7 @@ use rusqlite::types::Value;
 
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
-use crate::copy::{self, CopyError, EVENTS, OF_SCHEMA_2, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::copy::{self, CopyError, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::lock;
 use crate::open::FILE;
@@ -92,7 +92,7 @@ pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<S
     salvage.names(&scratch)?;
     salvage.events(&scratch)?;
     salvage.refusals(&scratch)?;
-    salvage.what_schema_2_adds(&scratch)?;
+    salvage.what_later_schemas_add(&scratch)?;
     salvage.figures(&scratch)?;
     let Salvage { target, count, .. } = salvage;
     let Counts { events, deliveries, refusals, losses, .. } = count;
@@ -185,8 +185,8 @@ impl Salvage<'_> {
         Ok(())
     }
 
-    /// Pauses, purged dead letters, and the history of the relay.
-    fn what_schema_2_adds(&mut self, from: &Scratch) -> Result<(), CopyError> {
+    /// Pauses, purged dead letters, the history of the relay, and who did what.
+    fn what_later_schemas_add(&mut self, from: &Scratch) -> Result<(), CopyError> {
         if schema::version(&from.conn).is_ok_and(|version| version < 2) {
             return Ok(());
         }
@@ -196,7 +196,11 @@ impl Salvage<'_> {
             }
             Err(error) => self.tell(LossKind::Lost, format!("which sinks are paused: {error}")),
         }
-        for table in &OF_SCHEMA_2 {
+        let later = match schema::version(&from.conn) {
+            Ok(version) if version < 3 => &[][..],
+            _ => &OF_SCHEMA_3,
+        };
+        for table in OF_SCHEMA_2.iter().chain(later) {
             let (key, mut rows) = (table.key(), Vec::new());
             let expected = from.largest(&[&format!("SELECT MAX({key}) FROM {}", table.name)]);
             let unread = read_range(&from.conn, table, key, 0, expected, &mut |row| rows.push(row));

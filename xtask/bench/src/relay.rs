@@ -29,7 +29,7 @@ pub(crate) struct Relay {
     pub(crate) process: Process,
     pub(crate) http: SocketAddr,
     pub(crate) folder: PathBuf,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 /// An address where nobody listens: a sink that is down.

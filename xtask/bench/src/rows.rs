@@ -6,6 +6,7 @@ mod drain;
 mod images;
 mod ingest;
 mod memory;
+mod pages;
 mod parse;
 mod start;
 mod through;
@@ -48,7 +49,7 @@ pub(crate) struct Measured {
 }
 
 /// All rows, in the order of the table.
-pub(crate) const ROWS: [Row; 13] = [
+pub(crate) const ROWS: [Row; 14] = [
     Row {
         name: "ingest",
         what: "durable ingest at 256 clients, over a bare axum handler that checks and reads the same body",
@@ -102,6 +103,15 @@ pub(crate) const ROWS: [Row; 13] = [
         unit: " s",
         better: Better::Lower,
         measure: start::measure,
+    },
+    Row {
+        name: "pages",
+        what: "the first page of 1,000,000 events in the admin API",
+        floor: 100.0,
+        aim: 20.0,
+        unit: " ms",
+        better: Better::Lower,
+        measure: pages::measure,
     },
     Row {
         name: "idle",

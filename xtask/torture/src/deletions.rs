@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mns_emulator::{Happening, Observer, What};
 use vod_event::EventId;
-use vodrelay_journal::{EventFilter, Reader};
+use vodrelay_journal::Reader;
 
 /// Events looked at together. An append commits fewer, mostly.
 const PAGE: usize = 64;
@@ -66,23 +66,17 @@ impl Seen {
         }
     }
 
-    /// Takes in what was committed since the last look, the newest first.
+    /// Takes in what was committed since the last look.
     fn catch_up(&mut self) {
         let Self { journal: Some(journal), durable, up_to, .. } = self else { return };
-        let (mut before, mut newest) = (None, *up_to);
         loop {
             // An error finds nothing, and so shows as a deletion that came too early.
-            let page = journal.events(&EventFilter::default(), before, PAGE).unwrap_or_default();
-            let new = page.iter().filter(|event| event.seq > *up_to);
-            let count = new
-                .inspect(|event| newest = newest.max(event.seq))
-                .map(|event| durable.insert(event.id))
-                .count();
-            before = page.last().map(|event| event.seq);
-            if count < PAGE {
+            let page = journal.events_since(*up_to, PAGE).unwrap_or_default();
+            durable.extend(page.iter().map(|event| event.id));
+            *up_to = page.last().map_or(*up_to, |event| event.seq);
+            if page.len() < PAGE {
                 break;
             }
         }
-        *up_to = newest;
     }
 }

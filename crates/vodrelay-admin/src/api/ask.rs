@@ -9,10 +9,11 @@ use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Req
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use vodrelay_core::SinkName;
 use vodrelay_core::ledger::LetterFilter;
+use vodrelay_core::{Name, SinkName};
 
 use super::Problem;
+use crate::token::Caller;
 
 /// The body, as JSON.
 #[derive(Debug)]
@@ -59,19 +60,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
 /// Who asks, for the log.
 #[derive(Debug)]
-pub(crate) struct By(Option<SocketAddr>);
+pub(crate) struct By {
+    token: Option<Name>,
+    address: Option<SocketAddr>,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for By {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address)))
+        let token = parts.extensions.get::<Caller>().and_then(|caller| caller.name.clone());
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self { token, address: peer.map(|ConnectInfo(address)| *address) })
+    }
+}
+
+impl By {
+    /// The name of the token of whoever asks.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.as_ref().map(ToString::to_string)
     }
 }
 
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        if let Some(token) = &self.token {
+            write!(f, "{token} at ")?;
+        }
+        match self.address {
             Some(address) => write!(f, "{address}"),
             None => f.write_str("unknown"),
         }

@@ -95,7 +95,7 @@ async fn details(
 }
 
 /// As the JSON that it leaves as. A `serde_json::Value` would round the numbers of an event, or refuse them.
-fn written(told: &impl Serialize) -> Result<Box<RawValue>, Problem> {
+pub(super) fn written(told: &impl Serialize) -> Result<Box<RawValue>, Problem> {
     to_raw_value(told).map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 

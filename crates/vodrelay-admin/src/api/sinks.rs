@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use vodrelay_core::SinkBacklog;
 use vodrelay_core::standing::BreakerState;
+use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName};
 
 use super::Answer;
 use crate::router::Shared;
@@ -16,7 +16,7 @@ pub(crate) struct Sinks {
 }
 
 #[derive(Debug, Serialize)]
-struct Sink {
+pub(super) struct Sink {
     #[serde(flatten)]
     backlog: SinkBacklog,
     /// Deliveries to a sink that is not configured wait until it is.
@@ -25,7 +25,23 @@ struct Sink {
     breaker: Option<BreakerState>,
 }
 
+impl Sink {
+    pub(super) fn name(&self) -> &SinkName {
+        &self.backlog.sink
+    }
+
+    /// What is more than figures.
+    pub(super) fn stands(&self) -> (bool, Option<&Pause>, Option<BreakerState>) {
+        (self.configured, self.backlog.paused.as_ref(), self.breaker)
+    }
+}
+
 pub(crate) async fn list(State(state): State<Shared>) -> Answer<Sinks> {
+    Ok(Json(Sinks { sinks: all(&state).await? }))
+}
+
+/// By name, with how each stands now.
+pub(super) async fn all(state: &Shared) -> Result<Vec<Sink>, JournalError> {
     let mut backlogs = state.ledger.backlogs().await?;
     let unused = state.sinks.iter().filter(|name| backlogs.iter().all(|backlog| backlog.sink != **name));
     let unused: Vec<SinkBacklog> = unused.cloned().map(SinkBacklog::empty).collect();
@@ -36,5 +52,5 @@ pub(crate) async fn list(State(state): State<Shared>) -> Answer<Sinks> {
         breaker: state.standings.breaker(&backlog.sink),
         backlog,
     };
-    Ok(Json(Sinks { sinks: backlogs.into_iter().map(sink).collect() }))
+    Ok(backlogs.into_iter().map(sink).collect())
 }

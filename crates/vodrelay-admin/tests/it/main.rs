@@ -1,10 +1,15 @@
 //! The admin listener as its callers see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod audit;
 mod connections;
+mod events;
 mod gaps;
+mod openapi;
 mod orders;
 mod refused;
+mod replays;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +19,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use vodrelay_admin::{AdminState, Metrics, router};
+use vodrelay_admin::{AdminState, Metrics, Role, Token, Tokens, router};
 use vodrelay_core::config::Secret;
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
@@ -45,8 +50,8 @@ impl Setup {
             Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
         let draining = Arc::new(AtomicBool::new(self.draining));
-        let token = self.token.map(Secret::new);
-        router(AdminState { draining, token, ..state(Arc::new(ledger), MockJudge::new()) })
+        let tokens = self.token.map(operating).into_iter().collect();
+        router(AdminState { draining, tokens, ..state(Arc::new(ledger), MockJudge::new()) })
     }
 }
 
@@ -58,16 +63,22 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
     let readmission = Readmission::new(journal, Arc::clone(&routes), Arc::clone(&ledger), Arc::new(judge));
     AdminState {
         readmission: Arc::new(readmission),
-        replayer: Replayer::new(Arc::clone(&ledger), routes),
+        replayer: Replayer::new(Arc::clone(&ledger), Arc::clone(&routes)),
+        routes: routes.into(),
         ledger,
         draining: Arc::default(),
         metrics: Metrics::detached().unwrap(),
         clock: Arc::new(SystemClock),
-        token: None,
+        tokens: Tokens::default(),
         sinks: names.into(),
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
         standings: Standings::default(),
     }
+}
+
+/// A token that has no name, and may do everything.
+fn operating(secret: &str) -> Token {
+    Token { name: None, role: Role::Operate, secret: Secret::new(secret) }
 }
 
 async fn ask(setup: Setup, path: &str, authorization: &str) -> (u16, String) {

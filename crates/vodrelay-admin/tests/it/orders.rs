@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
 use vodrelay_admin::{AdminState, router};
-use vodrelay_core::config::Secret;
 use vodrelay_core::ledger::{DeadLetter, LetterFilter, Page, Replayed, Step};
 use vodrelay_core::testing::{MockJudge, MockLedger, envelope_of, event_body};
 use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName};
@@ -53,7 +52,8 @@ async fn get(ledger: MockLedger, path: &str) -> (u16, Value) {
     send(state(Arc::new(ledger), MockJudge::new()), Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-async fn post(ledger: MockLedger, path: &str, body: &Value) -> (u16, Value) {
+async fn post(mut ledger: MockLedger, path: &str, body: &Value) -> (u16, Value) {
+    ledger.expect_note_deed().returning(|_| Ok(()));
     let request = Request::post(path).header("content-type", "application/json");
     send(state(Arc::new(ledger), MockJudge::new()), request.body(Body::from(body.to_string())).unwrap()).await
 }
@@ -209,7 +209,7 @@ async fn what_people_do_with_a_sink() {
 #[tokio::test]
 async fn orders_need_the_token() {
     let guarded = || AdminState {
-        token: Some(Secret::new("secret")),
+        tokens: [crate::operating("secret")].into_iter().collect(),
         ..state(Arc::new(MockLedger::new()), MockJudge::new())
     };
     for path in ["/api/v1/replay", "/api/v1/dead-letters/purge", "/api/v1/sinks/cms/pause"] {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
 use crate::envelope::Delivery;
+use crate::feed::AttemptMade;
 use crate::journal::{Attempt, Claim, Outcome, Token};
 use crate::name::SinkName;
 use crate::retry::History;
@@ -75,6 +76,32 @@ impl Attempted {
             Err(error) => (error.status, error.message.clone()),
         };
         Attempt { started_at: self.started_at, took: self.took, age, status, note }
+    }
+
+    /// As those hear of it who listen.
+    pub(super) fn tell(&self, sink: &SinkName, outcome: &Outcome) -> AttemptMade {
+        let (status, note) = match &self.result {
+            Ok(receipt) => (receipt.status, None),
+            Err(error) => (error.status, Some(error.message.clone())),
+        };
+        let (outcome, next_attempt_at) = match outcome {
+            Outcome::Delivered => ("delivered", None),
+            Outcome::DeadLetter(_) => ("dead_letter", None),
+            Outcome::RetryAt(at) if self.is_postponed() => ("postponed", Some(*at)),
+            Outcome::RetryAt(at) => ("retry", Some(*at)),
+            Outcome::Released => ("released", None),
+        };
+        AttemptMade {
+            event_id: self.delivery.envelope.id,
+            sink: sink.clone(),
+            attempt: self.delivery.attempt,
+            started_at: self.started_at,
+            took_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            status,
+            outcome,
+            note,
+            next_attempt_at,
+        }
     }
 
     /// Says once what came of it, and moves the metrics.

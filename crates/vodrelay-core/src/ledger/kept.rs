@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vod_event::{Event, EventId};
 
 use crate::envelope::Envelope;
@@ -38,6 +38,18 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
+    /// The word by which people are told of it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "waiting",
+            Self::Retry => "retry",
+            Self::Delivered => "delivered",
+            Self::DeadLetter => "dead_letter",
+            Self::Purged => "purged",
+        }
+    }
+
     /// Whether it is neither done nor given up.
     #[must_use]
     pub const fn is_pending(self) -> bool {
@@ -92,7 +104,7 @@ pub struct Redelivery {
 }
 
 /// What came of orders.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Replayed {
     /// Deliveries that begin anew.
     pub again: u64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use vod_event::EventId;
 
 use super::clock::ManualClock;
@@ -14,9 +15,11 @@ use crate::clock::Clock;
 use crate::envelope::{Arrival, Envelope};
 use crate::journal::{Appended, Claim, Journal, JournalError, Outcome};
 use crate::ledger::{
-    DeadLetter, DeliveryState, EventState, Kept, KeptFilter, Ledger, LetterFilter, Redelivery, ReplayOrder,
-    Replayed, SinkBacklog, Step,
+    DeadLetter, Deed, DeedRecord, DeliveryState, EventFilter, EventState, Kept, KeptFilter, Ledger,
+    LetterFilter, Redelivery, ReplayOrder, Replayed, SinkBacklog, Standing, Step,
 };
+use crate::name::SourceName;
+use crate::replay::{self, Job, JobState, Request, What};
 
 /// Runs the whole contract.
 pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualClock>) -> J) {
@@ -25,6 +28,10 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
         let journal = make(Arc::clone(&clock)).await;
         Bench { journal, clock }
     };
+    events_are_found_by_what_they_say(&fresh().await).await;
+    events_are_found_by_how_they_stand(&fresh().await).await;
+    events_come_in_pages(&fresh().await).await;
+    an_event_is_told_whole(&fresh().await).await;
     dead_letters_come_in_pages(&fresh().await).await;
     a_dead_letter_is_told_whole(&fresh().await).await;
     a_replayed_delivery_begins_anew(&fresh().await).await;
@@ -39,6 +46,8 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
     a_renamed_sink_keeps_what_it_had(&fresh().await).await;
     two_sinks_become_one(&fresh().await).await;
     what_waits_for_a_forgotten_sink_is_given_up(&fresh().await).await;
+    what_people_did_is_remembered(&fresh().await).await;
+    a_replay_that_goes_on_by_itself_is_remembered(&fresh().await).await;
 }
 
 impl<J: Journal + Ledger> Bench<J> {
@@ -64,6 +73,12 @@ impl<J: Journal + Ledger> Bench<J> {
 
     fn id(&self, number: usize) -> EventId {
         self.event(number).id
+    }
+
+    /// The ids of the events that the filter means, the newest first.
+    async fn found(&self, filter: &EventFilter) -> Vec<EventId> {
+        let page = self.journal.events(filter, None, 100).await.expect("a page of a healthy journal");
+        page.items.into_iter().map(|event| event.id).collect()
     }
 
     async fn letters(&self, filter: &LetterFilter) -> Vec<DeadLetter> {
@@ -108,6 +123,176 @@ const AGAIN: Replayed = Replayed { again: 1, added: 0, read: 0 };
 const ADDED: Replayed = Replayed { again: 0, added: 1, read: 0 };
 const NOTHING: Replayed = Replayed { again: 0, added: 0, read: 0 };
 const DEAD: Option<DeliveryState> = Some(DeliveryState::DeadLetter);
+
+async fn a_replay_that_goes_on_by_itself_is_remembered<J: Journal + Ledger>(bench: &Bench<J>) {
+    let request = Request { all: true, ..Request::new(What::Unrouted) };
+    let mut job = Job::new(request, Some("ops".to_owned()), bench.clock.now());
+    let noted = async |job: &Job| bench.journal.note_job(job.clone()).await.expect("a healthy journal notes");
+    job.id = noted(&job).await;
+    let other = noted(&Job { id: 0, ..job.clone() }).await;
+    assert!(other > job.id, "later ones have higher numbers");
+    job.add(&replay::Outcome { done: ADDED, looked_at: 3, ..replay::Outcome::default() });
+    job.end(JobState::Cancelled, bench.clock.now(), None);
+    assert_eq!(noted(&job).await, job.id);
+    let found =
+        bench.journal.job(job.id).await.expect("a healthy journal tells").expect("the one that was noted");
+    assert_eq!(
+        (found.state, found.done, found.looked_at, found.request.all),
+        (JobState::Cancelled, ADDED, 3, true)
+    );
+    assert_eq!((found.asked_at, found.token.as_deref()), (bench.clock.now(), Some("ops")));
+    let ids = async |before| {
+        let jobs = bench.journal.jobs(before, 1).await.expect("a page of a healthy journal");
+        jobs.iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (ids(None).await, ids(Some(other)).await, ids(Some(job.id)).await),
+        (vec![other], vec![job.id], vec![])
+    );
+    assert!(bench.journal.job(other + 1).await.expect("a healthy journal tells").is_none());
+}
+
+async fn what_people_did_is_remembered<J: Journal + Ledger>(bench: &Bench<J>) {
+    let json = |text: &str| RawValue::from_string(text.to_owned()).ok();
+    for number in 1..=3 {
+        let deed = Deed {
+            at: bench.clock.now(),
+            token: Some(format!("token {number}")),
+            address: Some("192.0.2.1".to_owned()),
+            action: "POST /api/v1/sinks/cms/pause".to_owned(),
+            request: json(r#"{"reason": "<b>\u0000 12345678901234567890"}"#),
+            status: 200,
+            result: json("null"),
+        };
+        bench.journal.note_deed(deed).await.expect("a healthy journal notes");
+    }
+    let page = bench.journal.deeds(None, 2).await.expect("a page of a healthy journal");
+    let of = |page: &[DeedRecord]| page.iter().map(|record| record.deed.token.clone()).collect::<Vec<_>>();
+    assert_eq!(of(&page), ["token 3", "token 2"].map(|name| Some(name.to_owned())));
+    let last = page.last().expect("two of them");
+    let Deed { at, request, result, .. } = &last.deed;
+    assert_eq!(*at, bench.clock.now());
+    assert_eq!(
+        request.as_deref().map(RawValue::get),
+        Some(r#"{"reason": "<b>\u0000 12345678901234567890"}"#)
+    );
+    assert_eq!(result.as_deref().map(RawValue::get), Some("null"));
+    let page = bench.journal.deeds(Some(last.id), 2).await.expect("a page of a healthy journal");
+    assert_eq!(of(&page), [Some("token 1".to_owned())]);
+}
+
+async fn events_are_found_by_what_they_say<J: Journal + Ledger>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    bench.clock.advance(Duration::from_secs(60));
+    let other = Envelope::restore(
+        bench.id(2),
+        "queues.other".parse().expect("a name of a source"),
+        bench.clock.now(),
+        Arc::new([("region".to_owned(), "eu".to_owned())].into()),
+        event_body(2),
+        bench.event(2).sha256,
+    );
+    bench.journal.append(&other, &[name("a")]).await.expect("an append to a healthy journal");
+    let event = Arc::clone(other.event().expect("a body that reads"));
+    let all = EventFilter::default;
+    let check = async |filter: EventFilter, expect: &[usize]| {
+        let expect: Vec<EventId> = expect.iter().map(|number| bench.id(*number)).collect();
+        assert_eq!(bench.found(&filter).await, expect, "{filter:?}");
+    };
+    check(all(), &[2, 1]).await;
+    check(EventFilter { video_id: event.video_id.clone(), ..all() }, &[2]).await;
+    check(EventFilter { job_id: event.job_id.clone(), ..all() }, &[2]).await;
+    check(EventFilter { job_id: Some("' OR 1 = 1 --".to_owned()), ..all() }, &[]).await;
+    check(EventFilter { event_type: Some("DynamicImageComplete".to_owned()), ..all() }, &[2, 1]).await;
+    check(EventFilter { event_type: Some("SnapshotComplete".to_owned()), ..all() }, &[]).await;
+    check(EventFilter { status: Some("success".to_owned()), ..all() }, &[2, 1]).await;
+    check(EventFilter { status: Some("fail".to_owned()), ..all() }, &[]).await;
+    check(EventFilter { source: Some(other.source.clone()), ..all() }, &[2]).await;
+    check(EventFilter { labels: (*other.labels).clone(), ..all() }, &[2]).await;
+    check(EventFilter { labels: [("region".to_owned(), "us".to_owned())].into(), ..all() }, &[]).await;
+    check(EventFilter { since: Some(other.received_at), ..all() }, &[2]).await;
+    check(EventFilter { until: Some(other.received_at), ..all() }, &[1]).await;
+}
+
+async fn events_are_found_by_how_they_stand<J: Journal + Ledger>(bench: &Bench<J>) {
+    bench.bury(1, &["a"], "410 gone").await;
+    bench.append(1, &["b"]).await;
+    bench.append(2, &["a"]).await;
+    for claim in &bench.claim("a", 99).await {
+        bench.settle(claim, Outcome::Delivered).await;
+    }
+    bench.bury(3, &["c"], "410 gone").await;
+    let buried_3 = LetterFilter { sink: Some(name("c")), ..LetterFilter::default() };
+    let places = bench.letters(&buried_3).await.iter().map(|letter| letter.place).collect();
+    assert_eq!(bench.journal.purge(places).await, Ok(1));
+    bench.append(4, &["a", "b"]).await;
+    for claim in &bench.claim("a", 99).await {
+        bench.settle(claim, Outcome::RetryAt(bench.clock.now() + Duration::from_secs(60))).await;
+    }
+    bench.append(5, &[]).await;
+    let unreadable = bench.append_unreadable(6).await;
+    let check = async |standing, expect: &[EventId]| {
+        let filter = EventFilter { standing: Some(standing), ..EventFilter::default() };
+        assert_eq!(bench.found(&filter).await, expect, "{standing:?}");
+    };
+    check(Standing::Dead, &[bench.id(1)]).await;
+    check(Standing::Pending, &[bench.id(4), bench.id(1)]).await;
+    check(Standing::Delivered, &[bench.id(2)]).await;
+    check(Standing::Purged, &[bench.id(3)]).await;
+    check(Standing::Unrouted, &[bench.id(5)]).await;
+    check(Standing::Unreadable, &[unreadable]).await;
+}
+
+async fn events_come_in_pages<J: Journal + Ledger>(bench: &Bench<J>) {
+    for number in 0..7 {
+        bench.append(number, if number % 2 == 0 { &["a"] } else { &[] }).await;
+    }
+    let unrouted = EventFilter { standing: Some(Standing::Unrouted), ..EventFilter::default() };
+    for (filter, expect) in [(EventFilter::default(), vec![6, 5, 4, 3, 2, 1, 0]), (unrouted, vec![5, 3, 1])] {
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let page = bench.journal.events(&filter, after, 2).await.expect("a page of a healthy journal");
+            assert!(page.items.len() <= 2, "no more than were asked for");
+            paged.extend(page.items.iter().map(|event| event.id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let expect: Vec<EventId> = expect.into_iter().map(|number| bench.id(number)).collect();
+        assert_eq!(paged, expect);
+    }
+    let (mut seq, mut ids) = (0, Vec::new());
+    loop {
+        let some = bench.journal.events_since(seq, 3).await.expect("a page of a healthy journal");
+        let Some(last) = some.last() else { break };
+        seq = last.seq;
+        ids.extend(some.iter().map(|event| event.id));
+    }
+    let expect: Vec<EventId> = (0..7).map(|number| bench.id(number)).collect();
+    assert_eq!(ids, expect, "in the order of acceptance");
+}
+
+async fn an_event_is_told_whole<J: Journal + Ledger>(bench: &Bench<J>) {
+    bench.bury(1, &["a"], "410 gone").await;
+    bench.append(1, &["a", "b"]).await;
+    bench.append(1, &["a"]).await;
+    let found = bench.journal.event(bench.id(1)).await.expect("a healthy journal tells");
+    let found = found.expect("the event that was appended");
+    assert!(found.envelope.is_intact());
+    let repeats: Vec<(&SourceName, u64)> =
+        found.repeats.iter().map(|repeats| (&repeats.source, repeats.count)).collect();
+    assert_eq!(repeats, [(&found.envelope.source, 2)]);
+    let [a, b] = &found.deliveries[..] else { panic!("two deliveries in {found:?}") };
+    assert_eq!((a.state, a.attempts, a.reason.as_deref()), (DeliveryState::DeadLetter, 1, Some("410 gone")));
+    assert_eq!(a.failed_attempts.len(), 1);
+    assert_eq!((b.state, b.attempts, b.settled_at), (DeliveryState::Fresh, 0, None));
+    let listed = bench.journal.events(&EventFilter::default(), None, 9).await.expect("a page").items;
+    let listed: Vec<_> =
+        listed.iter().map(|event| (event.id, event.doubts, event.other_sources.len())).collect();
+    assert_eq!(listed, [(bench.id(1), Some(0), 0)], "the source that repeated it is the first one");
+    assert_eq!(bench.journal.event(bench.id(2)).await.expect("a healthy journal tells").map(|_| ()), None);
+}
 
 async fn dead_letters_come_in_pages<J: Journal + Ledger>(bench: &Bench<J>) {
     bench.bury(1, &["a", "b"], "410 gone").await;

@@ -1,5 +1,6 @@
 //! A journal in memory: the plainest thing that keeps the contract, for tests of what stands on a journal.
 
+mod browse;
 mod redrive;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,12 @@ use crate::journal::{
     Token,
 };
 use crate::ledger::{
-    DeadLetter, FailedAttempt, Kept, KeptFilter, Ledger, LetterDetail, LetterFilter, Page, ReplayOrder,
-    Replayed, SinkBacklog, Step, Totals,
+    DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, FailedAttempt, Kept, KeptFilter,
+    Ledger, LetterDetail, LetterFilter, Page, Repeats, ReplayOrder, Replayed, SinkBacklog, Step, Totals,
 };
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
+use crate::replay::Job;
 
 /// So much the clock on the wall may drift from the steady one without having been set.
 const CLOCK_DRIFT: SignedDuration = SignedDuration::from_secs(2);
@@ -51,7 +53,11 @@ struct State {
     refusals: BTreeMap<u64, Refusal>,
     last_refusal: u64,
     troubles: Vec<Trouble>,
+    deeds: Vec<Deed>,
+    jobs: BTreeMap<u64, Job>,
     duplicates: u64,
+    /// By which sources events came again.
+    repeats: BTreeMap<(EventId, SourceName), Repeats>,
     leases: u64,
     fresh_turn: bool,
     /// What the clocks said at the last call.
@@ -141,7 +147,12 @@ impl Journal for MemoryJournal {
             state.events.insert(envelope.id, Arc::clone(&kept));
             state.order.push(envelope.id);
         }
-        state.duplicates += u64::from(appended == Appended::Duplicate);
+        if appended == Appended::Duplicate {
+            state.duplicates += 1;
+            let key = (envelope.id, envelope.source.clone());
+            let (source, first_at) = (envelope.source.clone(), envelope.received_at);
+            state.repeats.entry(key).or_insert(Repeats { source, first_at, count: 0 }).count += 1;
+        }
         for sink in sinks {
             state.add(&kept, sink);
         }
@@ -416,6 +427,24 @@ impl Ledger for MemoryJournal {
     async fn writable(&self) -> Result<(), JournalError> {
         self.working().map(drop)
     }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, JournalError> {
+        Ok(self.working()?.events(filter, after, limit))
+    }
+
+    async fn events_since(&self, seq: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        Ok(self.working()?.events_since(seq, limit))
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, JournalError> {
+        Ok(self.working()?.event(id))
+    }
+
     async fn dead_letters(
         &self,
         filter: &LetterFilter,
@@ -489,6 +518,39 @@ impl Ledger for MemoryJournal {
         }
         self.work.send_modify(|seq| *seq += 1);
         Ok(step)
+    }
+
+    async fn note_job(&self, job: Job) -> Result<u64, JournalError> {
+        let mut state = self.working()?;
+        let newest = state.jobs.last_key_value().map_or(0, |(id, _)| *id);
+        let id = if job.id == 0 { newest + 1 } else { job.id };
+        state.jobs.insert(id, Job { id, ..job });
+        Ok(id)
+    }
+
+    async fn job(&self, id: u64) -> Result<Option<Job>, JournalError> {
+        Ok(self.working()?.jobs.get(&id).cloned())
+    }
+
+    async fn jobs(&self, before: Option<u64>, limit: usize) -> Result<Vec<Job>, JournalError> {
+        let state = self.working()?;
+        let older = state.jobs.range(..before.unwrap_or(u64::MAX)).rev();
+        Ok(older.take(limit).map(|(_, job)| job.clone()).collect())
+    }
+
+    async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {
+        self.working()?.deeds.push(deed);
+        Ok(())
+    }
+
+    async fn deeds(&self, before: Option<u64>, limit: usize) -> Result<Vec<DeedRecord>, JournalError> {
+        let deeds = self.working()?.deeds.clone();
+        let records = (1..).zip(deeds).map(|(id, deed)| DeedRecord { id, deed });
+        let mut records: Vec<DeedRecord> =
+            records.filter(|record| before.is_none_or(|before| record.id < before)).collect();
+        records.reverse();
+        records.truncate(limit);
+        Ok(records)
     }
 
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError> {

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, params};
 use vod_event::EventId;
-use vodrelay_core::ledger::{
-    DeadLetter, DeliveryState, EventState, FailedAttempt, Kept, KeptFilter, LetterDetail, LetterFilter, Page,
-};
+use vodrelay_core::ledger::{DeadLetter, EventState, Kept, KeptFilter, LetterDetail, LetterFilter, Page};
 use vodrelay_core::{Envelope, JournalError, SinkName};
 
-use super::records::{AttemptRecord, event_state, number_of};
+use super::records::{event_state, number_of};
 use super::{LARGEST_PAGE, Reader, SEQ_OF_ID, failed, sink_name};
 use crate::claim::{parse, parse_labels};
 use crate::key::{Key, moment};
@@ -120,7 +118,6 @@ impl Reader {
                 continue;
             };
             let failed_attempts = self.failed_attempts(key)?;
-            let failed_attempts = failed_attempts.into_iter().map(failed_attempt).collect();
             details.push(LetterDetail { letter, envelope, failed_attempts });
         }
         Ok(details)
@@ -195,7 +192,7 @@ impl Reader {
         Ok(seqs)
     }
 
-    fn envelope(&self, seq: i64) -> Result<Option<Envelope>, JournalError> {
+    pub(super) fn envelope(&self, seq: i64) -> Result<Option<Envelope>, JournalError> {
         let mut statement = self
             .conn
             .prepare_cached(
@@ -216,12 +213,6 @@ impl Reader {
             labels.map(|labels| parse_labels(&labels)).transpose().map_err(|fault| fault.to_error())?;
         let labels = Arc::new(labels.unwrap_or_default());
         Ok(Some(Envelope::restore(id, source, received_at, labels, body, sha256)))
-    }
-
-    /// Where the deliveries of an event stand.
-    fn standings(&self, seq: i64) -> Result<Vec<(SinkName, DeliveryState)>, JournalError> {
-        let deliveries = self.deliveries_of(seq)?;
-        Ok(deliveries.into_iter().map(|delivery| (delivery.sink, delivery.state)).collect())
     }
 
     /// A file that only a version before this one has opened has no such table.
@@ -317,11 +308,6 @@ fn delivery_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         replays: row.get(9)?,
         ..letter
     })
-}
-
-fn failed_attempt(record: AttemptRecord) -> FailedAttempt {
-    let AttemptRecord { number, started_at, took, status, note } = record;
-    FailedAttempt { number, started_at, took, status, note }
 }
 
 fn place(after: Option<u64>) -> i64 {

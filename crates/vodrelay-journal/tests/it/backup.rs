@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Duration, Instant};
-use vodrelay_core::ledger::LetterFilter;
+use vodrelay_core::ledger::{Deed, LetterFilter};
 use vodrelay_core::{Appended, Journal, Ledger, Outcome, SystemClock};
 use vodrelay_journal::{
     CopyError, Finding, Listener, Progress, RefusedBounds, SqliteJournal, Verified, backup, salvage, verify,
@@ -141,6 +141,7 @@ async fn what_people_have_ordered_is_in_a_backup_and_in_what_is_salvaged() {
     for name in ["a", "never"] {
         bench.journal.pause(&sink(name), Some("moving".to_owned())).await.unwrap();
     }
+    bench.journal.note_deed(deed()).await.unwrap();
     let (folder, clock) = (bench.folder.path(), crate::bench::as_clock(&bench.clock));
     let (backed_up, salvaged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     verify_whole(folder);
@@ -156,9 +157,22 @@ async fn what_people_have_ordered_is_in_a_backup_and_in_what_is_salvaged() {
         let pauses = journal.watch_pauses().borrow().clone();
         assert_eq!(pauses.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a", "never"]);
         assert!(pauses.values().all(|pause| pause.reason.as_deref() == Some("moving")));
+        assert_eq!(journal.deeds(None, 9).await.unwrap()[0].deed.action, deed().action);
         // What was purged is not brought back by a duplicate.
         assert_eq!(journal.append(&event, &[sink("a")]).await, Ok(Appended::Duplicate));
         assert_eq!(journal.backlogs().await.unwrap()[0].pending, 0);
         assert_eq!(journal.history(since).await.unwrap().lives.len(), lives + 1, "and this one");
+    }
+}
+
+fn deed() -> Deed {
+    Deed {
+        at: "2026-11-01T10:00:00Z".parse().unwrap(),
+        token: None,
+        address: None,
+        action: "POST /api/v1/sinks/a/pause".to_owned(),
+        request: None,
+        status: 200,
+        result: None,
     }
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod files;
 mod fixture;
 mod history;
+mod jobs;
 mod log;
 mod opening;
 mod promise;

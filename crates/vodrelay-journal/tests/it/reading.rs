@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use vodrelay_core::ledger::{DeliveryState, EventFilter, Standing};
 use vodrelay_core::{Envelope, Ledger, Outcome};
-use vodrelay_journal::{DeliveryState, EventFilter, EventState, Reader};
+use vodrelay_journal::Reader;
 
 use crate::bench::Bench;
 
@@ -16,13 +17,13 @@ async fn pages_go_from_the_newest_back() {
     let reader = bench.reader();
     let seqs = |filter: &EventFilter, before| {
         let events = reader.events(filter, before, 2).unwrap();
-        events.iter().map(|event| event.seq).collect::<Vec<_>>()
+        events.items.iter().map(|event| event.seq).collect::<Vec<_>>()
     };
     let all = EventFilter::default();
     assert_eq!(seqs(&all, None), [5, 4]);
     assert_eq!(seqs(&all, Some(4)), [3, 2]);
     assert_eq!(seqs(&all, Some(1)), [] as [u64; 0]);
-    assert_eq!(seqs(&EventFilter { state: Some(EventState::Unrouted), ..all.clone() }, None), [4]);
+    assert_eq!(seqs(&EventFilter { standing: Some(Standing::Unrouted), ..all.clone() }, None), [4]);
     let event = bench.event(2);
     let video_id = event.event().unwrap().video_id.clone();
     assert_eq!(seqs(&EventFilter { video_id, ..all.clone() }, None), [3]);
@@ -43,7 +44,7 @@ async fn an_event_whole() {
     let reader = bench.reader();
     assert_eq!(reader.body(id).unwrap(), Some(body));
     let found = reader.event(id).unwrap().unwrap();
-    assert_eq!(found.sources.iter().map(|(_, repeats)| *repeats).collect::<Vec<_>>(), [1]);
+    assert_eq!(found.repeats.iter().map(|repeats| repeats.count).collect::<Vec<_>>(), [1]);
     let [a, b] = &found.deliveries[..] else { panic!("{found:?}") };
     assert_eq!((a.state, a.attempts, b.state), (DeliveryState::Retry, 30, DeliveryState::Fresh));
     let numbers: Vec<u32> = a.failed_attempts.iter().map(|attempt| attempt.number).collect();

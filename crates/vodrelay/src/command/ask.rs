@@ -63,7 +63,7 @@ impl Target {
             client: client_of_relay(PATIENCE, tls, surroundings)?,
             scheme: scheme(tls),
             address: reachable(self.admin.unwrap_or(admin.listen)),
-            token: admin.token,
+            token: admin.tokens.operating().cloned(),
         })
     }
 }
@@ -137,7 +137,7 @@ impl RunningRelay {
         let (code, message) = match status {
             StatusCode::UNAUTHORIZED => (
                 Code::Permission,
-                format!("{said}; admin.token of this configuration is not that of the relay"),
+                format!("{said}; no token of [admin] in this configuration is one of the relay"),
             ),
             StatusCode::NOT_FOUND => (Code::Unreadable, said),
             status if status.is_client_error() => (Code::Usage, said),

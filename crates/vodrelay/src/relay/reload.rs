@@ -143,7 +143,7 @@ impl Replaceable {
         self.receiver.replace(self.receiver.current().with_settings(http));
         crew.poll(queues.queues);
         self.door.show(admin.identity);
-        self.admin.token = admin.token;
+        self.admin.tokens = admin.tokens;
         self.admin.sinks = config.sinks.keys().cloned().collect();
         self.admin.sources = config.sources();
         self.door.change(self.admin.clone());

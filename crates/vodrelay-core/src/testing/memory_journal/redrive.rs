@@ -15,7 +15,7 @@ use crate::ledger::{
 use crate::name::SinkName;
 
 /// Sinks that an event's place has room for.
-const SINKS: u64 = 4096;
+pub(super) const SINKS: u64 = 4096;
 
 impl State {
     /// Adds the delivery if it is not there, and names its place.
@@ -28,7 +28,7 @@ impl State {
         Some(place)
     }
 
-    fn place_of(&self, event: EventId) -> Option<u64> {
+    pub(super) fn place_of(&self, event: EventId) -> Option<u64> {
         let index = self.order.iter().position(|id| *id == event)?;
         Some((index as u64 + 1) * SINKS)
     }
@@ -41,11 +41,11 @@ impl State {
         index as u64 + 1
     }
 
-    fn rows_of(&self, event: EventId) -> impl Iterator<Item = &Row> {
+    pub(super) fn rows_of(&self, event: EventId) -> impl Iterator<Item = &Row> {
         self.deliveries.values().filter(move |row| row.delivery.envelope.id == event)
     }
 
-    fn state_of(&self, event: &Envelope) -> EventState {
+    pub(super) fn state_of(&self, event: &Envelope) -> EventState {
         match (self.rows_of(event.id).next(), event.event()) {
             (Some(_), _) => EventState::Routed,
             (None, Ok(_)) => EventState::Unrouted,
@@ -244,7 +244,7 @@ impl Row {
         matches!(self.state, RowState::Dead(_))
     }
 
-    fn standing(&self) -> DeliveryState {
+    pub(super) fn standing(&self) -> DeliveryState {
         match self.state {
             RowState::Fresh => DeliveryState::Fresh,
             RowState::Retry(_) => DeliveryState::Retry,

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use vod_event::EventId;
+use vodrelay_core::ledger::{DeliveryRecord, EventDetail, FailedAttempt, Repeats as RepeatsRecord};
 use vodrelay_core::{SinkName, SourceName};
-use vodrelay_journal::{AttemptRecord, DeliveryRecord, DeliveryState, Reader};
+use vodrelay_journal::Reader;
 
 use crate::command::serve::code_of_journal;
 use crate::config::Loaded;
@@ -67,30 +68,22 @@ pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story
     }
     let reader = Reader::open(&loaded.data_dir)
         .map_err(|error| Failure::new(code_of_journal(&error), error.to_string()))?;
-    let found = reader.event(id).and_then(|detail| Ok(detail.zip(reader.body(id)?)));
-    let found = found.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    let found = reader.event(id).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     let missing = || {
         let message = format!(
             "the journal in {shown} has no event {id}; it never came, or its retention has passed (journal.retention)"
         );
         Failure::new(Code::Unreadable, message)
     };
-    let (detail, body) = found.ok_or_else(missing)?;
-    let source = detail.event.source.parse().map_err(|_| {
-        Failure::new(
-            Code::Internal,
-            format!("the journal names a source {:?} that cannot be one", detail.event.source),
-        )
-    })?;
-    let repeats = detail.sources.into_iter().map(|(source, count)| Repeats { source, count });
+    let EventDetail { envelope, repeats, deliveries, .. } = found.ok_or_else(missing)?;
     let story = Story {
-        source,
+        source: envelope.source,
         id,
-        received_at: detail.event.received_at,
-        repeats: repeats.collect(),
-        deliveries: detail.deliveries.into_iter().map(Delivery::from).collect(),
+        received_at: envelope.received_at,
+        repeats: repeats.into_iter().map(Repeats::from).collect(),
+        deliveries: deliveries.into_iter().map(Delivery::from).collect(),
     };
-    Ok((body, story))
+    Ok((envelope.body, story))
 }
 
 impl Story {
@@ -130,19 +123,17 @@ impl Delivery {
     }
 }
 
+impl From<RepeatsRecord> for Repeats {
+    fn from(record: RepeatsRecord) -> Self {
+        Self { source: record.source.to_string(), count: record.count }
+    }
+}
+
 impl From<DeliveryRecord> for Delivery {
     fn from(record: DeliveryRecord) -> Self {
-        let state = match record.state {
-            DeliveryState::Fresh => "waiting",
-            DeliveryState::Retry => "retry",
-            DeliveryState::Delivered => "delivered",
-            DeliveryState::DeadLetter => "dead_letter",
-            DeliveryState::Purged => "purged",
-            _ => "unknown",
-        };
         Self {
             sink: record.sink,
-            state,
+            state: record.state.as_str(),
             attempts: record.attempts,
             replays: record.replays,
             due_at: record.due_at,
@@ -154,9 +145,9 @@ impl From<DeliveryRecord> for Delivery {
     }
 }
 
-impl From<AttemptRecord> for Attempt {
-    fn from(record: AttemptRecord) -> Self {
-        let AttemptRecord { number, started_at, took, status, note } = record;
+impl From<FailedAttempt> for Attempt {
+    fn from(record: FailedAttempt) -> Self {
+        let FailedAttempt { number, started_at, took, status, note } = record;
         Self {
             number,
             started_at,

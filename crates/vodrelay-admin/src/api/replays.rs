@@ -1,0 +1,91 @@
+//! Replays that go on by themselves: begin one, ask how far it is, end it.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use vodrelay_core::replay::{Job, Request};
+
+use super::ask::{Asked, Body, By, without_events};
+use super::{Answer, Problem};
+use crate::replays::NotBegun;
+use crate::router::Shared;
+
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1_000;
+
+pub(crate) async fn begin(
+    State(state): State<Shared>,
+    by: By,
+    Body(request): Body<Request>,
+) -> Result<Response, Problem> {
+    if request.after.is_some() || request.limit.is_some() {
+        return Err(Problem::invalid("after and limit are for single steps; a job takes all that is meant"));
+    }
+    let filter = without_events(&request.filter);
+    let begun = state.replays().begin(&state, request, by.token()).await;
+    let job = begun.map_err(|error| match error {
+        NotBegun::Busy => {
+            Problem::new(StatusCode::CONFLICT, "four replays are at work; wait for one of them, or cancel it")
+        }
+        NotBegun::Journal(error) => error.into(),
+    })?;
+    tracing::info!(%by, job = job.id, what = ?job.request.what, ?filter, "a replay has begun");
+    Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+}
+
+/// Which page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Question {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// A page, the newest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct Jobs {
+    replays: Vec<Job>,
+    next: Option<u64>,
+}
+
+pub(crate) async fn list(State(state): State<Shared>, Asked(question): Asked<Question>) -> Answer<Jobs> {
+    let limit = question.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let known = state.ledger.jobs(question.after, limit).await?;
+    let next = known.last().filter(|_| known.len() == limit).map(|last| last.id);
+    // One that is at work is further than what was noted of it.
+    let replays = known.into_iter().map(|job| state.replays().find(job.id).unwrap_or(job)).collect();
+    Ok(Json(Jobs { replays, next }))
+}
+
+pub(crate) async fn one(State(state): State<Shared>, id: Result<Path<u64>, PathRejection>) -> Answer<Job> {
+    let Path(id) =
+        id.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("id: {}", error.body_text())))?;
+    find(&state, id).await.map(Json)
+}
+
+/// Ends it after the step in hand. What was replayed stays so.
+pub(crate) async fn cancel(
+    State(state): State<Shared>,
+    by: By,
+    id: Result<Path<u64>, PathRejection>,
+) -> Answer<Job> {
+    let Path(id) =
+        id.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("id: {}", error.body_text())))?;
+    let job = find(&state, id).await?;
+    if state.replays().cancel(id) {
+        tracing::info!(%by, job = id, "a replay is cancelled");
+        return Ok(Json(job));
+    }
+    Err(Problem::new(StatusCode::CONFLICT, format!("replay {id} is not at work")))
+}
+
+async fn find(state: &Shared, id: u64) -> Result<Job, Problem> {
+    if let Some(job) = state.replays().find(id) {
+        return Ok(job);
+    }
+    let gone = || Problem::not_found(format!("no replay {id} is known, or no longer"));
+    state.ledger.job(id).await?.ok_or_else(gone)
+}
