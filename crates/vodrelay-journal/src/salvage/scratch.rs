@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{LossKind, Salvage};
-use crate::copy::CopyError;
+use crate::copy::{ATTEMPTS, CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, SOURCES, WORDS};
 use crate::error::OpenError;
 use crate::log;
 use crate::open::{FILE, LOG};
@@ -152,10 +152,11 @@ fn look(main: &Path) -> rusqlite::Result<(Connection, Option<Found>)> {
     Ok((conn, found))
 }
 
+/// Whether the schema still names each table with its columns; one letter of it that flipped would cost a whole table.
 fn has_tables(conn: &Connection) -> bool {
-    ["words", "sinks", "events", "event_sources", "deliveries", "attempts", "refusals", "totals", "meta"]
-        .iter()
-        .all(|table| conn.prepare(&format!("SELECT 1 FROM {table}")).is_ok())
+    let tables = [&WORDS, &SINKS, &EVENTS, &SOURCES, &DELIVERIES, &ATTEMPTS, &REFUSALS];
+    let figures = ["SELECT duplicates FROM totals", "SELECT key, value FROM meta"].map(str::to_owned);
+    tables.iter().map(|table| table.select("")).chain(figures).all(|sql| conn.prepare(&sql).is_ok())
 }
 
 fn transplant(main: &Path, new: &Path) -> rusqlite::Result<()> {
