@@ -81,6 +81,13 @@ impl Load {
         self.seen.over_fresh.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many more were accepted over connections that were there already.
+    pub(crate) async fn until_accepted_over_kept(&self, more: u64) -> Result<(), String> {
+        let over_kept = || (self.accepted() as u64).saturating_sub(self.over_fresh());
+        let due = over_kept() + more;
+        until("that connections are kept again", || Ok(over_kept() >= due)).await
+    }
+
     pub(crate) async fn until_accepted(&self, more: usize) -> Result<(), String> {
         let due = self.accepted() + more;
         until("that callbacks are accepted", || Ok(self.accepted() >= due)).await

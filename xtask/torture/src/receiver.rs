@@ -77,8 +77,9 @@ impl Receiver {
         Ok(receiver)
     }
 
-    pub(crate) fn behave(&self, manner: Manner) {
-        self.manner.send_replace(manner);
+    /// From now on; answers how it behaved so far.
+    pub(crate) fn behave(&self, manner: Manner) -> Manner {
+        self.manner.send_replace(manner)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
