@@ -146,6 +146,8 @@ impl Target {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
             _ => {}
         }
+        // Bodies and signatures of refusals are for nobody else on this machine, wherever the copy is.
+        folder::make_file(&partial).map_err(|error| failed(&error))?;
         let conn = Connection::open(&partial).map_err(|error| failed(&error))?;
         let target = Self { conn, file, partial, known: HashSet::new(), is_whole: false };
         target.prepare().map_err(|error| target.failed(&error))?;

@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "the journal in {path} is damaged: {cause}; keep a copy of the folder, then restore a backup or salvage what can be read"
+        "the journal in {path} is damaged: {cause}; keep a copy of the folder, then restore a backup or run `vodrelay journal salvage`, which copies what can be read"
     )]
     Corrupt {
         /// The folder.
@@ -120,8 +120,8 @@ impl OpenError {
             Some(ErrorCode::SystemIoFailure) => {
                 Self::DiskFails { path, cause: format!("{cause} (SQLite code {extended})") }
             }
-            Some(ErrorCode::NotADatabase) => Self::NotAJournal { path, cause },
-            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, cause },
+            // Nobody but us makes a file of that name: it was a journal, and its first page is damaged.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { path, cause },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
                 Self::NotWritable { path, cause }
             }

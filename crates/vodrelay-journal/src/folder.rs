@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Makes the folder and those above it that are missing, for the user of this process alone, and makes their names durable.
@@ -31,6 +31,11 @@ pub(crate) fn make(folder: &Path, sync: &dyn Fn(&Path) -> io::Result<()>) -> io:
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
+}
+
+/// Makes an empty file, for the user of this process alone.
+pub(crate) fn make_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// The folder that a file stands in.

@@ -14,6 +14,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod files;
+mod first_look;
 mod folder;
 mod heart;
 mod ids;

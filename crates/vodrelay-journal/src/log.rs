@@ -171,7 +171,7 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
 pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
     let goes_on = damage(path)?.is_some();
     let Some((head, frames)) = open(path)? else { return Ok(()) };
-    let file = File::options().write(true).open(main)?;
+    let file = File::options().write(true).create(true).truncate(false).open(main)?;
     let mut log = Applied { file, waiting: Vec::new(), is_unbroken: head.is_right, is_proven_by_next: false };
     let (mut salts, mut before) = (head.salts, [head.stored; 2]);
     for (number, frame) in frames.enumerate() {

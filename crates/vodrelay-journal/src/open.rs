@@ -17,6 +17,7 @@ use crate::config::{Config, RefusedBounds};
 use crate::dues::Dues;
 use crate::error::OpenError;
 use crate::files::Files;
+use crate::first_look;
 use crate::folder;
 use crate::heart::{self, Heart};
 use crate::ids::Ids;
@@ -74,10 +75,18 @@ pub(crate) fn open(
     let (now, steady) = (clock.now(), nanos_of(clock.steady()));
     let made = folder::make(folder, &*storage.sync_folder);
     made.map_err(|error| OpenError::from_io(folder, &error))?;
+    let is_gone = first_look::is_gone(folder);
     let lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+    first_look::refuse_lone_log(folder)?;
     look_at_log(&folder.join(LOG))?;
+    if is_gone {
+        tracing::error!(
+            journal.path = %file.display(),
+            "a relay has had a journal here, and it is gone; a new one begins, which knows nothing of what was accepted before"
+        );
+    }
     let mut conn = storage.connect(&file, OpenFlags::default()).map_err(sqlite)?;
     let opened = prepare(folder, &mut conn, storage, (nanos(now), steady))?;
     // A new file is there after a power cut only if its folder was synced too.
@@ -187,6 +196,10 @@ fn prepare(
                 cause: "it is another program's database".to_owned(),
             });
         }
+    }
+    if found == Found::Empty {
+        // The file has to be there before its log is: a log alone is taken for one that has lost its file.
+        (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
     }
     set_up(conn, found == Found::Empty).map_err(sqlite)?;
     conn.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;

@@ -17,6 +17,7 @@ use vodrelay_core::ledger::FailedAttempt;
 use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName, Totals};
 
 use crate::error::{Fault, OpenError};
+use crate::first_look;
 use crate::key::{Key, moment};
 use crate::open::{FILE, connect_to_read};
 use crate::schema::{self, Found};
@@ -144,6 +145,7 @@ impl Reader {
 pub(crate) fn connect(folder: &Path, storage: &Storage) -> Result<Connection, OpenError> {
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
+    first_look::refuse_lone_log(folder)?;
     std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
     let conn = connect_to_read(&file, storage).map_err(sqlite)?;
     match schema::look(&conn).map_err(sqlite)? {
@@ -162,7 +164,14 @@ pub(crate) fn connect(folder: &Path, storage: &Storage) -> Result<Connection, Op
 /// Reading for people fails for itself: whether the journal is poisoned is for the threads to say that serve events.
 pub(crate) fn failed(error: rusqlite::Error) -> JournalError {
     match Fault::from(error).to_error() {
-        JournalError::Poisoned(cause) | JournalError::Full(cause) => JournalError::Failed(cause),
+        JournalError::Poisoned(cause) => {
+            tracing::error!(
+                journal.error = %cause,
+                "the journal does not read everywhere; see what does not with `vodrelay journal verify`, and look at the disk"
+            );
+            JournalError::Failed(cause)
+        }
+        JournalError::Full(cause) => JournalError::Failed(cause),
         error => error,
     }
 }

@@ -17,7 +17,7 @@ use self::scratch::Scratch;
 use crate::copy::{self, CopyError, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::lock;
-use crate::open::FILE;
+use crate::open::{FILE, LOG};
 use crate::schema;
 
 /// Bodies that are not what was accepted are put here, in the new journal's folder.
@@ -83,7 +83,10 @@ pub struct Salvaged {
 /// If there is no journal, if a relay runs on it, if there is one in `to` already, or if it cannot be written.
 pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<Salvaged, CopyError> {
     let file = folder.join(FILE);
-    std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
+    // Of a file that is missing its log may hold all the same what was written last.
+    if !folder.join(LOG).exists() {
+        std::fs::metadata(&file).map_err(|error| OpenError::from_io(&file, &error))?;
+    }
     let _kept = lock::keep(folder)?;
     let target = Target::create(to.join(FILE))?;
     let mut salvage =

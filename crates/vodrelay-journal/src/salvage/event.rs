@@ -1,6 +1,5 @@
 //! One event with its sources, deliveries and attempts.
 
-use std::fs::File;
 use std::io::{self, Write};
 
 use rusqlite::types::Value;
@@ -102,7 +101,7 @@ impl Salvage<'_> {
         let path = self.kept_out.join(format!("{seq}.body"));
         let write = || -> io::Result<()> {
             folder::make_folder(&self.kept_out)?;
-            let mut file = File::create(&path)?;
+            let mut file = folder::make_file(&path)?;
             file.write_all(body)?;
             file.sync_all()?;
             folder::sync(&self.kept_out)

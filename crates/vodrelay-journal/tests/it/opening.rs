@@ -1,14 +1,16 @@
 //! Who may open a journal, and what they are told who may not.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use vodrelay_core::{Appended, Journal, JournalError, Ledger, SystemClock};
-use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
+use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal, backup, salvage, verify};
 
-use crate::bench::{Bench, config};
+use crate::backup::Findings;
+use crate::bench::{Bench, config, copy_files};
 
-fn open(folder: &std::path::Path) -> Result<SqliteJournal, OpenError> {
+fn open(folder: &Path) -> Result<SqliteJournal, OpenError> {
     SqliteJournal::open(folder, config(), RefusedBounds::default(), Arc::new(SystemClock))
 }
 
@@ -80,13 +82,59 @@ fn a_file_of_something_else_is_left_alone() {
     std::fs::write(&file, "somebody's notes, long enough to be looked at. ".repeat(100)).unwrap();
     let before = std::fs::read(&file).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, OpenError::NotAJournal { .. }), "{error}");
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("`vodrelay journal salvage`"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
 
     std::fs::remove_file(&file).unwrap();
     Connection::open(&file).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("another program's database"), "{error}");
+}
+
+/// SQLite would remove the log, and with it what was acknowledged since the last checkpoint.
+#[tokio::test]
+async fn a_log_that_has_lost_its_file_is_left_alone() {
+    let bench = Bench::new();
+    for number in 0..100 {
+        bench.append(number, &["a"]).await;
+    }
+    let (file, log) = ("journal.sqlite3", "journal.sqlite3-wal");
+    for lose in [|path: &Path| std::fs::remove_file(path), |path: &Path| std::fs::write(path, "")] {
+        let (folder, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        copy_files(bench.folder.path(), folder.path());
+        lose(&folder.path().join(file)).unwrap();
+        let before = std::fs::read(folder.path().join(log)).unwrap();
+        let mut ignore = Findings::default();
+        let refusals = [
+            open(folder.path()).map(drop).unwrap_err().to_string(),
+            verify(folder.path(), &mut ignore).map(drop).unwrap_err().to_string(),
+            backup(folder.path(), to.path(), &mut |_| {}).map(drop).unwrap_err().to_string(),
+        ];
+        for refusal in refusals {
+            assert!(refusal.contains("what was acknowledged last"), "{refusal}");
+        }
+        assert_eq!(std::fs::read(folder.path().join(log)).unwrap(), before);
+        let salvaged = salvage(folder.path(), to.path(), &mut |_| {}).unwrap();
+        assert_eq!(salvaged.events, 100, "nothing of it was in the file yet");
+        assert_eq!(std::fs::read(folder.path().join(log)).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn copies_are_for_their_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let folder = bench.folder;
+    bench.journal.close().await.unwrap();
+    let to = tempfile::tempdir().unwrap();
+    backup(folder.path(), &to.path().join("backup.sqlite3"), &mut |_| {}).unwrap();
+    salvage(folder.path(), to.path(), &mut |_| {}).unwrap();
+    for name in ["backup.sqlite3", "journal.sqlite3"] {
+        let mode = to.path().join(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -294,6 +294,9 @@ fn a_journal_of_a_newer_version_is_78_and_a_foreign_file_too() {
     check_in(folder.path(), &["serve"], "", 78, "written by vodrelay 4.2.0");
     check_in(folder.path(), &["check"], "", 78, "start that version or a later one again");
     std::fs::write(&file, "somebody's notes, long enough to be looked at. ".repeat(100)).unwrap();
+    check_in(folder.path(), &["serve"], "", 74, "run `vodrelay journal salvage`");
+    std::fs::remove_file(&file).unwrap();
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
     check_in(folder.path(), &["serve"], "", 78, "is not a vodrelay journal");
 }
 
