@@ -44,11 +44,11 @@ pub enum Why {
     },
     /// The clock jumped ahead while the relay ran: the machine slept, or its clock was set.
     ClockJumpedAhead,
-    /// Requests were answered 503, or messages could not be taken from a queue.
+    /// Requests were answered 503, or 413 where they were too large, or messages could not be taken from a queue.
     TurnedAway {
         /// Where they came from.
         source: SourceName,
-        /// `full`, `failing` or `busy`.
+        /// `full`, `failing`, `busy` or `too_large`.
         cause: &'static str,
         /// How many.
         count: u64,
@@ -118,7 +118,7 @@ fn of_trouble(trouble: &Trouble) -> Option<Gap> {
     let why = match kind {
         TroubleKind::Refused(_) if settled >= count => return None,
         TroubleKind::Refused(_) => Why::Refused { source, cause, count, kept, settled },
-        TroubleKind::Full | TroubleKind::Failing | TroubleKind::Busy => {
+        TroubleKind::Full | TroubleKind::Failing | TroubleKind::Busy | TroubleKind::TooLarge => {
             Why::TurnedAway { source, cause, count }
         }
     };

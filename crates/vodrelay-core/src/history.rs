@@ -76,6 +76,8 @@ pub enum TroubleKind {
     Failing,
     /// Their time ran out before the relay came to them.
     Busy,
+    /// They were larger than what is received.
+    TooLarge,
 }
 
 /// A word that names no kind of trouble.
@@ -92,6 +94,7 @@ impl TroubleKind {
             Self::Full => "full",
             Self::Failing => "failing",
             Self::Busy => "busy",
+            Self::TooLarge => "too_large",
         }
     }
 }
@@ -104,6 +107,7 @@ impl FromStr for TroubleKind {
             "full" => Ok(Self::Full),
             "failing" => Ok(Self::Failing),
             "busy" => Ok(Self::Busy),
+            "too_large" => Ok(Self::TooLarge),
             word => word.parse().map(Self::Refused).map_err(|_| NotATrouble(word.chars().take(80).collect())),
         }
     }

@@ -14,6 +14,8 @@ const SEARCH_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) enum Hint {
     /// A path that nothing is configured for.
     Path,
+    /// A callback of VOD at such a path.
+    Stray,
     /// A search for another spelling; it is no hint by itself, and comes more often.
     Search,
     /// A proof that another spelling of the URL would match.

@@ -7,6 +7,7 @@ mod body;
 mod config;
 mod connections;
 mod door;
+mod elsewhere;
 mod hints;
 mod meter;
 mod pace;

@@ -19,7 +19,7 @@ use vodrelay_core::{Appended, Arrival, Intake, TroubleKind};
 use crate::address::sender;
 use crate::answer::Answer;
 use crate::body::{self, End};
-use crate::hints::{Hint, nearest};
+use crate::hints::Hint;
 use crate::pace::{BUDGET, Pace};
 use crate::proof::{Standing, judge};
 use crate::receiver::{Callback, Receiver};
@@ -72,7 +72,9 @@ impl Receiver {
         peer: IpAddr,
         started: Instant,
     ) -> Result<Ended, Ended> {
-        let callback = self.route(&request)?;
+        let Some(callback) = self.callback(request.uri().path()) else {
+            return Ok(self.elsewhere(request, peer, started).await);
+        };
         check_method(&request)?;
         check_head(&request)?;
         let (visit, incoming) = self.visit(request, peer, started);
@@ -81,7 +83,7 @@ impl Receiver {
             Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
         };
         self.note(callback, standing);
-        self.check_length(&visit)?;
+        self.check_length(callback, &visit)?;
         let size = self.size(&visit);
         let Some(_place) = self.admission.enter(size, visit.by).await else {
             return Err(self.busy(callback, &visit, "to be read"));
@@ -93,37 +95,12 @@ impl Receiver {
         self.accept(callback, &visit, body).await
     }
 
-    fn route(&self, request: &Request<Incoming>) -> Result<&Callback, Ended> {
-        let path = request.uri().path();
-        if let Some(callback) = self.callback(path) {
-            return Ok(callback);
-        }
-        if path == self.settings.health_path {
-            return Err(self.health(request.method()).into());
-        }
-        let paths = self.settings.callbacks.iter().map(|callback| callback.path.as_str());
-        match nearest(path, paths) {
-            Some(near) if self.hints.due(Hint::Path) => {
-                tracing::warn!(
-                    http.path = path,
-                    http.nearest = near,
-                    "no callback has this path; did you mean the nearest?"
-                );
-            }
-            _ => tracing::debug!(http.path = path, "no callback has this path"),
-        }
-        Err(Answer::UnknownPath.into())
-    }
-
-    fn health(&self, method: &Method) -> Answer {
-        match *method {
-            Method::GET | Method::HEAD if self.is_draining() => Answer::Draining,
-            Method::GET | Method::HEAD => Answer::Healthy,
-            _ => Answer::NotGet,
-        }
-    }
-
-    fn visit(&self, request: Request<Incoming>, peer: IpAddr, started: Instant) -> (Visit, Incoming) {
+    pub(crate) fn visit(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        started: Instant,
+    ) -> (Visit, Incoming) {
         let (head, incoming) = request.into_parts();
         let since = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
         let now = self.clock.now();
@@ -146,9 +123,9 @@ impl Receiver {
         }
     }
 
-    fn check_length(&self, visit: &Visit) -> Result<(), Ended> {
+    fn check_length(&self, callback: &Callback, visit: &Visit) -> Result<(), Ended> {
         match visit.length {
-            Some(length) if length > self.settings.body_limit as u64 => Err(self.too_large()),
+            Some(length) if length > self.settings.body_limit as u64 => Err(self.too_large(callback, visit)),
             _ => Ok(()),
         }
     }
@@ -163,7 +140,7 @@ impl Receiver {
         let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
         let answer = match end {
             End::Whole => return Ok(body),
-            End::TooLarge => return Err(self.too_large()),
+            End::TooLarge => return Err(self.too_large(callback, visit)),
             End::Late => Answer::SlowBody,
             End::Broken => Answer::BrokenBody,
         };
@@ -200,7 +177,8 @@ impl Receiver {
         Ok(Ended { answer, read: true, event_type: accepted.event_type })
     }
 
-    fn too_large(&self) -> Ended {
+    fn too_large(&self, callback: &Callback, visit: &Visit) -> Ended {
+        self.intake.turned_away(TroubleKind::TooLarge, &callback.source, visit.received_at);
         if self.hints.due(Hint::TooLarge) {
             tracing::warn!(
                 "a callback above http.body_limit was turned away; no event of VOD is known to be that large"

@@ -93,6 +93,12 @@ pub(crate) fn open(
     (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
     let care = opened.unclean.then(|| Care::beginning(steady));
+    if care.is_some() {
+        tracing::warn!(
+            "the relay before this one ended without a clean stop; nothing is lost, and for a minute each sink gets one \
+             delivery at a time, so that one which brings the relay down is found out"
+        );
+    }
     let leases = Leases::starting_at(opened.openings);
     let shared = Arc::new(Shared::new(folder.to_owned(), clock, leases, care));
     shared.pauses.send_replace(sinks::pauses(&conn).map_err(sqlite)?);

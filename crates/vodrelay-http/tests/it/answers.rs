@@ -1,5 +1,6 @@
 //! Each row of the table of answers, and their order.
 
+use vod_event::{CallbackProof, PrivateKey};
 use vodrelay_core::{JournalError, RefusalCause, TroubleKind};
 
 use crate::server::{EVENT, PROVEN, Server, post, status};
@@ -78,6 +79,39 @@ async fn refusals_are_kept_whole_and_never_accepted() {
     assert_eq!(refusals[4].timestamp.as_deref(), Some("1700000300"));
     assert_eq!(refusals[4].signature.as_deref(), Some("34645a41e6e51b8fdd32abc93972fe75"));
     assert!(server.bodies().is_empty());
+}
+
+/// VOD has another path than the configuration: what it signs is its own URL.
+#[tokio::test]
+async fn a_callback_at_a_path_that_nobody_has_is_kept_where_its_proof_is_right() {
+    let server = Server::start().await;
+    let check = async |path: &str, signed: &str, key: &str, kept: usize| {
+        let now = jiff::Timestamp::from_second(crate::server::NOW).unwrap();
+        let proof = CallbackProof::make(signed, &PrivateKey::new(key), now);
+        let headers = format!(
+            "X-VOD-TIMESTAMP: {}\r\nX-VOD-SIGNATURE: {}\r\n",
+            proof.timestamp(),
+            proof.signature_hex()
+        );
+        assert_eq!(status(&server.exchange(post(path, &headers, EVENT)).await), 404, "{path}");
+        assert_eq!(server.refusals(kept).await.len(), kept, "{path} {signed}");
+    };
+    check("/elsewhere", "https://hooks.example.com/vod", "Abcdef0123456789", 0).await;
+    check("/elsewhere", "https://hooks.example.com/elsewhere", "NoKeyOfOurs01234", 0).await;
+    check("/elsewhere?a=b", "https://hooks.example.com/elsewhere?a=b", "OldKey0123456789", 1).await;
+    let refusal = server.journal.refusals().remove(0);
+    assert_eq!(
+        (refusal.source.as_str(), refusal.cause, &refusal.body[..], refusal.cut_short),
+        ("callbacks.main", RefusalCause::Mismatch, EVENT.as_bytes(), false)
+    );
+}
+
+#[tokio::test]
+async fn a_proven_callback_that_is_too_large_is_a_gap() {
+    let server = Server::start().await;
+    assert_eq!(status(&server.exchange(post("/vod", PROVEN, &"x".repeat(1025))).await), 413);
+    let noted = [(TroubleKind::TooLarge, 1)];
+    assert_eq!(server.troubles(&noted).await, noted);
 }
 
 #[tokio::test]

@@ -143,15 +143,23 @@ impl Why {
                 )
             }
             Self::TurnedAway { source, cause, count } => {
-                format!("{source}: {count} requests were answered 503: {}", words(cause))
+                let answer = if cause == "too_large" { 413 } else { 503 };
+                format!("{source}: {count} requests were answered {answer}: {}", words(cause))
             }
             Self::Refused { source, cause, count, kept, settled } => {
                 let lost = count.saturating_sub(kept + settled);
                 let callback = source.trim_start_matches("callbacks.");
-                let how = if *kept > 0 {
-                    format!("; try `vodrelay refused accept --callback {callback} --dry-run`")
-                } else {
-                    String::new()
+                let how = match cause.as_str() {
+                    _ if *kept == 0 => String::new(),
+                    "missing" | "malformed" | "unreadable" => {
+                        format!(
+                            "; see `vodrelay refused list --callback {callback}`: without a proof none is ever accepted"
+                        )
+                    }
+                    "stale" => {
+                        format!("; try `vodrelay refused accept --callback {callback} --stale --dry-run`")
+                    }
+                    _ => format!("; try `vodrelay refused accept --callback {callback} --dry-run`"),
                 };
                 format!(
                     "{source}: {count} requests were refused ({cause}): {settled} accepted or purged since, {kept} still kept, \
@@ -167,6 +175,7 @@ fn words(cause: &str) -> &str {
         "full" => "the journal had no room",
         "failing" => "the journal did not work",
         "busy" => "their time ran out",
+        "too_large" => "they were larger than http.body_limit, which no event of VOD is known to be",
         other => other,
     }
 }
