@@ -125,11 +125,11 @@ impl Plan {
                 return Ok(false);
             }
         };
-        let line = report::line(row, &account, self.seed);
+        let line = report::line(row, &account, self.seed, &today());
         println!("{line}");
         account.wrong.iter().for_each(|wrong| println!("    WRONG: {wrong}"));
         if account.is_well() && self.write {
-            report::write(&document(), &today(), &[line])?;
+            report::write(&document(), &[line])?;
         }
         Ok(account.is_well())
     }
