@@ -13,9 +13,10 @@ use crate::sender::{Line, Sender};
 
 /// How often the timetable is looked at.
 const TICK: Duration = Duration::from_millis(1);
-/// So many requests are under way at most, each over a connection of its own: more than the relay has places for, and
-/// fewer than there are descriptors.
-pub(crate) const MOST_UNDER_WAY: usize = 10_000;
+/// So many requests are under way at most, each over a connection of its own: twice what the relay has places for, less
+/// a little, since as many more wait in the kernel's queue. Whoever comes when that is full too has no answer to its SYN,
+/// and asks again after one second and after three: that would measure the kernel.
+pub(crate) const MOST_UNDER_WAY: usize = 8_000;
 /// A sender that is further behind its timetable leaves out what is due, and offers less.
 const BEHIND: Duration = Duration::from_millis(100);
 

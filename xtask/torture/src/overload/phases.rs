@@ -15,8 +15,8 @@ const CLIENTS: usize = 256;
 const MODEST: f64 = 0.3;
 /// … and during the overload: the senders share the machine with it, and may not find the time for all of that.
 const TOO_MUCH: f64 = 2.5;
-/// It is an overload if so much is offered, or if the senders had all under way that they may: more than the relay has
-/// places for and the kernel's queue beside them, so that more would wait for a sender, and not for the relay.
+/// It is an overload if so much is offered, or if the senders had all under way that they may: what the relay has
+/// places for and nearly all of the kernel's queue beside them.
 const OVERLOAD: f64 = 2.0;
 /// The part of what is offered that has to be accepted when the load has fallen.
 const RETURNS: f64 = 0.95;
