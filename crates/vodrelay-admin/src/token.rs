@@ -41,7 +41,7 @@ pub struct Tokens(Vec<Token>);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) name: Option<Name>,
-    role: Role,
+    pub(crate) role: Role,
 }
 
 impl Tokens {
