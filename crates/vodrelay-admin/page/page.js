@@ -34,8 +34,6 @@ const TEXT = {
     token: "Token",
     token_wrong: "No token of this relay.",
     enter: "Enter",
-    copied: "Copied.",
-    copy: "Copy",
     key_1: "Now, Events, Dead letters",
     key_search: "search",
     key_move: "to the next row, the one before",
@@ -47,9 +45,8 @@ const TEXT = {
     minutes: "{n} min",
     hours: "{n} h",
     days: "{n} d",
-    ago: "{n} ago",
     in_time: "in {n}",
-    hour_ago: "60 min ago",
+    hour_ago: "1 h ago",
     well: "All is well: every sink keeps up.",
     sink_down: "{sink} is down since {since}; {n} wait for it, and it is probed.",
     sink_paused: "{sink} is paused since {since}; {n} wait for it.",
@@ -65,13 +62,13 @@ const TEXT = {
     failed: "Failed attempts",
     failed_note: "{n} requests refused",
     latency: "Time to 200",
-    latency_note: "p50 · p99 {n}",
+    latency_note: "median, p99 {n}",
     tip_accepted: "{a} new, {b} repeated",
     tip_delivered: "{a} delivered",
     tip_failed: "{a} failed, {b} refused",
     tip_latency: "p50 {a}, p99 {b}",
-    at_most: "at most {n} a minute",
-    at_most_latency: "at most {n}",
+    at_most: "max {n} / min",
+    at_most_latency: "max {n}",
     none_yet: "–",
     chart: "{title}, the last hour by minute; arrow keys tell each",
     sinks: "Sinks",
@@ -134,6 +131,7 @@ const TEXT = {
     any: "any",
     success: "success",
     fail: "fail",
+    filters: "More filters",
     clear: "Clear",
     older: "Show older",
     further: "Search further",
@@ -149,7 +147,6 @@ const TEXT = {
     d_dead_letter: "dead letter",
     d_purged: "purged",
     no_sink: "no sink",
-    no_image: "no image",
     more_text: "… {n} more characters",
     story: "Story",
     back: "Back",
@@ -174,7 +171,6 @@ const TEXT = {
     replay_n: "replay {n}",
     status_n: "status {n}",
     facts: "What it says",
-    id: "Id",
     happened: "Event time",
     error: "Error",
     extend: "Extend",
@@ -219,7 +215,6 @@ const TEXT = {
     j_interrupted: "interrupted",
     j_progress: "replayed {n}, looked at {m}",
     end: "End it",
-    new_rows: "New events: {n}",
   },
   zh: {
     now: "概览",
@@ -250,8 +245,6 @@ const TEXT = {
     token: "令牌",
     token_wrong: "不是此中继的令牌。",
     enter: "进入",
-    copied: "已复制。",
-    copy: "复制",
     key_1: "概览、事件、死信",
     key_search: "搜索",
     key_move: "下一行、上一行",
@@ -263,9 +256,8 @@ const TEXT = {
     minutes: "{n} 分钟",
     hours: "{n} 小时",
     days: "{n} 天",
-    ago: "{n}前",
     in_time: "{n}后",
-    hour_ago: "60 分钟前",
+    hour_ago: "1 小时前",
     well: "一切正常：所有目标都跟得上。",
     sink_down: "{sink} 自 {since} 起不可用；{n} 条在等待，正在探测。",
     sink_paused: "{sink} 自 {since} 起已暂停；{n} 条在等待。",
@@ -281,12 +273,12 @@ const TEXT = {
     failed: "失败的尝试",
     failed_note: "拒绝请求 {n}",
     latency: "应答 200 用时",
-    latency_note: "p50 · p99 {n}",
+    latency_note: "中位数，p99 {n}",
     tip_accepted: "新 {a}，重复 {b}",
     tip_delivered: "投递 {a}",
     tip_failed: "失败 {a}，拒绝 {b}",
     tip_latency: "p50 {a}，p99 {b}",
-    at_most: "每分钟最多 {n}",
+    at_most: "最多 {n}/分",
     at_most_latency: "最长 {n}",
     none_yet: "–",
     chart: "{title}，过去一小时，按分钟；用方向键逐一查看",
@@ -350,6 +342,7 @@ const TEXT = {
     any: "不限",
     success: "成功",
     fail: "失败",
+    filters: "更多条件",
     clear: "清除",
     older: "更早的",
     further: "继续查找",
@@ -365,7 +358,6 @@ const TEXT = {
     d_dead_letter: "死信",
     d_purged: "已清理",
     no_sink: "无目标",
-    no_image: "无图片",
     more_text: "… 还有 {n} 个字符",
     story: "经过",
     back: "返回",
@@ -390,7 +382,6 @@ const TEXT = {
     replay_n: "第 {n} 次重放",
     status_n: "状态码 {n}",
     facts: "事件内容",
-    id: "ID",
     happened: "事件时间",
     error: "错误",
     extend: "Extend",
@@ -435,7 +426,6 @@ const TEXT = {
     j_interrupted: "已中断",
     j_progress: "已重放 {n}，已查看 {m}",
     end: "结束",
-    new_rows: "新事件：{n}",
   },
 };
 
@@ -565,7 +555,7 @@ const exactly = (iso) => moment(iso, { thousandths: true });
 const age = (iso) => span(Math.max(0, relayNow() - Date.parse(iso)));
 
 const STATES = {
-  delivered: ["good", "delivered"],
+  delivered: ["good", "d_delivered"],
   pending: ["wait", "pending"],
   dead: ["bad", "dead_state"],
   purged: ["none", "purged"],
@@ -673,14 +663,30 @@ function hear(block) {
   if (!fields.data) return;
   const data = JSON.parse(fields.data);
   if (fields.event === "ready") {
-    // All but what was accepted is told to those alone who listen.
-    if (stream.failures > 0 || stream.wasAway) view?.refresh?.();
+    // What happened between the first look and now, or while nobody listened, is told by the lists alone.
     stream.failures = 0;
-    stream.wasAway = false;
+    view?.refresh?.();
     showLive("live", t("live"));
   } else if (fields.event !== "end") {
+    if (fields.event === "settled") note(data);
     view?.happened?.(fields.event, data);
   }
+}
+
+// A list that was asked for a moment ago may come after what has changed in it since.
+const settlements = [];
+
+function note(data) {
+  settlements.push({ data, at: performance.now() });
+  while (settlements[0].at < performance.now() - 30_000) settlements.shift();
+}
+
+// What was heard since then, on top of a list that was asked for then: events that are newer, and what was settled.
+function freshen(listed, heard, asked) {
+  const newest = listed[0]?.seq ?? 0;
+  const all = [...heard.filter((event) => event.seq > newest), ...listed];
+  settlements.filter(({ at }) => at >= asked).forEach(({ data }) => settle(all, data));
+  return all;
 }
 
 // Later and later, half a minute at most, and not all at the same moment.
@@ -716,7 +722,6 @@ function heedVisibility() {
     }, 30_000);
   } else if (stream.isHidden) {
     stream.isHidden = false;
-    stream.wasAway = true;
     listen();
   }
 }
@@ -980,8 +985,9 @@ function nowView() {
 
   async function loadLists() {
     const signal = aborting.signal;
+    const asked = performance.now();
     const [page, refusals] = await Promise.all([ask("events?limit=8", { signal }), ask("refused?limit=6", { signal })]);
-    events = page.events;
+    events = freshen(page.events, events, asked).slice(0, 8);
     showLatest();
     showRefused(refusals.refused);
   }
@@ -1298,11 +1304,15 @@ function eventsView(asked) {
     list.querySelector(`[data-key="${focus}"]`)?.focus({ preventScroll: true });
   }
 
+  // By a state nobody can say whether one that is new is meant; the list says so.
+  const heard = () => (filter.state === undefined ? events : []);
+
   // A search ends after a while where little is meant, and goes on from there.
   async function load(isMore) {
     more.replaceChildren(isMore ? el("span", { class: "quiet" }, t("loading")) : "");
     try {
       let after = isMore ? next : null;
+      const asked = performance.now();
       const found = [];
       for (let tries = 0; tries < 20; tries += 1) {
         const { events: some, next: following } = await page(after);
@@ -1310,7 +1320,7 @@ function eventsView(asked) {
         after = following;
         if (after === null || found.length >= 25) break;
       }
-      events = isMore ? [...events, ...found] : found;
+      events = isMore ? [...events, ...found] : freshen(found, heard(), asked);
       next = after;
       pages = isMore ? pages + 1 : 1;
       show();
@@ -1336,7 +1346,9 @@ function eventsView(asked) {
   // The first page anew, which is all that a filter by state can go by.
   async function refresh() {
     try {
-      const { events: some, next: following } = await page(null);
+      const asked = performance.now();
+      const { events: listed, next: following } = await page(null);
+      const some = freshen(listed, heard(), asked);
       const known = new Set(some.map((event) => event.id));
       const last = some.at(-1)?.seq ?? 0;
       const isFirst = pages <= 1 || following === null;
@@ -1440,6 +1452,8 @@ function filtersOf(filter) {
   const alone = el("input", { type: "search", name: "search", id: "search", placeholder: t("search_hint"), autocomplete: "off", spellcheck: "false", value: filter.video ?? filter.job ?? "" });
   const find = async (event) => {
     event.preventDefault();
+    // The other fields have been heeded when they changed.
+    if (document.activeElement !== alone) return;
     const asked = { ...filter };
     if (!alone.value.trim()) {
       delete asked.video;
@@ -1455,6 +1469,10 @@ function filtersOf(filter) {
     "form",
     { class: "filters", role: "search", onsubmit: find },
     el("label", { class: "wide" }, el("span", { class: "hidden-text" }, t("search")), alone),
+    // Without one, a form of several fields takes no Enter.
+    el("button", { class: "hidden-text", tabindex: -1 }, t("search")),
+    extra(
+      filter,
     field("state", choice("state", Object.entries(STATES).map(([word, [, key]]) => [word, t(key)]))),
     field("status", choice("status", [["success", t("success")], ["fail", t("fail")]])),
     field("type", input("type", "text", { placeholder: t("any") })),
@@ -1462,8 +1480,15 @@ function filtersOf(filter) {
     field("label", labelled),
     field("since", time("since")),
     field("until", time("until")),
-    Object.keys(filter).length > 0 && el("a", { class: "button end", href: "#/events" }, t("clear")),
+    Object.keys(filter).length > 0 && el("a", { class: "button", href: "#/events" }, t("clear")),
+    ),
   );
+}
+
+// Where there is little room they are folded up, unless one is set.
+function extra(filter, ...fields) {
+  const isOpen = innerWidth > 720 || Object.keys(filter).length > 0;
+  return el("details", { class: "wide", open: isOpen }, el("summary", {}, t("filters")), el("div", { class: "fields" }, fields));
 }
 
 // As an input of the browser wants it: local, to the minute.
@@ -1709,7 +1734,7 @@ function rawBody(id, signal) {
   const showing = button("raw_show", show);
   return el(
     "section",
-    { class: "card" },
+    { class: "card raw" },
     el("div", { class: "head" }, el("h2", {}, t("raw")), el("div", { class: "actions" }, showing, button("raw_save", save))),
     place,
   );
@@ -1784,7 +1809,12 @@ function lettersView(asked) {
         el("a", { class: "cut", href: `#/events/${id}`, tabindex: -1 }, value(letter.video_id ?? id, { most: 80, rest: false, mono: true })),
         el("span", { class: "cut quiet small" }, letter.event_type === null ? t("unreadable") : value(letter.event_type, { most: 60, rest: false })),
       ),
-      el("span", { class: "why" }, value(letter.reason, { most: 300, rest: false }), el("span", { class: "note" }, t("attempts_n", { n: count(letter.attempts) }), letter.replays > 0 && ` · ${t("replay_n", { n: letter.replays })}`)),
+      el(
+        "span",
+        { class: "why" },
+        el("span", { class: "clamp" }, value(letter.reason, { most: 300, rest: false })),
+        el("span", { class: "note" }, t("attempts_n", { n: count(letter.attempts) }), letter.replays > 0 && ` · ${t("replay_n", { n: letter.replays })}`),
+      ),
       el("span", { class: "actions" }, el("button", { type: "button", class: "slight", onclick: replay, "data-key": `replay.${letter.place}` }, t("replay"))),
     );
   }
@@ -1914,12 +1944,15 @@ function letterFilters(filter) {
   return el(
     "form",
     { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
-    field("sink", "sink", { id: "search" }),
-    field("event_type", "type"),
-    field("reason", "reason_part"),
-    time("since"),
-    time("until"),
-    Object.keys(filter).length > 0 && el("a", { class: "button end", href: "#/dead" }, t("clear")),
+    extra(
+      filter,
+      field("sink", "sink", { id: "search" }),
+      field("event_type", "type"),
+      field("reason", "reason_part"),
+      time("since"),
+      time("until"),
+      Object.keys(filter).length > 0 && el("a", { class: "button", href: "#/dead" }, t("clear")),
+    ),
   );
 }
 
@@ -2017,6 +2050,7 @@ function askForToken() {
     event.preventDefault();
     token = field.value.trim();
     kept(session, "vodrelay.token", token);
+    document.getElementById("main").replaceChildren(el("p", { class: "empty" }, t("loading")));
     build();
   };
   document.getElementById("main").replaceChildren(
@@ -2111,11 +2145,14 @@ function press(event) {
   if (to) location.hash = to;
   else if (step && !isInChart && !(event.key.startsWith("Arrow") && focus.matches("pre"))) move(step);
   else if (event.key === "/") {
-    if (document.getElementById("search")) document.getElementById("search").focus();
-    else {
-      location.hash = "#/events";
-      setTimeout(() => document.getElementById("search")?.focus(), 50);
+    if (!document.getElementById("search")) {
+      history.pushState(null, "", "#/events");
+      steps += 1;
+      open();
     }
+    const field = document.getElementById("search");
+    field?.closest("details")?.setAttribute("open", "");
+    field?.focus();
   } else if (event.key === "?") help();
   else if (event.key === "x") focus.closest(".letter")?.querySelector("input").click();
   else if (event.key === "Enter" && focus.dataset.href) location.hash = focus.dataset.href;

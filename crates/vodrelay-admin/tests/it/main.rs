@@ -5,10 +5,10 @@ mod audit;
 mod connections;
 mod events;
 mod gaps;
-
+mod images;
 mod openapi;
 mod orders;
-
+mod page;
 mod refused;
 mod replays;
 mod stream;
