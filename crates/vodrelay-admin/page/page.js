@@ -453,7 +453,7 @@ let theme = kept(local, "vodrelay.theme") ?? "auto";
 let token = kept(session, "vodrelay.token");
 if (!TEXT[language]) language = "en";
 
-const t = (key, values = {}) => TEXT[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+const t = (key, values = {}) => (TEXT[language][key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The document, made of elements and text nodes.
@@ -502,7 +502,7 @@ function value(text, { most = 200, rest = true, mono = false } = {}) {
 
 // A sentence with elements at the places of its braces.
 function sentence(key, values) {
-  return TEXT[language][key].split(/(\{\w+\})/).map((part) => {
+  return (TEXT[language][key] ?? key).split(/(\{\w+\})/).map((part) => {
     const name = /^\{(\w+)\}$/.exec(part)?.[1];
     return name ? (values[name] ?? "") : part;
   });
@@ -571,7 +571,7 @@ const DELIVERIES = {
 };
 
 const dot = (kind = "") => el("span", { class: `dot ${kind}`, "aria-hidden": "true" });
-const state = ([kind, word]) => el("span", { class: `state ${kind}` }, dot(), t(word));
+const state = ([kind, word] = ["none", "none_yet"]) => el("span", { class: `state ${kind}` }, dot(), t(word));
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The API.
@@ -669,7 +669,12 @@ function hear(block) {
     showLive("live", t("live"));
   } else if (fields.event !== "end") {
     if (fields.event === "settled") note(data);
-    view?.happened?.(fields.event, data);
+    try {
+      view?.happened?.(fields.event, data);
+    } catch (error) {
+      // The stream is not to end for it.
+      console.error(error);
+    }
   }
 }
 
@@ -706,6 +711,7 @@ function comeBack() {
 function showLive(how, text) {
   const place = document.getElementById("live");
   if (!place || (place.dataset.state === how && place.lastChild.textContent === text)) return;
+  if (place.dataset.state !== how) announce(text);
   place.dataset.state = how;
   place.lastChild.textContent = text;
 }
@@ -1032,6 +1038,7 @@ function nowView() {
   loadLists().catch((error) => error.name === "AbortError" || error.status === 401 || say(error.message, true));
   load();
   const lately = slowly(() => loadLists().catch(() => {}), 2_000);
+  const soon = slowly(showLatest, 300);
   return {
     title: t("now"),
     node: [
@@ -1064,8 +1071,8 @@ function nowView() {
     happened(kind, data) {
       if (kind === "accepted") {
         events = [data, ...events.filter((event) => event.id !== data.id)].slice(0, 8);
-        showLatest();
-      } else if (kind === "settled" && settle(events, data)) showLatest();
+        soon();
+      } else if (kind === "settled" && settle(events, data)) soon();
       else if (kind === "refused") lately();
       else if (kind === "sink") load();
     },
@@ -1219,6 +1226,7 @@ function factsOf(facts) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Events.
 
+const MOST_ROWS = 500;
 const FIELDS = ["type", "status", "video", "job", "source", "state", "since", "until"];
 
 // A delivery that was settled, in a list of events; says whether one of them is meant.
@@ -1235,7 +1243,7 @@ function settle(events, { event_id: id, sink, state: became }) {
 function row(event, isPlain = false) {
   const id = event.video_id ?? event.media_id ?? event.job_id;
   const to = event.deliveries.map(({ sink, state }) => {
-    const [kind, word] = DELIVERIES[state];
+    const [kind, word] = DELIVERIES[state] ?? ["none", state];
     return el("span", { title: t(word) }, dot(kind), sink, el("span", { class: "hidden-text" }, t(word)));
   });
   return el(
@@ -1360,6 +1368,35 @@ function eventsView(asked) {
     }
   }
 
+  // Under load many come at once, so they are drawn together, and no more are kept than somebody reads.
+  const arrivals = [];
+  const changed = new Set();
+  const soon = slowly(() => {
+    const known = new Set(events.map((event) => event.id));
+    const added = arrivals.splice(0).filter((event) => !known.has(event.id)).reverse();
+    events = [...added, ...events];
+    if (added.length > 0 && events.length > MOST_ROWS) {
+      events.length = MOST_ROWS;
+      next = events.at(-1).seq;
+    }
+    if (added.length > 30) show();
+    else {
+      if (added.length > 0) list.querySelector(":scope > .empty")?.remove();
+      const rows = added.map((event) => row(event));
+      rows.forEach((one) => one.classList.add("fresh"));
+      list.prepend(...rows);
+      while (events.length > 0 && list.childElementCount > events.length) list.lastElementChild.remove();
+      for (const id of changed) redraw(id);
+    }
+    changed.clear();
+  }, 300);
+
+  function redraw(id) {
+    const place = list.querySelector(`:scope > [data-id="${id}"]`);
+    const event = events.find((event) => event.id === id);
+    if (place && event) keepingFocus(list, () => place.replaceWith(row(event)));
+  }
+
   function takes(event) {
     const is = (name, given) => filter[name] === undefined || filter[name] === given;
     const labels = Object.entries(filter).filter(([name]) => name.startsWith("label."));
@@ -1378,17 +1415,10 @@ function eventsView(asked) {
         if (kind === "settled" || (kind === "accepted" && takes(data))) lately();
         return;
       }
-      if (kind === "accepted" && takes(data) && !events.some((event) => event.id === data.id)) {
-        events.unshift(data);
-        list.querySelector(":scope > .empty")?.remove();
-        const added = row(data);
-        added.classList.add("fresh");
-        list.prepend(added);
-      } else if (kind === "settled" && settle(events, data)) {
-        const place = list.querySelector(`:scope > [data-id="${data.event_id}"]`);
-        const event = events.find((event) => event.id === data.event_id);
-        if (place) keepingFocus(list, () => place.replaceWith(row(event)));
-      }
+      if (kind === "accepted" && takes(data)) arrivals.push(data);
+      else if (kind === "settled" && settle([...arrivals, ...events], data)) changed.add(data.event_id);
+      else return;
+      soon();
     },
     refresh,
     close() {
@@ -1473,14 +1503,14 @@ function filtersOf(filter) {
     el("button", { class: "hidden-text", tabindex: -1 }, t("search")),
     extra(
       filter,
-    field("state", choice("state", Object.entries(STATES).map(([word, [, key]]) => [word, t(key)]))),
-    field("status", choice("status", [["success", t("success")], ["fail", t("fail")]])),
-    field("type", input("type", "text", { placeholder: t("any") })),
-    field("source", input("source", "text", { placeholder: t("any") })),
-    field("label", labelled),
-    field("since", time("since")),
-    field("until", time("until")),
-    Object.keys(filter).length > 0 && el("a", { class: "button", href: "#/events" }, t("clear")),
+      field("state", choice("state", Object.entries(STATES).map(([word, [, key]]) => [word, t(key)]))),
+      field("status", choice("status", [["success", t("success")], ["fail", t("fail")]])),
+      field("type", input("type", "text", { placeholder: t("any") })),
+      field("source", input("source", "text", { placeholder: t("any") })),
+      field("label", labelled),
+      field("since", time("since")),
+      field("until", time("until")),
+      Object.keys(filter).length > 0 && el("a", { class: "button", href: "#/events" }, t("clear")),
     ),
   );
 }
@@ -2126,6 +2156,7 @@ function move(step) {
   const row = rows[here < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, here + step))];
   row?.focus();
   row?.scrollIntoView({ block: "nearest" });
+  return row !== undefined;
 }
 
 function press(event) {
@@ -2143,7 +2174,7 @@ function press(event) {
   const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
   const isInChart = focus.matches(".tile");
   if (to) location.hash = to;
-  else if (step && !isInChart && !(event.key.startsWith("Arrow") && focus.matches("pre"))) move(step);
+  else if (step && !isInChart && !focus.matches("pre") && move(step)) event.preventDefault();
   else if (event.key === "/") {
     if (!document.getElementById("search")) {
       history.pushState(null, "", "#/events");
@@ -2184,7 +2215,7 @@ function bar() {
   };
   const tool = (id, text, title, onclick) => el("button", { id, class: "bare", type: "button", title, "aria-label": title, onclick }, text);
   const skip = el("a", { class: "hidden-text", href: "#main", onclick: (event) => (event.preventDefault(), document.getElementById("main").focus()) }, t("skip"));
-  const live = document.getElementById("live") ?? el("span", { id: "live", class: "live", role: "status" }, dot(), el("span"));
+  const live = document.getElementById("live") ?? el("span", { id: "live", class: "live" }, dot(), el("span"));
   document.getElementById("bar").replaceChildren(
     skip,
     el("a", { class: "brand", href: "#/" }, el("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), "vodrelay"),

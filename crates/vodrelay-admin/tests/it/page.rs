@@ -71,6 +71,21 @@ async fn what_it_asks_for_needs_the_token() {
     assert_eq!(now["minutes"].as_array().unwrap().len(), 1, "{now}");
 }
 
+#[tokio::test]
+async fn without_a_token_no_site_reaches_it_by_a_name_of_its_own() {
+    let check = async |token, host: &str, path: &str, status: u16| {
+        let request = Request::get(path).header("host", host).header("authorization", "Bearer secret");
+        let router = Setup { token, ..WELL }.router();
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{host}{path}");
+    };
+    check(None, "evil.example:8081", "/api/v1/now", 421).await;
+    check(None, "evil.example:8081", "/metrics", 421).await;
+    check(None, "127.0.0.1:8081", "/api/v1/now", 200).await;
+    check(None, "relay:8081", "/readyz", 200).await;
+    check(Some("secret"), "relay.example.com", "/api/v1/now", 200).await;
+}
+
 /// Whatever an event says, it reaches the document as text.
 #[test]
 fn it_makes_no_markup_of_text_and_knows_no_other_host() {
