@@ -1518,7 +1518,7 @@ function filtersOf(filter) {
 // Where there is little room they are folded up, unless one is set.
 function extra(filter, ...fields) {
   const isOpen = innerWidth > 720 || Object.keys(filter).length > 0;
-  return el("details", { class: "wide", open: isOpen }, el("summary", {}, t("filters")), el("div", { class: "fields" }, fields));
+  return el("details", { open: isOpen }, el("summary", {}, t("filters")), el("div", { class: "fields" }, fields));
 }
 
 // As an input of the browser wants it: local, to the minute.
