@@ -1,7 +1,7 @@
 //! The page at `/`: a few files that stand in the binary. They have nothing to hide, so they need no token; what they show
 //! is asked of the API, which does.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::{
@@ -22,59 +22,49 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// A file of the page.
+#[derive(Clone, Copy)]
 struct File {
     path: &'static str,
     media_type: &'static str,
     content: &'static [u8],
-    /// Changes with the content.
-    tag: LazyLock<String>,
 }
 
 /// They are asked for under these names.
-static FILES: [File; 4] = [
-    File {
-        path: "/",
-        media_type: "text/html; charset=utf-8",
-        content: include_bytes!("../page/index.html"),
-        tag: LazyLock::new(|| tag(include_bytes!("../page/index.html"))),
-    },
+const FILES: [File; 4] = [
+    File { path: "/", media_type: "text/html; charset=utf-8", content: include_bytes!("../page/index.html") },
     File {
         path: "/page.css",
         media_type: "text/css; charset=utf-8",
         content: include_bytes!("../page/page.css"),
-        tag: LazyLock::new(|| tag(include_bytes!("../page/page.css"))),
     },
     File {
         path: "/page.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_bytes!("../page/page.js"),
-        tag: LazyLock::new(|| tag(include_bytes!("../page/page.js"))),
     },
-    File {
-        path: "/icon.svg",
-        media_type: "image/svg+xml",
-        content: include_bytes!("../page/icon.svg"),
-        tag: LazyLock::new(|| tag(include_bytes!("../page/icon.svg"))),
-    },
+    File { path: "/icon.svg", media_type: "image/svg+xml", content: include_bytes!("../page/icon.svg") },
 ];
 
+/// The paths of the page.
+pub(crate) fn router() -> Router<Shared> {
+    FILES.into_iter().fold(Router::new(), |router, file| {
+        let tag: Arc<str> = tag(file.content).into();
+        let answer = move |headers: HeaderMap| async move { file.answer(&tag, &headers) };
+        router.route(file.path, get(answer))
+    })
+}
+
+/// Changes with the content.
 fn tag(content: &[u8]) -> String {
     let digest: String = Sha256::digest(content).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digest}\"")
 }
 
-/// The paths of the page.
-pub(crate) fn router() -> Router<Shared> {
-    FILES.iter().fold(Router::new(), |router, file| {
-        router.route(file.path, get(move |headers: HeaderMap| async move { file.answer(&headers) }))
-    })
-}
-
 impl File {
-    fn answer(&self, asked: &HeaderMap) -> Response {
+    fn answer(self, tag: &str, asked: &HeaderMap) -> Response {
         let headers: [(HeaderName, &str); 8] = [
             (CONTENT_TYPE, self.media_type),
-            (ETAG, self.tag.as_str()),
+            (ETAG, tag),
             // Asked for each time, so that the files of one version never meet those of another; mostly answered with 304.
             (CACHE_CONTROL, "no-cache"),
             (CONTENT_SECURITY_POLICY, POLICY),
@@ -84,8 +74,7 @@ impl File {
             (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         ];
         let known = asked.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-        if known.flat_map(|tags| tags.split(',')).any(|tag| tag.trim().trim_start_matches("W/") == *self.tag)
-        {
+        if known.flat_map(|tags| tags.split(',')).any(|known| known.trim().trim_start_matches("W/") == tag) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         (headers, self.content).into_response()
