@@ -5,6 +5,8 @@ mod config;
 mod health;
 mod metrics;
 mod openapi;
+mod page;
+mod rates;
 mod replays;
 mod router;
 mod serve;

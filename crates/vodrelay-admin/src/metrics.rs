@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use metrics::{gauge, with_local_recorder};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use vodrelay_core::{Ledger, SinkBacklog, SinkName, Totals};
+
+use crate::rates::{Hour, Rates, Tapped};
 
 /// Fine below the provider's patience of five seconds and around it, coarse above, where deliveries and images are.
 const SECONDS: [f64; 17] =
@@ -15,7 +17,7 @@ const SECONDS: [f64; 17] =
 /// The recorder that the process counts into. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Metrics {
-    recorder: Arc<PrometheusRecorder>,
+    recorder: Arc<Tapped>,
     handle: PrometheusHandle,
     sinks: Arc<Mutex<BTreeSet<SinkName>>>,
 }
@@ -52,7 +54,8 @@ impl Metrics {
         let builder = PrometheusBuilder::new().set_buckets_for_metric(suffix, &SECONDS);
         let recorder = builder.map_err(|error| InstallError(error.to_string()))?.build_recorder();
         let handle = recorder.handle();
-        let metrics = Self { recorder: Arc::new(recorder), handle, sinks: Arc::default() };
+        let recorder = Arc::new(Tapped { recorder, rates: Rates::default() });
+        let metrics = Self { recorder, handle, sinks: Arc::default() };
         with_local_recorder(&*metrics.recorder, describe);
         Ok(metrics)
     }
@@ -60,6 +63,17 @@ impl Metrics {
     /// Folds what histograms gathered since the last time; without it they grow while nobody scrapes.
     pub(crate) fn tidy(&self) {
         self.handle.run_upkeep();
+    }
+
+    /// Puts what was counted into its minute; to be called about once a second.
+    pub(crate) fn turn(&self, now: Timestamp) {
+        self.recorder.rates.turn(now);
+    }
+
+    /// What came and went in the last hour.
+    pub(crate) fn hour(&self, now: Timestamp) -> Hour {
+        self.turn(now);
+        self.recorder.rates.hour()
     }
 
     /// The text, with the figures of the journal as they are now.

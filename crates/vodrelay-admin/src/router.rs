@@ -1,6 +1,6 @@
 //! The paths of the admin listener.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,12 +18,14 @@ use axum::{Json, Router};
 use http_body_util::LengthLimitError;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use vodrelay_core::{Clock, Ledger, Live, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
+use vodrelay_core::{
+    Clock, ImageStore, Ledger, Live, Readmission, Replayer, Routes, SinkName, SourceName, Standings,
+};
 
 use crate::metrics::Metrics;
 use crate::replays::Replays;
 use crate::token::Tokens;
-use crate::{api, health, token};
+use crate::{api, health, page, token};
 
 /// No request needs more: five hundred event ids are the most that one names.
 const LARGEST_BODY: usize = 64 << 10;
@@ -55,6 +57,8 @@ pub struct AdminState {
     pub standings: Standings,
     /// Has deliveries begin anew.
     pub replayer: Replayer,
+    /// Where images are seen, by the sinks that keep them.
+    pub images: BTreeMap<SinkName, Arc<dyn ImageStore>>,
 }
 
 pub(crate) type Shared = Arc<Inner>;
@@ -73,11 +77,17 @@ pub(crate) struct Lasting {
     pub(crate) streams: Arc<Semaphore>,
     /// Replays that go on by themselves.
     pub(crate) replays: Replays,
+    /// Places for images that are on their way to somebody.
+    pub(crate) images: Arc<Semaphore>,
 }
 
 impl Default for Lasting {
     fn default() -> Self {
-        Self { streams: Arc::new(Semaphore::new(api::stream::MOST_STREAMS)), replays: Replays::default() }
+        Self {
+            streams: Arc::new(Semaphore::new(api::stream::MOST_STREAMS)),
+            replays: Replays::default(),
+            images: Arc::new(Semaphore::new(api::images::MOST_AT_ONCE)),
+        }
     }
 }
 
@@ -89,6 +99,10 @@ impl Inner {
     pub(crate) fn replays(&self) -> &Replays {
         &self.lasting.replays
     }
+
+    pub(crate) fn image_places(&self) -> &Arc<Semaphore> {
+        &self.lasting.images
+    }
 }
 
 impl Deref for Inner {
@@ -99,7 +113,7 @@ impl Deref for Inner {
     }
 }
 
-/// All paths. Those for machines that watch need no token.
+/// All paths. Those for machines that watch, and the files of the page, need no token.
 pub fn router(state: AdminState) -> Router {
     router_of(state, Lasting::default())
 }
@@ -115,6 +129,7 @@ pub(crate) fn router_of(told: AdminState, lasting: Lasting) -> Router {
     Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
+        .merge(page::router())
         .merge(guarded)
         .with_state(state)
 }

@@ -27,8 +27,8 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
-use vodrelay_core::Live;
 use vodrelay_core::burst::Burst;
+use vodrelay_core::{Clock, Live};
 use vodrelay_tls::{Identity, accept};
 
 use crate::metrics::Metrics;
@@ -59,7 +59,7 @@ pub async fn serve(
     let seats = Seats::new(MOST_CONNECTIONS, shutdown.clone());
     tokio::select! {
         never = accept_all(&listener, &door, &seats) => match never {},
-        never = keep_tidy(&door.metrics) => match never {},
+        never = keep_tidy(&door) => match never {},
         () = shutdown.cancelled() => {}
     }
     drop(listener);
@@ -75,6 +75,7 @@ pub async fn serve(
 #[derive(Clone, Debug)]
 pub struct Door {
     metrics: Metrics,
+    clock: Arc<dyn Clock>,
     lasting: Lasting,
     router: Live<Router>,
     identity: Live<Option<Identity>>,
@@ -101,19 +102,24 @@ impl Door {
 impl From<AdminState> for Door {
     fn from(state: AdminState) -> Self {
         let (metrics, lasting) = (state.metrics.clone(), Lasting::default());
+        let clock = Arc::clone(&state.clock);
         let router = Live::new(router_of(state, lasting.clone()));
-        Self { metrics, lasting, router, identity: Live::new(None) }
+        Self { metrics, clock, lasting, router, identity: Live::new(None) }
     }
 }
 
 enum Never {}
 
-async fn keep_tidy(metrics: &Metrics) -> Never {
-    let mut tick = interval(Duration::from_secs(5));
-    loop {
+async fn keep_tidy(door: &Door) -> Never {
+    let mut tick = interval(Duration::from_secs(1));
+    for second in 0_u64.. {
         tick.tick().await;
-        metrics.tidy();
+        door.metrics.turn(door.clock.now());
+        if second.is_multiple_of(5) {
+            door.metrics.tidy();
+        }
     }
+    std::future::pending().await
 }
 
 async fn accept_all(listener: &TcpListener, door: &Door, seats: &Arc<Seats>) -> Never {

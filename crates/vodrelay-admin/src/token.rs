@@ -1,7 +1,9 @@
 //! Lets in whoever knows a token, to what that token is good for.
 
+use std::net::IpAddr;
+
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -41,7 +43,7 @@ pub struct Tokens(Vec<Token>);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) name: Option<Name>,
-    role: Role,
+    pub(crate) role: Role,
 }
 
 impl Tokens {
@@ -94,6 +96,11 @@ impl FromIterator<Token> for Tokens {
 
 /// Stands before every path that needs a token.
 pub(crate) async fn require(State(state): State<Shared>, mut request: Request, next: Next) -> Response {
+    if state.tokens.is_empty() && !is_of_this_machine(request.headers()) {
+        let message = "this relay asks for no token, so it answers by its address or as localhost alone: a page of another site \
+            could have its own name lead here; set admin.token to use another name";
+        return problem(StatusCode::MISDIRECTED_REQUEST, message).into_response();
+    }
     let Some(caller) = state.tokens.caller(request.headers()) else {
         let answer = problem(
             StatusCode::UNAUTHORIZED,
@@ -109,4 +116,55 @@ pub(crate) async fn require(State(state): State<Shared>, mut request: Request, n
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Whether it was asked for under a name that no stranger can make lead here. Browsers take whatever a name leads to for a
+/// part of the site that has the name.
+fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    address.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_anybody_can_have_is_not_of_this_machine() {
+        let check = |host: &str, expect: bool| {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            assert_eq!(is_of_this_machine(&headers), expect, "{host}");
+        };
+        for host in [
+            "127.0.0.1:8081",
+            "127.0.0.1",
+            "192.0.2.7:80",
+            "[::1]:8081",
+            "[::1]",
+            "localhost",
+            "LOCALHOST:8081",
+        ] {
+            check(host, true);
+        }
+        check("relay.localhost:1", true);
+        for host in [
+            "evil.example",
+            "evil.example:8081",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:8081",
+            "",
+            ":1",
+            "a:b:c",
+        ] {
+            check(host, false);
+        }
+        assert!(is_of_this_machine(&HeaderMap::new()));
+    }
 }

@@ -10,6 +10,7 @@ pub mod event_types;
 pub mod feed;
 pub mod gaps;
 pub mod history;
+pub mod images;
 pub mod intake;
 pub mod journal;
 pub mod judge;
@@ -34,6 +35,7 @@ pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
 pub use envelope::{Arrival, Delivery, Envelope, Labels, MOST_LABEL_BYTES};
 pub use history::{History, Life, LifeEnd, Trouble, TroubleKind};
+pub use images::{ArchivedImage, ImageError, ImageStore};
 pub use intake::{Accepted, Bookkeeper, Intake};
 pub use journal::{
     Appended, Attempt, Claim, Claimed, Journal, JournalError, Outcome, Pause, Pauses, Seq, SettleResult,

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::config::{ConfigError, Options};
 use crate::envelope::Delivery;
+use crate::images::ImageStore;
 use crate::name::SinkName;
 
 /// Takes deliveries. One instance serves one `[sinks.NAME]`, many deliveries at a time.
@@ -114,4 +115,13 @@ pub trait SinkFactory: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the options are wrong; the error names the path and what is expected.
     fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError>;
+
+    /// Where people see the images that a sink with these `options` keeps. Mostly a sink keeps none.
+    ///
+    /// # Errors
+    /// As [`SinkFactory::build`].
+    fn images(&self, options: &Options) -> Result<Option<Arc<dyn ImageStore>>, ConfigError> {
+        let _ = options;
+        Ok(None)
+    }
 }

@@ -19,6 +19,7 @@ pub use self::picture::Picture;
 pub use self::refusal_contract::refusal_contract;
 pub use self::sample::{delivery_of, envelope_of, event_body};
 pub use self::sink_contract::sink_contract;
+pub use crate::images::MockImageStore;
 pub use crate::journal::MockJournal;
 pub use crate::judge::MockJudge;
 pub use crate::ledger::MockLedger;

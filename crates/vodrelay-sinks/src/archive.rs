@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use object_store::UpdateVersion;
 use vod_event::Event;
 use vodrelay_core::config::{ConfigError, Options};
-use vodrelay_core::{Clock, Delivery, Envelope, Receipt, Sink, SinkError, SinkFactory, SinkName};
+use vodrelay_core::{Clock, Delivery, Envelope, ImageStore, Receipt, Sink, SinkError, SinkFactory, SinkName};
 
 use self::fetches::Fetches;
 use self::image_hosts::{ImageHosts, Plan};
@@ -58,6 +58,10 @@ impl SinkFactory for Factory {
     fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
         let (store, image_hosts, fetches) = options::resolve(&options, &self.clock)?;
         Ok(Arc::new(Archive { name, store, image_hosts, fetches, clock: Arc::clone(&self.clock) }))
+    }
+
+    fn images(&self, options: &Options) -> Result<Option<Arc<dyn ImageStore>>, ConfigError> {
+        Ok(Some(Arc::new(Reader::open(options, &self.clock)?)))
     }
 }
 

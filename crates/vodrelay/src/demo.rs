@@ -107,7 +107,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
     if verdict.is_ok() && !args.once {
         voice.say(format!(
-            "\nThe relay goes on until you press Ctrl-C. Look at http://{admin}/metrics, hash the archive again, or send an event of your own:"
+            "\nThe relay goes on until you press Ctrl-C. Look at its page, http://{admin}/, hash the archive again, or send an event of your own:"
         ));
         let config = folder.path().join("vodrelay.toml");
         voice.say(format!("  vodrelay archive verify --config {}", config.display()));

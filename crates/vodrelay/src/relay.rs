@@ -20,8 +20,8 @@ use vodrelay_admin::{AdminState, Door, Metrics};
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::dispatcher::Drive;
 use vodrelay_core::{
-    Bookkeeper, Clock, Intake, Journal, JournalError, Ledger, Live, Name, Readmission, Replayer, Sink,
-    SinkBacklog, SinkFactory, Standings, SystemClock,
+    Bookkeeper, Clock, ImageStore, Intake, Journal, JournalError, Ledger, Live, Name, Readmission, Replayer,
+    Sink, SinkBacklog, SinkFactory, SinkName, Standings, SystemClock,
 };
 use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
@@ -103,6 +103,22 @@ pub fn build_sinks(
     config.sinks.iter().map(build).collect()
 }
 
+/// Opens what is read from of every configured sink that keeps images.
+fn build_image_stores(
+    config: &Config,
+    surroundings: &Surroundings,
+    factories: &[Arc<dyn SinkFactory>],
+) -> Result<BTreeMap<SinkName, Arc<dyn ImageStore>>, ConfigError> {
+    let mut stores = BTreeMap::new();
+    for (name, sink) in &config.sinks {
+        let factory = factories.iter().find(|factory| factory.kind() == sink.kind);
+        let opened = factory.map(|factory| factory.images(&sink.options(surroundings))).transpose();
+        let opened = opened.map_err(|error| error.within(&format!("sinks.{name}.options")))?;
+        stores.extend(opened.flatten().map(|store| (name.clone(), store)));
+    }
+    Ok(stores)
+}
+
 /// The built-in kinds of sinks, and these.
 #[must_use]
 pub fn factories(own: Vec<Arc<dyn SinkFactory>>) -> Vec<Arc<dyn SinkFactory>> {
@@ -127,7 +143,7 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let factories = factories(own_factories);
         let admin_address = sockets.admin_address();
-        let Resolved { drives, http, queues, admin, routes } =
+        let Resolved { drives, http, queues, admin, routes, images } =
             Resolved::of(loaded, &factories, admin_address)?;
         let http_listener = sockets.http(config.http.listen).await?;
         let admin_listener = sockets.admin(config.admin.listen).await?;
@@ -161,6 +177,7 @@ impl Relay {
             sources: config.sources(),
             readmission: Arc::new(readmission),
             standings: standings.clone(),
+            images,
         };
         let door = Door::from(admin.clone());
         door.show(identity);

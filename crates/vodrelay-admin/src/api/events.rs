@@ -149,7 +149,7 @@ fn standing(name: &str, word: &str) -> Result<Standing, Problem> {
 }
 
 /// The name is cut: a message is no place for whatever somebody sends.
-fn wrong(name: &str, why: &str) -> Problem {
+pub(super) fn wrong(name: &str, why: &str) -> Problem {
     let name: String = name.chars().take(64).collect();
     Problem::new(StatusCode::BAD_REQUEST, format!("{name}: {why}"))
 }
@@ -266,7 +266,10 @@ pub(crate) async fn body(
     Ok((headers, envelope.body).into_response())
 }
 
-async fn find(state: &Shared, id: Result<Path<String>, PathRejection>) -> Result<EventDetail, Problem> {
+pub(super) async fn find(
+    state: &Shared,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<EventDetail, Problem> {
     let Path(id) = id.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let id: EventId = id.parse().map_err(|error| wrong("id", &format!("{error}")))?;
     let gone = || Problem::not_found(format!("no event {id} is kept, or no longer"));

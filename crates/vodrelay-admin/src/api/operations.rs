@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
-use super::{audit, events, gaps, letters, refused, replay, replays, sink_orders, sinks, stream};
+use super::{
+    audit, events, gaps, images, letters, now, refused, replay, replays, sink_orders, sinks, stream,
+};
 use crate::openapi::schema::{
     after, cause, count, event_id, flag, limit, list, maybe, moment, name, named, object, optional, page,
     source, state, text, with,
@@ -59,6 +61,22 @@ fn of_events() -> Vec<Operation> {
                 .named("id", event_id(), AN_EVENT)
                 .answers(json!({}))
                 .also_fails(&[404])
+        },
+        Operation::get("/events/{id}/images", "What archives have of its images.", get(images::list))
+            .named("id", event_id(), AN_EVENT)
+            .answers(object(&[("archives", list(named("ArchivedImages")))]))
+            .also_fails(&[404]),
+        Operation {
+            media_type: "image/gif",
+            ..Operation::get(
+                "/events/{id}/images/{n}",
+                "An archived image, by its place in the event, as GIF or WebP.",
+                get(images::one),
+            )
+            .named("id", event_id(), AN_EVENT)
+            .named("n", count(), 0)
+            .answers(json!({}))
+            .also_fails(&[404])
         },
         Operation {
             media_type: "text/event-stream",
@@ -218,6 +236,8 @@ fn of_the_relay() -> Vec<Operation> {
     });
     let jump = object(&[("from", moment()), ("to", moment())]);
     vec![
+        Operation::get("/now", "The last hour minute by minute, and what is kept.", get(now::tell))
+            .answers(named("Now")),
         Operation::get("/gaps", "The windows in which events may be missing.", get(gaps::find))
             .parameter(since)
             .asks("until", "Up to that moment, or else now.", moment())

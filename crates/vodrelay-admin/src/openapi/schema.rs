@@ -102,6 +102,10 @@ fn status() -> Value {
     maybe(json!({"type": "integer", "minimum": 0, "maximum": 65_535}))
 }
 
+fn milliseconds() -> Value {
+    maybe(json!({"type": "number", "minimum": 0}))
+}
+
 /// The schemas that have a name.
 pub(crate) fn components() -> Value {
     json!({
@@ -176,6 +180,27 @@ pub(crate) fn components() -> Value {
         "Refusal": object(&[
             ("id", count()), ("received_at", moment()), ("source", source()), ("cause", cause()), ("address", text()),
             ("bytes", count()), ("cut_short", flag()),
+        ]),
+        "ArchivedImages": object(&[
+            ("sink", name()), ("error", maybe(text())), ("images", list(object(&[
+                ("state", text()), ("reason", maybe(text())), ("bytes", maybe(count())),
+                ("doubts", list(list(text()))),
+            ]))),
+        ]),
+        "Now": object(&[
+            ("now", moment()), ("version", text()), ("minutes", list(named("Minute"))),
+            ("refused", json!({"type": "object", "additionalProperties": count()})), ("ack_p50_ms", milliseconds()),
+            ("ack_p99_ms", milliseconds()), ("archives", list(name())),
+            ("totals", object(&[
+                ("events", count()), ("duplicates", count()), ("unrouted", count()), ("unreadable", count()),
+                ("refusals", count()),
+            ])),
+            ("you", object(&[("token", maybe(name())), ("role", one_of(&["read", "operate"]))])),
+        ]),
+        "Minute": object(&[
+            ("at", moment()), ("accepted", count()), ("repeated", count()), ("refused", count()),
+            ("turned_away", count()), ("delivered", count()), ("failed", count()), ("ack_p50_ms", milliseconds()),
+            ("ack_p99_ms", milliseconds()),
         ]),
         "Deed": object(&[
             ("id", count()), ("at", moment()), ("token", maybe(name())), ("address", maybe(text())), ("action", text()),

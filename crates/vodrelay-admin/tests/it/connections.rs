@@ -68,7 +68,7 @@ async fn a_body_has_bounds_of_room_and_time() {
     let (address, _shutdown) = start().await;
     let post = |length: usize, body: &str| {
         format!(
-            "POST /api/v1/replay HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+            "POST /api/v1/replay HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\n\r\n{body}"
         )
     };

@@ -5,12 +5,15 @@ mod audit;
 mod connections;
 mod events;
 mod gaps;
+mod images;
 mod openapi;
 mod orders;
+mod page;
 mod refused;
 mod replays;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -73,6 +76,7 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
         sinks: names.into(),
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
         standings: Standings::default(),
+        images: BTreeMap::new(),
     }
 }
 

@@ -163,7 +163,7 @@ async fn what_is_answered_is_what_it_says() {
         let query = if path.ends_with("/gaps") { "?since=2026-11-01T00:00:00Z" } else { "" };
         let body = &says["requestBody"]["content"]["application/json"]["example"];
         let path = path.replace("/events/{id}", &format!("/events/{}", event(0).id));
-        let path = path.replace("{id}", "1").replace("{name}", "cms");
+        let path = path.replace("{id}", "1").replace("{name}", "cms").replace("{n}", "0");
         // A dead letter is told whole only where that is asked for.
         for query in if path.ends_with("/dead-letters") { vec!["", "?whole=true"] } else { vec![query] } {
             let (status, kind, answer) = ask(&paths, &method, &format!("{path}{query}"), body).await;

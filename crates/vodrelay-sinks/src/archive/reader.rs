@@ -2,6 +2,7 @@
 //! written, and no more than a few records and pieces of objects are in memory at a time.
 
 mod found;
+mod images;
 mod verify;
 
 use std::fmt;

@@ -7,6 +7,7 @@
 
 mod archive;
 mod bucket;
+mod image_store;
 mod images;
 mod images_fetched;
 mod images_in_bucket;

@@ -132,7 +132,7 @@ impl Replaceable {
         check_fixed(&self.loaded, &loaded)?;
         self.check_orphans(&loaded.config).await?;
 
-        let Resolved { drives, http, queues, admin, routes } = resolved;
+        let Resolved { drives, http, queues, admin, routes, images } = resolved;
         warn_of(&loaded.config, http.warnings.iter().chain(&queues.warnings));
         let config = &loaded.config;
         // Whoever is routed to a sink finds it driven.
@@ -144,6 +144,7 @@ impl Replaceable {
         crew.poll(queues.queues);
         self.door.show(admin.identity);
         self.admin.tokens = admin.tokens;
+        self.admin.images = images;
         self.admin.sinks = config.sinks.keys().cloned().collect();
         self.admin.sources = config.sources();
         self.door.change(self.admin.clone());

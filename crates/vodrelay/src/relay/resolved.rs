@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use vodrelay_core::config::ConfigError;
 use vodrelay_core::dispatcher::Drive;
-use vodrelay_core::{Name, Routes, SinkFactory};
+use vodrelay_core::{ImageStore, Name, Routes, SinkFactory, SinkName};
 
-use super::build_sinks;
+use super::{build_image_stores, build_sinks};
 use crate::config::{Loaded, SinkConfig};
 
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Resolved {
     pub(crate) queues: vodrelay_mns::Settings,
     pub(crate) admin: vodrelay_admin::Settings,
     pub(crate) routes: Routes,
+    pub(crate) images: BTreeMap<SinkName, Arc<dyn ImageStore>>,
 }
 
 impl Resolved {
@@ -35,8 +36,11 @@ impl Resolved {
         };
         let mut admin = config.admin.clone();
         admin.listen = admin_address.unwrap_or(admin.listen);
+        let sinks = build_sinks(config, surroundings, factories)?;
         Ok(Self {
-            drives: build_sinks(config, surroundings, factories)?.into_iter().map(drive).collect(),
+            // The sinks have made the folders by now that images are read from.
+            images: build_image_stores(config, surroundings, factories)?,
+            drives: sinks.into_iter().map(drive).collect(),
             http: config.http.resolve(surroundings)?,
             queues: config.mns.resolve(surroundings)?,
             admin: admin.resolve(surroundings)?,

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a slow test says what it skipped")]
 
 mod archive;
+mod browser;
 mod cli;
 mod config;
 #[cfg(target_os = "linux")]
@@ -11,6 +12,7 @@ mod gaps;
 mod journal;
 mod letters;
 mod operate;
+mod page;
 mod queue;
 mod receiver;
 mod refused;
