@@ -5,6 +5,7 @@ mod config;
 mod health;
 mod metrics;
 mod openapi;
+mod process;
 mod replays;
 mod router;
 mod serve;

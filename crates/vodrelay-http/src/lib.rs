@@ -15,6 +15,7 @@ mod receive;
 mod receiver;
 mod refuse;
 mod rejudge;
+mod repeats;
 mod serve;
 mod throttle;
 

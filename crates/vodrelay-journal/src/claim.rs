@@ -170,7 +170,9 @@ impl Claimant {
     /// next claim finds them again.
     fn bury(&self, corrupt: &[Key]) {
         for key in corrupt {
+            let id = key::event_id(&self.conn, *key);
             tracing::error!(
+                event.id = id.map(tracing::field::display),
                 delivery.id = key.0,
                 "the body of an event is not what was accepted; it is not delivered"
             );
