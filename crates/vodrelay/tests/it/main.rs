@@ -10,6 +10,8 @@ mod descriptors;
 mod gaps;
 mod journal;
 mod letters;
+mod logs;
+mod metrics;
 mod operate;
 mod queue;
 mod receiver;
