@@ -60,7 +60,11 @@ impl Scrape {
         let expected: BTreeSet<&str> = metric.labels.iter().map(|label| label.name).collect();
         assert_eq!(labels.keys().copied().collect::<BTreeSet<_>>(), expected, "{line}");
         for label in metric.labels {
-            assert!(label.may_be(labels[label.name]), "the table does not know {}: {line}", label.name);
+            assert!(
+                labels.get(label.name).is_some_and(|value| label.may_be(value)),
+                "the table does not know {}: {line}",
+                label.name
+            );
         }
         if metric.kind != Kind::Histogram || name.ends_with("_count") {
             let series = series.replace("_count", "");
