@@ -195,10 +195,11 @@ impl Receiver {
         let accepted = match accepted {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
+                let id = Intake::identify(&bytes);
+                self.note_repeat(callback, &id);
                 if self.hints.due(Hint::Journal) {
-                    tracing::error!(callback.name = %callback.name, error = %error, "failed to accept a callback");
+                    tracing::error!(callback.name = %callback.name, event.id = %id, error = %error, "failed to accept a callback");
                 }
-                self.note_repeat(callback, &Intake::identify(&bytes));
                 return Err(Ended::after_reading(Answer::JournalDown));
             }
             Err(_) => {

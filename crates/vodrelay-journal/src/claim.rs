@@ -178,7 +178,7 @@ impl Claimant {
             );
             if let Err(error) = self.writer.ask_blocking(|answer| Op::BuryCorrupt(*key, answer)) {
                 self.shared.leases().look_again_from(*key);
-                tracing::warn!(journal.error = %error, "a corrupt event could not be made a dead letter yet");
+                tracing::warn!(event.id = id.map(tracing::field::display), journal.error = %error, "a corrupt event could not be made a dead letter yet");
             }
         }
     }

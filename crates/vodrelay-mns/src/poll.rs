@@ -248,7 +248,7 @@ impl Poller {
     /// While the append takes its time, the message is kept ours; while the journal has no room, one message is.
     async fn accept_one(&self, (mut lease, arrival): (Lease, Arrival)) -> Fate {
         let queue = &self.settings.queue;
-        let place = self.stall.place();
+        let (place, body) = (self.stall.place(), arrival.body.clone());
         let mut appending = pin!(self.append(arrival, &place));
         let appended = loop {
             tokio::select! {
@@ -272,7 +272,7 @@ impl Poller {
             }
             Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Fate::Over(error),
             Err(error @ JournalError::Invalid(_)) => {
-                self.note_refused(&error);
+                self.note_refused(&error, &body);
                 lease.put_off(queue).await;
                 Fate::Left
             }
@@ -281,14 +281,14 @@ impl Poller {
     }
 
     /// A message that the journal would refuse again as well holds up no other.
-    fn note_refused(&self, error: &JournalError) {
+    fn note_refused(&self, error: &JournalError, body: &[u8]) {
         self.meter.refused(1);
         let now = Instant::now();
         let mut said = self.refusal_said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_none_or(|said| now - said >= SAID_AGAIN) {
             *said = Some(now);
             tracing::error!(
-                queue.name = %self.settings.name, error = %error,
+                queue.name = %self.settings.name, event.id = %Intake::identify(body), error = %error,
                 "a message cannot be kept, and could not be when tried again; it stays in the queue, and comes again \
                  every two minutes until the cause is gone or the queue's retention is over"
             );
