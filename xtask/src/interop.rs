@@ -1,9 +1,10 @@
 //! `cargo xtask interop`: receivers made of other people's libraries, in other languages, take what the relay sends
-//! and refuse what was altered; queue clients of other people find the MNS emulator to be what they know. Needs what
-//! `.ci/run` installs from the lock files; says loudly what is missing.
+//! and refuse what was altered; queue clients of other people find the MNS emulator to be what they know; Prometheus'
+//! own tool takes the alert rules and a scrape. Needs what `.ci/run` installs; says loudly what is missing.
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a key that it does not have")]
 
 mod mns;
+mod prometheus;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,6 +29,7 @@ const EVENTS: usize = 5;
 /// Runs the queue clients against the emulator; then the receivers, the relay between, and compares what each says with
 /// what was sent.
 pub(crate) fn interop() -> Result<(), String> {
+    prometheus::rules()?;
     let python = root().join("target/interop/venv/bin/python");
     let modules = root().join("xtask/interop/node/node_modules");
     if !python.is_file() || !modules.is_dir() {
@@ -47,12 +49,12 @@ pub(crate) fn interop() -> Result<(), String> {
     // The receiver knows the old secret only: during a rotation the relay signs with both.
     let node = Receiver::start(Path::new("node"), "node/receiver.js", OLD_SECRET)?;
     let handler = Receiver::start(Path::new("node"), "node/handler.js", HANDLER_KEY)?;
-    let http = free_port()?;
-    let relay = start_relay(&folder, &http, &python, &node, &handler)?;
+    let (http, admin) = (free_port()?, free_port()?);
+    let relay = start_relay(&folder, (&http, &admin), &python, &node, &handler)?;
     for number in 0..EVENTS {
         trigger(&http, number)?;
     }
-    let outcome = compare(&python, &node, &handler);
+    let outcome = compare(&python, &node, &handler).and_then(|()| prometheus::scrape(&admin));
     drop(relay);
     outcome
 }
@@ -167,15 +169,14 @@ impl Drop for Relay {
 
 fn start_relay(
     folder: &Path,
-    http: &str,
+    (http, admin): (&str, &str),
     python: &Receiver,
     node: &Receiver,
     handler: &Receiver,
 ) -> Result<Relay, String> {
     let mut config = format!(
         "[http]\nlisten = \"{http}\"\n[http.callbacks.main]\npublic_url = \"{PUBLIC_URL}\"\nkeys = [\"{RELAY_KEY}\"]\n\
-         [journal]\nmin_free = \"256MiB\"\n[admin]\nlisten = \"{}\"\n",
-        free_port()?
+         [journal]\nmin_free = \"256MiB\"\n[admin]\nlisten = \"{admin}\"\n"
     );
     let both = format!("secret = [\"{SECRET}\", \"{OLD_SECRET}\"]");
     let sinks = [

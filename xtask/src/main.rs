@@ -19,7 +19,8 @@ usage: cargo xtask COMMAND
   ci       everything that a change must pass: format, tidy, clippy, tests with the slow ones, interop, docs, alone,
            the fuzz targets over their seeds, deny
   tidy     layering, module headers, fixtures all used, crate list in the documents true
-  interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator
+  interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator,
+           promtool takes the alert rules and a scrape
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
   fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
   torture  every fault in the middle of a load: [--long] [--write] [--seed N] [--times N] [ROW...]; nothing acknowledged

@@ -111,7 +111,7 @@ fn status_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     Error::new(kind, message).answered(status.as_u16(), None, request_id(headers))
 }
 
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = headers.get(http::header::DATE)?.to_str().ok()?;
     DateTimeParser::new().parse_timestamp(date).ok()
 }

@@ -102,7 +102,8 @@ impl Transport {
         let took = started.elapsed();
         match answer::read(status, &headers, &body) {
             Err(error) if request.may_find_nothing && error.kind() == ErrorKind::MessageNotExist => {
-                Ok(Answer { status: status.as_u16(), found_nothing: true, took, ..Answer::default() })
+                let date = answer::date(&headers);
+                Ok(Answer { status: status.as_u16(), found_nothing: true, took, date, ..Answer::default() })
             }
             Err(error)
                 if request.has_one_message

@@ -6,6 +6,7 @@ mod health;
 mod metrics;
 mod openapi;
 mod page;
+mod process;
 mod rates;
 mod replays;
 mod router;

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod holding;
+mod meter;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use vod_event::EventId;
 
 use self::attempt::{Attempted, make_attempt};
+use self::meter::Meter;
 use crate::breaker::{Breaker, Permit};
 use crate::clock::Clock;
 use crate::config::Span;
@@ -85,6 +87,7 @@ pub struct Dispatcher {
     paused: bool,
     standstill: Standstill,
     standing: Arc<Standing>,
+    meter: Meter,
     /// Claimed and waiting for a slot.
     ready: VecDeque<Claim>,
     /// Under way.
@@ -112,7 +115,7 @@ impl std::fmt::Debug for Settling {
 }
 
 impl Dispatcher {
-    /// A dispatcher for that sink.
+    /// A dispatcher for that sink. The recorder of metrics, if any, is to be installed before.
     #[must_use]
     pub fn new(
         name: SinkName,
@@ -123,6 +126,7 @@ impl Dispatcher {
     ) -> Self {
         let pauses = journal.watch_pauses();
         Self {
+            meter: Meter::new(&name),
             name,
             sink,
             journal,
@@ -162,7 +166,6 @@ impl Dispatcher {
     /// # Errors
     /// If the journal is poisoned or closed: outcomes that were not settled are attempted again after a restart.
     pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> Result<(), JournalError> {
-        self.tell_metrics_that_all_is_well();
         let (mut work, mut probes) = (self.journal.watch_work(), self.standing.watch_probes());
         while !shutdown.is_cancelled() {
             // Marked seen before looking for work, so that an append in between wakes the select below.
@@ -185,13 +188,6 @@ impl Dispatcher {
             }
         }
         self.stop(grace).await
-    }
-
-    /// A figure that is not there until something goes wrong is one that no alert can be written for.
-    fn tell_metrics_that_all_is_well(&self) {
-        let sink = || ("sink", self.name.to_string());
-        metrics::gauge!("vodrelay_breaker_state", &[sink()]).set(0.0);
-        metrics::counter!("vodrelay_dead_letters_total", &[sink()]).increment(0);
     }
 
     /// Claims what there are slots for, and as much again to wait for the next free slot. Says when to look again.
@@ -273,6 +269,7 @@ impl Dispatcher {
             },
         };
         self.tell_breaker(attempted, now);
+        attempted.count(&self.meter, &outcome, now);
         attempted.log(&self.name, &outcome);
         self.tell_attempt(attempted, &outcome);
         let attempt = (!attempted.is_postponed()).then(|| attempted.record(age));

@@ -30,6 +30,14 @@ pub const EVENT_TYPES: [&str; 25] = [
     "other",
 ];
 
+/// What the label `event_type` may be: one of those, or `none` where nothing could be read.
+pub const EVENT_TYPES_AND_NONE: [&str; EVENT_TYPES.len() + 1] = {
+    let mut all = ["none"; EVENT_TYPES.len() + 1];
+    let (types, _) = all.split_at_mut(EVENT_TYPES.len());
+    types.copy_from_slice(&EVENT_TYPES);
+    all
+};
+
 /// The place of that type among [`EVENT_TYPES`].
 #[must_use]
 pub fn place(event_type: &str) -> usize {

@@ -1,5 +1,6 @@
 //! Where every source hands its events in: parse, route, append. When `accept` has answered, the event is on disk.
 
+mod meter;
 mod troubles;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 use vod_event::EventId;
 
+use self::meter::Meter;
 use self::troubles::Troubles;
 use crate::envelope::{Arrival, Envelope};
 use crate::history::TroubleKind;
@@ -38,6 +40,7 @@ pub struct Intake {
     refusals: mpsc::Sender<(Refusal, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     troubles: Arc<Troubles>,
+    meter: Arc<Meter>,
 }
 
 /// What became of an arrival that was accepted. Either way it is durable.
@@ -54,14 +57,16 @@ pub struct Accepted {
 }
 
 impl Intake {
-    /// An intake, and the keeper of its refusals, which is to be run beside it.
+    /// An intake, and the keeper of its refusals, which is to be run beside it. The recorder of metrics, if any, is to be
+    /// installed before.
     #[must_use]
     pub fn new(journal: Arc<dyn Journal>, routes: impl Into<Live<Routes>>) -> (Self, Bookkeeper) {
         let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
         let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
-        (Self { journal, routes: routes.into(), refusals, room, troubles }, keeper)
+        let meter = Arc::new(Meter::new());
+        (Self { journal, routes: routes.into(), refusals, room, troubles, meter }, keeper)
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -84,6 +89,9 @@ impl Intake {
                 return Err(error);
             }
         };
+        if appended == Appended::New {
+            self.meter.accepted(envelope.event().is_ok(), !sinks.is_empty());
+        }
         if let (Err(reason), Appended::New) = (envelope.event(), appended) {
             tracing::warn!(event.id = %envelope.id, source = %envelope.source, reason,
                 "what came cannot be read as an event; it is kept, and delivered to no sink");
@@ -114,13 +122,12 @@ impl Intake {
     /// Hands over a request that was turned away. It is written down in the background, a few in one commit and not
     /// without pause, so an append waits for one such commit at most; when too many wait, it is only counted.
     pub fn refuse(&self, refusal: Refusal) {
-        let cause = refusal.cause.as_str();
+        let cause = refusal.cause;
         // One that is larger than all the room there is waits alone.
         let bytes = refusal.body.len().min(REFUSED_BYTES_WAITING) as u32;
         let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
         let is_kept = room.is_ok_and(|room| self.refusals.try_send((refusal, room)).is_ok());
-        let kept = if is_kept { "yes" } else { "no" };
-        metrics::counter!("vodrelay_refusals_total", "cause" => cause, "kept" => kept).increment(1);
+        self.meter.refused(cause, is_kept);
     }
 }
 

@@ -265,6 +265,9 @@ pub struct SinkBacklog {
     pub delivered: u64,
     /// When the oldest pending one was accepted.
     pub oldest_pending_at: Option<Timestamp>,
+    /// When the retry that is due first is or was due; nothing where no delivery waits for another try.
+    #[serde(skip)]
+    pub retry_due_at: Option<Timestamp>,
     /// Since when and why it is paused, if it is.
     pub paused: Option<Pause>,
 }
@@ -273,7 +276,15 @@ impl SinkBacklog {
     /// That of a sink that got nothing yet.
     #[must_use]
     pub fn empty(sink: SinkName) -> Self {
-        Self { sink, pending: 0, dead_letters: 0, delivered: 0, oldest_pending_at: None, paused: None }
+        Self {
+            sink,
+            pending: 0,
+            dead_letters: 0,
+            delivered: 0,
+            oldest_pending_at: None,
+            retry_due_at: None,
+            paused: None,
+        }
     }
 }
 

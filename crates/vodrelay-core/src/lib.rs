@@ -16,6 +16,7 @@ pub mod journal;
 pub mod judge;
 pub mod ledger;
 pub mod live;
+pub mod metric;
 pub mod name;
 pub mod network;
 mod parse;

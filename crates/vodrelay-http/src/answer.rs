@@ -67,6 +67,11 @@ impl Answer {
         Self::Draining,
     ];
 
+    /// Whether it answers a callback, or what may be meant as one; else a question after the health.
+    pub(crate) const fn is_of_a_callback(self) -> bool {
+        !matches!(self, Self::Healthy | Self::Draining | Self::NotGet)
+    }
+
     /// The status. The provider counts 200 as success and everything else as failure, redirects and 204 included.
     pub(crate) const fn status(self) -> StatusCode {
         match self {

@@ -16,6 +16,7 @@ mod receive;
 mod receiver;
 mod refuse;
 mod rejudge;
+mod repeats;
 mod serve;
 mod throttle;
 

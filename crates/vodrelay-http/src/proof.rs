@@ -23,6 +23,14 @@ pub(crate) enum Standing {
     Unjudged,
 }
 
+/// A request that is received.
+#[derive(Debug)]
+pub(crate) struct Judged<'c> {
+    pub(crate) standing: Standing,
+    /// The proof and the name of the key that it was made with, where it was judged.
+    pub(crate) proven: Option<(CallbackProof, &'c str)>,
+}
+
 /// Why a request is not received.
 #[derive(Debug)]
 pub(crate) struct Unproven {
@@ -33,14 +41,15 @@ pub(crate) struct Unproven {
 }
 
 /// Judges against the moment at which the request's first byte was here.
-pub(crate) fn judge(
-    callback: &Callback,
+pub(crate) fn judge<'c>(
+    callback: &'c Callback,
     headers: &HeaderMap,
     received_at: Timestamp,
-) -> Result<Standing, Unproven> {
+) -> Result<Judged<'c>, Unproven> {
     if callback.endpoint.keys.is_empty() {
         let sent = headers.contains_key(TIMESTAMP) || headers.contains_key(SIGNATURE);
-        return Ok(if sent { Standing::Unjudged } else { Standing::Admitted });
+        let standing = if sent { Standing::Unjudged } else { Standing::Admitted };
+        return Ok(Judged { standing, proven: None });
     }
     let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let proof = match CallbackProof::from_headers(values(TIMESTAMP), values(SIGNATURE)) {
@@ -48,14 +57,16 @@ pub(crate) fn judge(
         Err(error) => return without_proof(callback, error),
     };
     match callback.endpoint.verify(&proof, received_at, callback.max_skew) {
-        Ok(_) => Ok(Standing::Proven),
+        Ok(key) => Ok(Judged { standing: Standing::Proven, proven: Some((proof, &key.name)) }),
         Err(error) => Err(Unproven { cause: cause_of(&error), error, proof: Some(proof) }),
     }
 }
 
-fn without_proof(callback: &Callback, error: ProofError) -> Result<Standing, Unproven> {
+fn without_proof(callback: &Callback, error: ProofError) -> Result<Judged<'_>, Unproven> {
     match cause_of(&error) {
-        RefusalCause::Missing if callback.allow_unsigned => Ok(Standing::Admitted),
+        RefusalCause::Missing if callback.allow_unsigned => {
+            Ok(Judged { standing: Standing::Admitted, proven: None })
+        }
         cause => Err(Unproven { cause, error, proof: None }),
     }
 }

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
+use vod_event::EventId;
 use vodrelay_core::{Appended, Arrival, Intake, TroubleKind};
 
 use crate::address::sender;
@@ -21,7 +22,7 @@ use crate::answer::Answer;
 use crate::body::{self, End};
 use crate::hints::Hint;
 use crate::pace::{BUDGET, Pace};
-use crate::proof::{Standing, judge};
+use crate::proof::{Judged, Standing, judge};
 use crate::receiver::{Callback, Receiver};
 
 /// The largest head that is received. The transport has a harder limit behind it, for heads that never end.
@@ -78,11 +79,12 @@ impl Receiver {
         check_method(&request)?;
         check_head(&request)?;
         let (visit, incoming) = self.visit(request, peer, started);
-        let standing = match judge(callback, &visit.headers, visit.received_at) {
-            Ok(standing) => standing,
+        let judged = match judge(callback, &visit.headers, visit.received_at) {
+            Ok(judged) => judged,
             Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
         };
-        self.note(callback, standing);
+        let standing = judged.standing;
+        self.note(callback, &visit, &judged);
         self.check_length(callback, &visit)?;
         let size = self.size(&visit);
         let Some(_place) = self.admission.enter(size, visit.by).await else {
@@ -114,8 +116,12 @@ impl Receiver {
         (visit, incoming)
     }
 
-    fn note(&self, callback: &Callback, standing: Standing) {
-        if standing == Standing::Unjudged && self.hints.due(Hint::Ignored) {
+    fn note(&self, callback: &Callback, visit: &Visit, judged: &Judged<'_>) {
+        if let (Some((proof, key)), Some(meter)) = (&judged.proven, self.meters.get(callback)) {
+            meter.used(key, visit.received_at);
+            meter.clock(visit.received_at.as_duration().as_secs_f64() - proof.timestamp as f64);
+        }
+        if judged.standing == Standing::Unjudged && self.hints.due(Hint::Ignored) {
             tracing::warn!(
                 callback.name = %callback.name,
                 "a request has a proof that is ignored, since no key is set; set the key to have proofs checked",
@@ -158,23 +164,39 @@ impl Receiver {
             received_at: visit.received_at,
             labels: Arc::clone(&callback.labels),
         };
-        let started = Instant::now();
+        // What is not known to be accepted is read once more; that is seldom.
+        let (started, bytes) = (Instant::now(), arrival.body.clone());
         // Dropped at the end of the budget, the event is appended wholly or not at all; the retry is a duplicate then.
         let accepted = timeout_at(visit.by, self.intake.accept(arrival)).await;
         self.admission.learn(started.elapsed());
         let accepted = match accepted {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
+                let id = Intake::identify(&bytes);
+                self.note_repeat(callback, &id);
                 if self.hints.due(Hint::Journal) {
-                    tracing::error!(callback.name = %callback.name, error = %error, "failed to accept a callback");
+                    tracing::error!(callback.name = %callback.name, event.id = %id, error = %error, "failed to accept a callback");
                 }
                 return Err(Ended::after_reading(Answer::JournalDown));
             }
-            Err(_) => return Err(Ended { read: true, ..self.busy(callback, visit, "for the journal") }),
+            Err(_) => {
+                self.note_repeat(callback, &Intake::identify(&bytes));
+                return Err(Ended { read: true, ..self.busy(callback, visit, "for the journal") });
+            }
         };
+        self.note_repeat(callback, &accepted.id);
+        if let Some(meter) = self.meters.get(callback) {
+            meter.accepted(visit.received_at);
+        }
         let answer = if accepted.appended == Appended::New { Answer::Accepted } else { Answer::Duplicate };
         tracing::debug!(callback.name = %callback.name, event.id = %accepted.id, answer = answer.as_str(), "a callback was accepted");
         Ok(Ended { answer, read: true, event_type: accepted.event_type })
+    }
+
+    fn note_repeat(&self, callback: &Callback, id: &EventId) {
+        if self.repeats.note(callback.name.as_str(), id) {
+            self.meter.repeated();
+        }
     }
 
     fn too_large(&self, callback: &Callback, visit: &Visit) -> Ended {

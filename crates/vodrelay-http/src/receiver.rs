@@ -12,7 +12,8 @@ use vodrelay_tls::Identity;
 
 use crate::admission::Admission;
 use crate::hints::Hints;
-use crate::meter::Meter;
+use crate::meter::{Meter, Meters};
+use crate::repeats::Repeats;
 use crate::throttle::Throttle;
 
 /// The `[http]` table, checked, with its keys fetched.
@@ -66,7 +67,9 @@ pub struct Receiver {
     pub(crate) refused: Arc<Admission>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) hints: Arc<Hints>,
+    pub(crate) repeats: Arc<Repeats>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) meters: Meters,
     draining: Arc<AtomicBool>,
     crowded: Arc<AtomicBool>,
 }
@@ -81,6 +84,7 @@ impl Receiver {
         Arc::new(Self {
             throttle: Arc::new(Throttle::new(settings.refused_room)),
             by_path: by_path(&settings),
+            meters: Meters::of(&settings),
             settings,
             intake,
             clock,
@@ -89,6 +93,7 @@ impl Receiver {
             admission: Arc::new(Admission::new(1024, SMALL, 32 << 20)),
             refused: Arc::new(Admission::new(256, SMALL, 8 << 20)),
             hints: Arc::default(),
+            repeats: Arc::new(Repeats::new()),
             meter: Arc::new(Meter::new()),
             draining: Arc::default(),
             crowded: Arc::default(),
@@ -101,6 +106,7 @@ impl Receiver {
     pub fn with_settings(&self, settings: Settings) -> Self {
         Self {
             by_path: by_path(&settings),
+            meters: Meters::of(&settings),
             settings,
             intake: self.intake.clone(),
             clock: Arc::clone(&self.clock),
@@ -108,6 +114,7 @@ impl Receiver {
             refused: Arc::clone(&self.refused),
             throttle: Arc::clone(&self.throttle),
             hints: Arc::clone(&self.hints),
+            repeats: Arc::clone(&self.repeats),
             meter: Arc::clone(&self.meter),
             draining: Arc::clone(&self.draining),
             crowded: Arc::clone(&self.crowded),

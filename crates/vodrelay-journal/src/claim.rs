@@ -170,13 +170,15 @@ impl Claimant {
     /// next claim finds them again.
     fn bury(&self, corrupt: &[Key]) {
         for key in corrupt {
+            let id = key::event_id(&self.conn, *key);
             tracing::error!(
+                event.id = id.map(tracing::field::display),
                 delivery.id = key.0,
                 "the body of an event is not what was accepted; it is not delivered"
             );
             if let Err(error) = self.writer.ask_blocking(|answer| Op::BuryCorrupt(*key, answer)) {
                 self.shared.leases().look_again_from(*key);
-                tracing::warn!(journal.error = %error, "a corrupt event could not be made a dead letter yet");
+                tracing::warn!(event.id = id.map(tracing::field::display), journal.error = %error, "a corrupt event could not be made a dead letter yet");
             }
         }
     }

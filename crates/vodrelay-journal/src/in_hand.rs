@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::heart::Heart;
-use crate::key::Key;
+use crate::key::{self, Key};
 use crate::settle;
 use crate::shared::Shared;
 use crate::writer::Batch;
@@ -74,7 +74,9 @@ fn count_crash(conn: &Connection, batch: &mut Batch, key: Key) -> rusqlite::Resu
         .query_row([key.0], |row| row.get(0))
         .optional()?;
     if crashes.is_some_and(|crashes| crashes >= MOST_CRASHES) {
+        let id = key::event_id(conn, key);
         tracing::error!(
+            event.id = id.map(tracing::field::display),
             delivery.id = key.0,
             delivery.crashes = crashes,
             "the relay went down {MOST_CRASHES} times in a row with this delivery in hand; it is a dead letter now"

@@ -1,6 +1,8 @@
 //! Numbers that the tables are joined by, and how moments are stored.
 
 use jiff::Timestamp;
+use rusqlite::{Connection, Row};
+use vod_event::EventId;
 
 /// Bits of a delivery's id that name its sink.
 const SINK_BITS: u32 = 12;
@@ -37,6 +39,12 @@ impl Key {
     pub(crate) fn from_token(part: u64) -> Option<Self> {
         i64::try_from(part).ok().map(Self)
     }
+}
+
+/// The event of that delivery, for logs; nothing where its row does not say.
+pub(crate) fn event_id(conn: &Connection, key: Key) -> Option<EventId> {
+    let read = |row: &Row<'_>| row.get(0).map(EventId::from_bytes);
+    conn.query_row("SELECT id FROM events WHERE seq = ?1", [key.seq()], read).ok()
 }
 
 /// A moment as it is stored; those beyond the year 2262 become its end.

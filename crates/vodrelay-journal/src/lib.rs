@@ -26,6 +26,7 @@ mod key;
 mod lease;
 mod lock;
 mod log;
+mod meter;
 mod op;
 mod open;
 mod order;

@@ -27,6 +27,7 @@ use crate::key::{nanos, nanos_of};
 use crate::lease::Leases;
 use crate::lock::Lock;
 use crate::log;
+use crate::meter::Meter;
 use crate::op::WriterQueue;
 use crate::reader::Reader;
 use crate::refused::Refusals;
@@ -133,6 +134,7 @@ pub(crate) fn open(
         refusals,
         heart: opened.heart,
         dues: opened.dues,
+        meter: Meter::new(),
         #[cfg(test)]
         fail_next_commit: Arc::clone(&fail_next_commit),
     };

@@ -98,7 +98,8 @@ impl Reader {
                  (SELECT received_at FROM events WHERE seq = (SELECT MIN(first) >> 12 FROM (
                      SELECT MIN(id) AS first FROM deliveries WHERE sink = sinks.id AND state = 0
                      UNION ALL SELECT MIN(id) FROM deliveries WHERE sink = sinks.id AND state = 1))),
-                 {paused} FROM sinks ORDER BY name"
+                 {paused}, (SELECT MIN(due_at) FROM deliveries WHERE sink = sinks.id AND state = 1)
+                 FROM sinks ORDER BY name"
             ),
             [],
             |row| {
@@ -110,6 +111,7 @@ impl Reader {
                     dead_letters: row.get(2)?,
                     delivered: row.get(3)?,
                     oldest_pending_at: row.get::<_, Option<i64>>(4)?.map(moment),
+                    retry_due_at: row.get::<_, Option<i64>>(7)?.map(moment),
                     paused: since.map(|since| Pause { since, reason }),
                 })
             },

@@ -81,6 +81,8 @@ impl Space {
                 return true;
             }
         };
+        metrics::gauge!("vodrelay_disk_free_bytes").set(free as f64);
+        metrics::gauge!("vodrelay_journal_min_free_bytes").set(self.min_free as f64);
         self.low = free < self.min_free;
         match self.stage {
             Stage::Nothing(since) if !self.low || now.duration_since(since) >= SHED_AGAIN_AFTER => {

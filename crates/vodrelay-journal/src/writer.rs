@@ -17,6 +17,7 @@ use crate::files::Files;
 use crate::heart::Heart;
 use crate::ids::Ids;
 use crate::key::Key;
+use crate::meter::Meter;
 use crate::op::{Answer, Op, Queued, Reply};
 use crate::refused::Refusals;
 use crate::retention::Retention;
@@ -46,6 +47,7 @@ pub(crate) struct Writer {
     pub(crate) refusals: Refusals,
     pub(crate) heart: Heart,
     pub(crate) dues: Dues,
+    pub(crate) meter: Meter,
     #[cfg(test)]
     pub(crate) fail_next_commit: Arc<std::sync::Mutex<Option<rusqlite::Error>>>,
 }
@@ -160,6 +162,7 @@ impl Writer {
         if !self.space.look(&self.shared, &self.conn) {
             return;
         }
+        self.meter.progressed(self.shared.now());
         if let Some(path) = self.files.missing() {
             let path = path.display();
             self.shared.poison_with(&format!(
@@ -247,8 +250,7 @@ impl Writer {
         if batch.work || careful || !batch.appeared.is_empty() {
             self.shared.announce_work();
         }
-        metrics::counter!("vodrelay_journal_events_appended_total").increment(batch.appended);
-        metrics::counter!("vodrelay_journal_deliveries_settled_total").increment(batch.settled);
+        self.meter.committed(&batch);
         done
     }
 
@@ -273,7 +275,7 @@ impl Writer {
         }
         let begun = Instant::now();
         self.conn.prepare_cached("COMMIT")?.execute([])?;
-        metrics::histogram!("vodrelay_journal_fsync_duration_seconds").record(begun.elapsed());
+        self.meter.synced(begun.elapsed());
         Ok(value)
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use mns_client::{Error, ErrorKind, MAX_BATCH, MAX_WAIT, Message, Poll, Queue};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -81,9 +82,13 @@ impl Poller {
         let poll = match self.receive().await {
             Ok(Some(poll)) => poll,
             Ok(None) => return Ok(Ended::Stopped),
-            Err(_) => return Ok(Ended::Failed),
+            Err(_) => {
+                self.meter.polled("failed");
+                return Ok(Ended::Failed);
+            }
         };
         self.note_without_handle(&poll);
+        self.meter.polled(if poll.messages.is_empty() { "empty" } else { "messages" });
         if poll.messages.is_empty() {
             return Ok(self.empty(&poll));
         }
@@ -110,8 +115,14 @@ impl Poller {
             received = self.receiving.receive_batch(most, MAX_WAIT) => received,
         };
         match &received {
-            Ok(_) => self.standing.good(Asked::Receive, name, &self.meter),
+            Ok(poll) => {
+                self.note_time(poll.answered_at);
+                self.standing.good(Asked::Receive, name, &self.meter);
+            }
             Err(error) => {
+                if let ErrorKind::ClockSkew { server_time } = error.kind() {
+                    self.note_time(server_time);
+                }
                 self.standing.bad(Asked::Receive, error, name, &self.meter);
                 if error.kind() == ErrorKind::Unreadable && error.status().is_some_and(|status| status < 300)
                 {
@@ -120,6 +131,12 @@ impl Poller {
             }
         }
         received.map(Some)
+    }
+
+    fn note_time(&self, theirs: Option<Timestamp>) {
+        if let Some(theirs) = theirs {
+            self.meter.clock(self.clock.now(), theirs);
+        }
     }
 
     fn receives_singly(&self) -> bool {
@@ -166,6 +183,9 @@ impl Poller {
             self.visibility_ms.store(millis, Ordering::Relaxed);
         }
         let decode = |message: Message| {
+            if message.dequeue_count > 1 {
+                self.meter.repeated();
+            }
             if message.body_md5_matches() == Some(false) {
                 self.meter.wrong_md5();
             }
@@ -228,7 +248,7 @@ impl Poller {
     /// While the append takes its time, the message is kept ours; while the journal has no room, one message is.
     async fn accept_one(&self, (mut lease, arrival): (Lease, Arrival)) -> Fate {
         let queue = &self.settings.queue;
-        let place = self.stall.place();
+        let (place, body) = (self.stall.place(), arrival.body.clone());
         let mut appending = pin!(self.append(arrival, &place));
         let appended = loop {
             tokio::select! {
@@ -246,13 +266,13 @@ impl Poller {
         };
         match appended {
             Ok(accepted) => {
-                self.meter.accepted(&accepted);
+                self.meter.accepted(&accepted, self.clock.now());
                 tracing::debug!(queue.name = %self.settings.name, event.id = %accepted.id, "a message was accepted");
                 Fate::Durable(lease)
             }
             Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Fate::Over(error),
             Err(error @ JournalError::Invalid(_)) => {
-                self.note_refused(&error);
+                self.note_refused(&error, &body);
                 lease.put_off(queue).await;
                 Fate::Left
             }
@@ -261,14 +281,14 @@ impl Poller {
     }
 
     /// A message that the journal would refuse again as well holds up no other.
-    fn note_refused(&self, error: &JournalError) {
+    fn note_refused(&self, error: &JournalError, body: &[u8]) {
         self.meter.refused(1);
         let now = Instant::now();
         let mut said = self.refusal_said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_none_or(|said| now - said >= SAID_AGAIN) {
             *said = Some(now);
             tracing::error!(
-                queue.name = %self.settings.name, error = %error,
+                queue.name = %self.settings.name, event.id = %Intake::identify(body), error = %error,
                 "a message cannot be kept, and could not be when tried again; it stays in the queue, and comes again \
                  every two minutes until the cause is gone or the queue's retention is over"
             );

@@ -8,6 +8,7 @@ mod fetches;
 mod image_hosts;
 mod inspect;
 mod keep;
+mod meter;
 mod options;
 mod reader;
 mod record;
@@ -25,6 +26,7 @@ use vodrelay_core::{Clock, Delivery, Envelope, ImageStore, Receipt, Sink, SinkEr
 
 use self::fetches::Fetches;
 use self::image_hosts::{ImageHosts, Plan};
+use self::meter::Meter;
 pub use self::reader::{
     Found, FoundDoubt, FoundImage, FoundRecord, Items, Mismatch, ReadError, Reader, Verdict,
 };
@@ -57,7 +59,8 @@ impl SinkFactory for Factory {
 
     fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
         let (store, image_hosts, fetches) = options::resolve(&options, &self.clock)?;
-        Ok(Arc::new(Archive { name, store, image_hosts, fetches, clock: Arc::clone(&self.clock) }))
+        let meter = Meter::new(&name);
+        Ok(Arc::new(Archive { name, store, image_hosts, fetches, clock: Arc::clone(&self.clock), meter }))
     }
 
     fn images(&self, options: &Options) -> Result<Option<Arc<dyn ImageStore>>, ConfigError> {
@@ -72,6 +75,7 @@ struct Archive {
     image_hosts: ImageHosts,
     fetches: Fetches,
     clock: Arc<dyn Clock>,
+    meter: Meter,
 }
 
 #[async_trait]
@@ -124,7 +128,7 @@ impl Archive {
         let written = match created {
             Created::New(version) => {
                 let linked = states.iter().filter(|state| matches!(state, State::Linked { .. }));
-                linked.for_each(|state| self.count(state));
+                linked.for_each(|state| self.meter.came_to(state));
                 Written { record, version, stood_before: false }
             }
             // Whatever stands there is believed only once it was read.
@@ -157,14 +161,6 @@ impl Archive {
             }
         }
         Err(SinkError::temporary(format!("others keep writing the record {key} at the same time")))
-    }
-
-    /// An image has come to this.
-    fn count(&self, state: &State) {
-        let (word, cause) = state.words();
-        let mut labels = vec![("sink", self.name.to_string()), ("state", word.to_owned())];
-        labels.extend(cause.map(|cause| ("cause", cause.to_owned())));
-        metrics::counter!("vodrelay_archive_images_total", &labels).increment(1);
     }
 
     async fn read_again(&self, envelope: &Envelope, images: usize) -> Result<Written, SinkError> {

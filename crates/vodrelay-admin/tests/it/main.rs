@@ -48,7 +48,15 @@ impl Setup {
             let oldest_pending_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
             let backlog = |name: &str, pending| {
                 let sink = SinkName::new(name).unwrap();
-                SinkBacklog { sink, pending, dead_letters: 1, delivered: 8, oldest_pending_at, paused: None }
+                SinkBacklog {
+                    sink,
+                    pending,
+                    dead_letters: 1,
+                    delivered: 8,
+                    oldest_pending_at,
+                    retry_due_at: None,
+                    paused: None,
+                }
             };
             Ok(vec![backlog("cms", 3), backlog("gone", 5)])
         });
@@ -145,7 +153,7 @@ async fn a_scrape_has_the_journals_figures() {
     let (_, text) = ask(WELL, "/metrics", "").await;
     for line in [
         r#"vodrelay_sink_pending{sink="cms"} 3"#,
-        r#"vodrelay_dead_letters{sink="cms"} 1"#,
+        r#"vodrelay_sink_dead_letters{sink="cms"} 1"#,
         r#"vodrelay_orphaned_deliveries{sink="cms"} 0"#,
         r#"vodrelay_sink_paused{sink="cms"} 0"#,
         r#"vodrelay_sink_paused{sink="new"} 0"#,

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 
+use super::meter::Meter;
 use crate::clock::Clock;
 use crate::envelope::Delivery;
 use crate::feed::AttemptMade;
@@ -104,29 +105,27 @@ impl Attempted {
         }
     }
 
-    /// Says once what came of it, and moves the metrics.
+    /// Moves the metrics.
+    pub(super) fn count(&self, meter: &Meter, outcome: &Outcome, now: Timestamp) {
+        if self.is_postponed() {
+            meter.postponed();
+        } else {
+            meter.attempted(&self.delivery, outcome, self.took, now);
+        }
+    }
+
+    /// Says once what came of it.
     pub(super) fn log(&self, sink: &SinkName, outcome: &Outcome) {
         let (id, attempt) = (self.delivery.envelope.id, self.delivery.attempt);
         if self.is_postponed() {
             self.log_postponement(sink, outcome);
             return;
         }
-        let word = match outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::RetryAt(_) => "retry",
-            Outcome::DeadLetter(_) => "dead_letter",
-            Outcome::Released => "released",
-        };
-        metrics::counter!("vodrelay_sink_attempts_total", "sink" => sink.to_string(), "outcome" => word)
-            .increment(1);
-        metrics::histogram!("vodrelay_sink_attempt_duration_seconds", "sink" => sink.to_string())
-            .record(self.took);
         match (outcome, &self.result) {
             (Outcome::RetryAt(at), Err(error)) => {
                 tracing::warn!(event.id = %id, %sink, attempt, retry.at = %at, %error, "delivery failed; it is tried again");
             }
             (Outcome::DeadLetter(reason), _) => {
-                metrics::counter!("vodrelay_dead_letters_total", "sink" => sink.to_string()).increment(1);
                 tracing::error!(event.id = %id, %sink, attempt, %reason, "delivery given up; it stands in the dead letters");
             }
             _ => {
@@ -136,7 +135,6 @@ impl Attempted {
     }
 
     fn log_postponement(&self, sink: &SinkName, outcome: &Outcome) {
-        metrics::counter!("vodrelay_sink_postponed_total", "sink" => sink.to_string()).increment(1);
         if let (Outcome::RetryAt(at), Err(error)) = (outcome, &self.result) {
             let (id, attempt) = (self.delivery.envelope.id, self.delivery.attempt);
             tracing::debug!(event.id = %id, %sink, attempt, retry.at = %at, reason = %error, "delivery postponed by the sink");

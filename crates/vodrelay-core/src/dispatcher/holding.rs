@@ -59,8 +59,7 @@ impl Dispatcher {
         if was_open == open_since.is_some() {
             return;
         }
-        let name = self.name.to_string();
-        metrics::gauge!("vodrelay_breaker_state", "sink" => name).set(if was_open { 0.0 } else { 1.0 });
+        self.meter.breaker(!was_open);
         if was_open {
             tracing::info!(sink = %self.name, "the sink answers again; its deliveries go on");
             self.note_going_on(now, self.paused);

@@ -587,6 +587,9 @@ async fn retries_are_due_when_somebody_says_so<J: Journal + Ledger>(bench: &Benc
     assert_eq!(bench.claim("a", 9).await.len(), 1);
     assert!(bench.claim("b", 9).await.is_empty(), "another sink's wait on");
     assert_eq!(bench.counts("a").await, (3, 0, 0));
+    let due = async |sink: &str| bench.backlog(sink).await.retry_due_at;
+    assert!(due("a").await.is_some_and(|at| at < later), "the last is due now");
+    assert_eq!((due("b").await, due("nobody").await), (Some(later), None));
 }
 
 /// One delivery of `old` in each state: delivered 1, given up 2, to be tried again 3, fresh 4.

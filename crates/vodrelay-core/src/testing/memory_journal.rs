@@ -385,14 +385,7 @@ impl Ledger for MemoryJournal {
         let mut backlogs: BTreeMap<SinkName, SinkBacklog> = BTreeMap::new();
         for row in state.deliveries.values() {
             let sink = row.delivery.sink.clone();
-            let backlog = backlogs.entry(sink.clone()).or_insert(SinkBacklog {
-                sink,
-                pending: 0,
-                dead_letters: 0,
-                delivered: 0,
-                oldest_pending_at: None,
-                paused: None,
-            });
+            let backlog = backlogs.entry(sink.clone()).or_insert_with(|| SinkBacklog::empty(sink));
             match row.state {
                 RowState::Purged => {}
                 RowState::Delivered => backlog.delivered += 1,
@@ -400,6 +393,9 @@ impl Ledger for MemoryJournal {
                 RowState::Fresh | RowState::Retry(_) => {
                     backlog.pending += 1;
                     backlog.oldest_pending_at.get_or_insert(row.delivery.envelope.received_at);
+                    if let RowState::Retry(at) = row.state {
+                        backlog.retry_due_at = Some(backlog.retry_due_at.map_or(at, |first| first.min(at)));
+                    }
                 }
             }
         }

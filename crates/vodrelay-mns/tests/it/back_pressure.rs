@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use mns_emulator::{Attributes, Fault, Operation, Settings, Visibility};
 use vodrelay_core::testing::event_body;
 use vodrelay_core::{JournalError, Routes};
@@ -81,11 +82,15 @@ async fn a_message_stays_ours_while_its_append_takes_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_the_journal_refuses_for_good_holds_up_no_other() {
     let (log, _guard) = Log::start();
+    let figures = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&figures);
     let stage = Stage::new().await;
     *stage.journal.refused.lock().unwrap() = Some(vod_event::read(&event_body(3)).unwrap().id());
     stage.send(0..40);
     let _running = stage.start();
     stage.until("the others", |stage| stage.in_journal() == 39 && stage.in_queue() == 1).await;
+    let scrape = figures.handle().render();
+    assert!(scrape.contains("vodrelay_mns_refused_total{queue=\"main\"} 1"), "{scrape}");
     let before = stage.emulator.ledger().requests();
     stage.pass(Duration::from_secs(600), 2 * STEP).await;
     let requests = stage.emulator.ledger().requests() - before;

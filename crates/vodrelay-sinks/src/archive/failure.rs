@@ -87,6 +87,27 @@ impl Cause {
         }
     }
 
+    /// All of them.
+    pub(super) const ALL: [Self; 17] = [
+        Self::Unsignable,
+        Self::Address,
+        Self::Redirect,
+        Self::Unreachable,
+        Self::Garbled,
+        Self::Denied,
+        Self::Missing,
+        Self::Gone,
+        Self::Status,
+        Self::Encoded,
+        Self::Stalled,
+        Self::Slow,
+        Self::TooLarge,
+        Self::CutShort,
+        Self::Foreign,
+        Self::Mismatch,
+        Self::Occupied,
+    ];
+
     /// Those that no further attempt can mend.
     const FOR_EVER: [Self; 3] = [Self::Gone, Self::TooLarge, Self::Occupied];
 
@@ -282,26 +303,6 @@ impl fmt::Display for Entry<'_> {
 mod tests {
     use super::*;
 
-    const ALL: [Cause; 17] = [
-        Cause::Unsignable,
-        Cause::Address,
-        Cause::Redirect,
-        Cause::Unreachable,
-        Cause::Garbled,
-        Cause::Denied,
-        Cause::Missing,
-        Cause::Gone,
-        Cause::Status,
-        Cause::Encoded,
-        Cause::Stalled,
-        Cause::Slow,
-        Cause::TooLarge,
-        Cause::CutShort,
-        Cause::Foreign,
-        Cause::Mismatch,
-        Cause::Occupied,
-    ];
-
     #[test]
     fn the_document_has_the_same_table() {
         let document = include_str!("../../../../docs/ARCHIVE.md");
@@ -315,7 +316,7 @@ mod tests {
                 Some((word, rest.split('|').nth(2)?.trim()))
             })
             .collect();
-        let expected = ALL.map(|cause| {
+        let expected = Cause::ALL.map(|cause| {
             let (word, patience) = cause.row();
             (
                 word,
@@ -331,7 +332,7 @@ mod tests {
 
     #[test]
     fn those_for_ever_are_those_that_are_not_tried_again() {
-        let never = ALL.into_iter().filter(|cause| cause.row().1 == Patience::Never);
+        let never = Cause::ALL.into_iter().filter(|cause| cause.row().1 == Patience::Never);
         assert_eq!(never.collect::<Vec<_>>(), Cause::FOR_EVER);
     }
 

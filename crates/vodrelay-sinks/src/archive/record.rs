@@ -89,17 +89,10 @@ impl Kept {
             doubts,
         }
     }
-}
 
-impl State {
-    /// The state as records and metrics call it, and the cause of a failure.
-    pub(super) const fn words(&self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Linked { .. } => ("linked", None),
-            Self::Pending => ("pending", None),
-            Self::Kept(_) => ("kept", None),
-            Self::Failed { cause, .. } => ("failed", Some(*cause)),
-        }
+    /// How much of it is in the store.
+    pub(super) fn bytes(&self) -> u64 {
+        self.kept_bytes
     }
 }
 

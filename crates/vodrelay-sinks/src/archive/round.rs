@@ -16,7 +16,7 @@ use super::fetch::{Visit, fetch};
 use super::fetches::Place;
 use super::image_hosts::{ImageHost, Plan};
 use super::keep::{Item, Trouble};
-use super::record::State;
+use super::record::{Kept, State};
 use super::{Archive, Written};
 
 /// How long the record may lack what became of an image while the next one is under way.
@@ -207,7 +207,7 @@ impl Notes {
     }
 
     fn add(&mut self, archive: &Archive, place: usize, state: State) {
-        archive.count(&state);
+        archive.meter.came_to(&state);
         self.missing.push((place, state));
     }
 
@@ -233,10 +233,12 @@ impl Archive {
             return Ok(State::Kept(kept));
         }
         visit.begin();
+        let begun = Instant::now();
         let kept = match fetch(host, url, self.clock.now()).await {
             Ok(body) => item.keep(&self.store, body).await,
             Err(failure) => Err(Trouble::Image(failure)),
         };
+        self.meter.fetched(begun.elapsed(), kept.as_ref().ok().map(Kept::bytes));
         let failure = kept.as_ref().err().and_then(Trouble::of_image);
         visit.end(failure, self.clock.now());
         // The record is new where somebody took the old one away, and the image may have outlived it and its host.

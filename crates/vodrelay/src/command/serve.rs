@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::Metrics;
-use vodrelay_core::{JournalError, SinkFactory};
+use vodrelay_core::{Clock, JournalError, SinkFactory, SystemClock};
 use vodrelay_journal::{OpenError, SqliteJournal};
 
 use crate::cli::ConfigFile;
@@ -55,6 +55,7 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
         data_dir = %loaded.data_dir.display(), queues = loaded.config.mns.queues.len(), sinks = loaded.config.sinks.len(),
         "the relay is ready"
     );
+    note_configuration(true);
     let supervisor = Arc::new(Supervisor::of(&loaded.surroundings.environment, std::process::id()));
     let shutdown = CancellationToken::new();
     let living = tokio::spawn(tell_of_life(Arc::clone(&supervisor), relay.journal(), status(&loaded)));
@@ -140,6 +141,7 @@ async fn reload_on_signal(
         supervisor.reloading();
         match reload(file.clone(), &reloader).await {
             Ok((status, changed)) => {
+                note_configuration(true);
                 tracing::info!(
                     changed = changed.join(", "),
                     "the configuration was read again, and is the one in force; so are the secrets in files"
@@ -148,6 +150,7 @@ async fn reload_on_signal(
                 standing = Some(status);
             }
             Err(refused) => {
+                note_configuration(false);
                 tracing::error!("the reload was refused, and all is as it was: {refused}");
                 supervisor.ready(&format!(
                     "a reload was refused, see the log; {}",
@@ -155,6 +158,15 @@ async fn reload_on_signal(
                 ));
             }
         }
+    }
+}
+
+/// Another configuration was taken just now, or refused.
+fn note_configuration(is_taken: bool) {
+    metrics::gauge!("vodrelay_config_last_reload_successful").set(if is_taken { 1.0 } else { 0.0 });
+    if is_taken {
+        let now = SystemClock.now().as_duration().as_secs_f64();
+        metrics::gauge!("vodrelay_config_reload_timestamp_seconds").set(now);
     }
 }
 

@@ -11,6 +11,8 @@ mod descriptors;
 mod gaps;
 mod journal;
 mod letters;
+mod logs;
+mod metrics;
 mod operate;
 mod page;
 mod queue;
