@@ -20,6 +20,7 @@ use crate::name::{SinkName, SourceName};
 use crate::parse::parse;
 use crate::refusal::Refusal;
 use crate::routing::{Routed, Routes};
+use crate::vitals::Vitals;
 
 /// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
 /// rest is only counted.
@@ -38,6 +39,7 @@ pub struct Intake {
     refusals: mpsc::Sender<(Refusal, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     troubles: Arc<Troubles>,
+    vitals: Vitals,
 }
 
 /// What became of an arrival that was accepted. Either way it is durable.
@@ -61,7 +63,8 @@ impl Intake {
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
         let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
-        (Self { journal, routes: routes.into(), refusals, room, troubles }, keeper)
+        let vitals = Vitals::default();
+        (Self { journal, routes: routes.into(), refusals, room, troubles, vitals }, keeper)
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -88,6 +91,7 @@ impl Intake {
             tracing::warn!(event.id = %envelope.id, source = %envelope.source, reason,
                 "what came cannot be read as an event; it is kept, and delivered to no sink");
         }
+        self.vitals.accepted(&envelope.source);
         let event_type = envelope.event().ok().map(|event| event.event_type.clone());
         Ok(Accepted { id: envelope.id, appended, event_type, sinks })
     }
@@ -97,6 +101,12 @@ impl Intake {
     /// accept is noted by [`Intake::accept`].
     pub fn turned_away(&self, kind: TroubleKind, source: &SourceName, received_at: Timestamp) {
         self.troubles.add(kind, source, received_at);
+    }
+
+    /// Where sources tell how they are, and whoever watches over them reads it.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Whether the body can be read as an event at all.

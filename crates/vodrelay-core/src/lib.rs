@@ -29,6 +29,7 @@ pub mod standing;
 mod standstill;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod vitals;
 
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
@@ -50,3 +51,4 @@ pub use routing::Routes;
 pub use sink::{Receipt, Sink, SinkError, SinkFactory};
 pub use source::{Source, SourceError};
 pub use standing::Standings;
+pub use vitals::Vitals;

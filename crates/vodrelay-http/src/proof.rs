@@ -15,8 +15,11 @@ pub(crate) const SIGNATURE: &str = CallbackProof::SIGNATURE_HEADER;
 /// On what ground a request is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Its sender knows the key.
-    Proven,
+    /// Its sender knows the key, and signed at that second of its clock.
+    Proven {
+        /// In seconds since 1970.
+        signed_at: i64,
+    },
     /// The configuration admits it without a proof.
     Admitted,
     /// The same, and it has a proof that nobody can judge, since no key is set.
@@ -48,7 +51,7 @@ pub(crate) fn judge(
         Err(error) => return without_proof(callback, error),
     };
     match callback.endpoint.verify(&proof, received_at, callback.max_skew) {
-        Ok(_) => Ok(Standing::Proven),
+        Ok(_) => Ok(Standing::Proven { signed_at: proof.timestamp }),
         Err(error) => Err(Unproven { cause: cause_of(&error), error, proof: Some(proof) }),
     }
 }

@@ -14,14 +14,14 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
-use vodrelay_core::{Appended, Arrival, Intake, TroubleKind};
+use vodrelay_core::{Appended, Arrival, Intake, RefusalCause, TroubleKind};
 
 use crate::address::sender;
 use crate::answer::Answer;
 use crate::body::{self, End};
 use crate::hints::{Hint, nearest};
 use crate::pace::{BUDGET, Pace};
-use crate::proof::{Standing, judge};
+use crate::proof::{Standing, Unproven, judge};
 use crate::receiver::{Callback, Receiver};
 
 /// The largest head that is received. The transport has a harder limit behind it, for heads that never end.
@@ -76,7 +76,9 @@ impl Receiver {
         check_method(&request)?;
         check_head(&request)?;
         let (visit, incoming) = self.visit(request, peer, started);
-        let standing = match judge(callback, &visit.headers, visit.received_at) {
+        let judged = judge(callback, &visit.headers, visit.received_at);
+        self.note_clock(&judged, visit.received_at);
+        let standing = match judged {
             Ok(standing) => standing,
             Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
         };
@@ -87,7 +89,7 @@ impl Receiver {
             return Err(self.busy(callback, &visit, "to be read"));
         };
         let body = self.read(callback, &visit, incoming).await?;
-        if standing != Standing::Proven && !Intake::can_read(&body) {
+        if !matches!(standing, Standing::Proven { .. }) && !Intake::can_read(&body) {
             return Err(self.refuse_unreadable(callback, &visit, body));
         }
         self.accept(callback, &visit, body).await
@@ -144,6 +146,16 @@ impl Receiver {
                 "a request has a proof that is ignored, since no key is set; set the key to have proofs checked",
             );
         }
+    }
+
+    /// What is signed with a key of ours tells the provider's time, be it too far off or not.
+    fn note_clock(&self, judged: &Result<Standing, Unproven>, received_at: Timestamp) {
+        let signed_at = match judged {
+            Ok(Standing::Proven { signed_at }) => *signed_at,
+            Err(Unproven { cause: RefusalCause::Stale, proof: Some(proof), .. }) => proof.timestamp,
+            _ => return,
+        };
+        self.intake.vitals().signed(signed_at, signed_at.saturating_sub(received_at.as_second()));
     }
 
     fn check_length(&self, visit: &Visit) -> Result<(), Ended> {

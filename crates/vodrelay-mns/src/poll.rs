@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_core::{Accepted, Arrival, Clock, Intake, JournalError, SourceError};
 
 use crate::config::QueueSettings;
+use crate::examine::mend;
 use crate::lease::{Lease, visibility};
 use crate::meter::Meter;
 use crate::pace::{Ended, longest};
@@ -102,7 +103,6 @@ impl Poller {
     /// Nothing if the relay stops meanwhile: the poll is dropped, and what the service hands out at that very moment
     /// becomes visible again.
     async fn receive(&self) -> Result<Option<Poll>, Error> {
-        let name = &self.settings.name;
         let most = if self.receives_singly() { 1 } else { MAX_BATCH };
         let received = tokio::select! {
             biased;
@@ -110,9 +110,9 @@ impl Poller {
             received = self.receiving.receive_batch(most, MAX_WAIT) => received,
         };
         match &received {
-            Ok(_) => self.standing.good(Asked::Receive, name, &self.meter),
+            Ok(_) => self.answered(Asked::Receive),
             Err(error) => {
-                self.standing.bad(Asked::Receive, error, name, &self.meter);
+                self.failed(Asked::Receive, error);
                 if error.kind() == ErrorKind::Unreadable && error.status().is_some_and(|status| status < 300)
                 {
                     self.receive_singly();
@@ -120,6 +120,21 @@ impl Poller {
             }
         }
         received.map(Some)
+    }
+
+    /// The service did what it was asked for.
+    pub(crate) fn answered(&self, asked: Asked) {
+        self.standing.good(asked, &self.settings.name, &self.meter);
+        if self.standing.is_up() {
+            self.intake.vitals().in_reach(&self.settings.source);
+        }
+    }
+
+    /// It did not.
+    pub(crate) fn failed(&self, asked: Asked, error: &Error) {
+        self.standing.bad(asked, error, &self.settings.name, &self.meter);
+        let why = format!("{error}; {}", mend(error));
+        self.intake.vitals().out_of_reach(&self.settings.source, why);
     }
 
     fn receives_singly(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The whole relay, composed: the journal is opened, sinks are built, and every part runs until it is told to stop.
 
+mod alarm;
 mod certificates;
 mod crew;
 mod parts;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Door, Metrics};
+use vodrelay_alerts::Watched;
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::dispatcher::Drive;
 use vodrelay_core::{
@@ -34,6 +36,7 @@ use self::resolved::Resolved;
 use crate::config::{Config, Loaded};
 use crate::sockets::{SocketError, Sockets};
 
+pub(crate) use self::alarm::relay_name;
 pub use self::reload::{ReloadError, Reloader};
 
 /// How long answers may take to leave when the journal is poisoned; the process is to be gone within a second.
@@ -47,6 +50,7 @@ pub struct Relay {
     drives: BTreeMap<Name, Drive>,
     queues: Vec<QueueSettings>,
     tools: Tools,
+    watched: Watched,
     replaceable: Replaceable,
     reloads: Reloads,
     http_listener: TcpListener,
@@ -127,7 +131,7 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let factories = factories(own_factories);
         let admin_address = sockets.admin_address();
-        let Resolved { drives, http, queues, admin, routes } =
+        let Resolved { drives, http, queues, admin, alerts, routes } =
             Resolved::of(loaded, &factories, admin_address)?;
         let http_listener = sockets.http(config.http.listen).await?;
         let admin_listener = sockets.admin(config.admin.listen).await?;
@@ -146,7 +150,7 @@ impl Relay {
         );
         let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.clone());
         let standings = Standings::default();
-        warn_of(config, http.warnings.iter().chain(&queues.warnings));
+        warn_of(config, http.warnings.iter().chain(&queues.warnings).chain(&alerts.warnings));
         warn_of_orphans(config, &journal).await;
         let identity = admin.identity.clone();
         let admin = AdminState {
@@ -164,6 +168,13 @@ impl Relay {
         };
         let door = Door::from(admin.clone());
         door.show(identity);
+        let tools = Tools {
+            journal: as_journal,
+            ledger: Arc::clone(&ledger),
+            clock,
+            standings,
+            intake: intake.clone(),
+        };
         Ok(Self {
             refusals,
             drives,
@@ -172,14 +183,16 @@ impl Relay {
                 loaded: loaded.clone(),
                 factories,
                 admin_address,
-                ledger: Arc::clone(&ledger),
+                ledger,
                 routes,
-                receiver: Receiver::new(http, intake.clone(), Arc::clone(&clock)).into(),
+                receiver: Receiver::new(http, intake.clone(), Arc::clone(&tools.clock)).into(),
                 judge,
                 door,
                 admin,
+                plans: watch::Sender::new(alarm::plan(loaded, alerts.channels)),
             },
-            tools: Tools { journal: as_journal, ledger, clock, standings, intake },
+            watched: alarm::watched(&tools, intake.vitals().clone(), loaded),
+            tools,
             reloads: Reloader::new(),
             journal,
             http_listener,
@@ -223,6 +236,7 @@ impl Relay {
             drives,
             queues,
             tools,
+            watched,
             replaceable,
             reloads,
             http_listener,
@@ -245,6 +259,8 @@ impl Relay {
         let draining = Arc::clone(&replaceable.admin.draining);
         let admin =
             tokio::spawn(vodrelay_admin::serve(admin_listener, replaceable.door.clone(), stop_admin.clone()));
+        let plans = replaceable.plans.subscribe();
+        tokio::spawn(vodrelay_alerts::run(watched, plans, shutdown.clone()));
         // The refusals are complete when the last intake is gone, so it goes with the stop.
         tokio::spawn(replaceable.run(crew, reloads.1, shutdown.clone()));
         let stopping = shutdown.clone();

@@ -1,5 +1,6 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+mod alerts;
 mod machine;
 mod sinks;
 mod ways_in;
@@ -95,6 +96,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.extend(ways_in::certificates(loaded, SystemClock.now()));
     findings.extend(ways_in::queues(loaded, offline).await);
     findings.extend(ways_in::transports(loaded));
+    findings.extend(alerts::alerts(loaded));
     findings.extend(sinks::findings(loaded, own_factories, offline).await);
     findings
 }

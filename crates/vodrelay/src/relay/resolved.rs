@@ -17,6 +17,7 @@ pub(crate) struct Resolved {
     pub(crate) http: vodrelay_http::Settings,
     pub(crate) queues: vodrelay_mns::Settings,
     pub(crate) admin: vodrelay_admin::Settings,
+    pub(crate) alerts: vodrelay_alerts::Settings,
     pub(crate) routes: Routes,
 }
 
@@ -40,6 +41,7 @@ impl Resolved {
             http: config.http.resolve(surroundings)?,
             queues: config.mns.resolve(surroundings)?,
             admin: admin.resolve(surroundings)?,
+            alerts: config.alerts.resolve(surroundings)?,
             routes: config.routes(),
         })
     }

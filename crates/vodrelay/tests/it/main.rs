@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![expect(clippy::print_stderr, reason = "a slow test says what it skipped")]
 
+mod alerts;
 mod archive;
 mod cli;
 mod config;
