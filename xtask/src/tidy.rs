@@ -10,7 +10,7 @@ use crate::breaks;
 use crate::run::root;
 
 /// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
     ("vod-event", 0),
     ("aliyun-credentials", 0),
     ("mns-emulator", 0),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, u8); 14] = [
     ("vodrelay-admin", 2),
     ("vodrelay-alerts", 2),
     ("vodrelay-mns", 2),
+    ("vodrelay-traces", 2),
     ("vodrelay", 3),
 ];
 

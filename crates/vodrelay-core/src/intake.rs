@@ -20,6 +20,7 @@ use crate::name::{SinkName, SourceName};
 use crate::parse::parse;
 use crate::refusal::Refusal;
 use crate::routing::{Routed, Routes};
+use crate::trace::{SpanKind, Tracer};
 use crate::vitals::Vitals;
 
 /// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
@@ -40,6 +41,7 @@ pub struct Intake {
     room: Arc<Semaphore>,
     troubles: Arc<Troubles>,
     vitals: Vitals,
+    tracer: Tracer,
 }
 
 /// What became of an arrival that was accepted. Either way it is durable.
@@ -64,7 +66,30 @@ impl Intake {
         let troubles = Arc::new(Troubles::default());
         let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
         let vitals = Vitals::default();
-        (Self { journal, routes: routes.into(), refusals, room, troubles, vitals }, keeper)
+        (
+            Self {
+                journal,
+                routes: routes.into(),
+                refusals,
+                room,
+                troubles,
+                vitals,
+                tracer: Tracer::default(),
+            },
+            keeper,
+        )
+    }
+
+    /// Has what is accepted recorded there.
+    #[must_use]
+    pub fn tracing(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Where sources record what they do.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -76,9 +101,12 @@ impl Intake {
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
         let routes = self.routes.current();
         let (envelope, sinks) = read_and_route(&routes, arrival);
+        let span = self.tracer.child(SpanKind::Internal, || "append".to_owned(), envelope.trace);
+        span.set_with("vodrelay.event.id", || envelope.id.to_string());
         let appended = match self.journal.append(&envelope, &sinks).await {
             Ok(appended) => appended,
             Err(error) => {
+                span.fail("journal");
                 let kind = match error {
                     JournalError::Full(_) => TroubleKind::Full,
                     _ => TroubleKind::Failing,

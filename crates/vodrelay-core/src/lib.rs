@@ -29,6 +29,7 @@ pub mod standing;
 mod standstill;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod trace;
 pub mod vitals;
 
 pub use clock::{Clock, SystemClock};
@@ -51,4 +52,5 @@ pub use routing::Routes;
 pub use sink::{Receipt, Sink, SinkError, SinkFactory};
 pub use source::{Source, SourceError};
 pub use standing::Standings;
+pub use trace::{Span, SpanKind, TraceContext, Tracer};
 pub use vitals::Vitals;

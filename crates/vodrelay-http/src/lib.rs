@@ -17,6 +17,7 @@ mod refuse;
 mod rejudge;
 mod serve;
 mod throttle;
+mod trace;
 
 pub use config::{CallbackConfig, Config, KeyConfig, RefusedConfig};
 pub use receiver::{Callback, Receiver, Settings};

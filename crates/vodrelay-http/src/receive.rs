@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
-use vodrelay_core::{Appended, Arrival, Intake, RefusalCause, TroubleKind};
+use vodrelay_core::{Appended, Arrival, Intake, RefusalCause, TraceContext, TroubleKind};
 
 use crate::address::sender;
 use crate::answer::Answer;
@@ -23,6 +23,7 @@ use crate::hints::{Hint, nearest};
 use crate::pace::{BUDGET, Pace};
 use crate::proof::{Standing, Unproven, judge};
 use crate::receiver::{Callback, Receiver};
+use crate::trace;
 
 /// The largest head that is received. The transport has a harder limit behind it, for heads that never end.
 const HEAD_LIMIT: usize = 16 << 10;
@@ -38,6 +39,8 @@ pub(crate) struct Visit {
     pub(crate) by: Instant,
     /// What its head promises of the body; nothing of a chunked one.
     pub(crate) length: Option<u64>,
+    /// The span of the request, where it is recorded.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// The end of a request, and whether its body was read to the end, so that another may follow on the connection.
@@ -59,7 +62,10 @@ impl Receiver {
     ) -> Response<Full<Bytes>> {
         let started = pace.begin();
         let bodiless = request.body().is_end_stream();
-        let ended = self.steps(request, peer, started).await.unwrap_or_else(|ended| ended);
+        let span = self.span_of(&request, peer, started);
+        let steps = self.steps(request, peer, (started, span.context()));
+        let ended = steps.await.unwrap_or_else(|ended| ended);
+        trace::note(&span, ended.answer);
         self.meter.answered(ended.answer, ended.event_type.as_deref(), started.elapsed());
         let unread = !ended.read && !bodiless;
         pace.answered(unread);
@@ -70,12 +76,12 @@ impl Receiver {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-        started: Instant,
+        began: (Instant, Option<TraceContext>),
     ) -> Result<Ended, Ended> {
         let callback = self.route(&request)?;
         check_method(&request)?;
         check_head(&request)?;
-        let (visit, incoming) = self.visit(request, peer, started);
+        let (visit, incoming) = self.visit(request, peer, began);
         let judged = judge(callback, &visit.headers, visit.received_at);
         self.note_clock(&judged, visit.received_at);
         let standing = match judged {
@@ -125,7 +131,12 @@ impl Receiver {
         }
     }
 
-    fn visit(&self, request: Request<Incoming>, peer: IpAddr, started: Instant) -> (Visit, Incoming) {
+    fn visit(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        (started, trace): (Instant, Option<TraceContext>),
+    ) -> (Visit, Incoming) {
         let (head, incoming) = request.into_parts();
         let since = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
         let now = self.clock.now();
@@ -134,6 +145,7 @@ impl Receiver {
             received_at: now.checked_sub(since).unwrap_or(now),
             by: started + BUDGET,
             length: incoming.size_hint().exact(),
+            trace,
             headers: head.headers,
         };
         (visit, incoming)
@@ -192,6 +204,7 @@ impl Receiver {
             body,
             received_at: visit.received_at,
             labels: Arc::clone(&callback.labels),
+            trace: visit.trace,
         };
         let started = Instant::now();
         // Dropped at the end of the budget, the event is appended wholly or not at all; the retry is a duplicate then.

@@ -34,6 +34,8 @@ pub struct Config {
     pub admin: vodrelay_admin::Config,
     /// Where people are told what is wrong.
     pub alerts: vodrelay_alerts::Config,
+    /// Where spans are sent.
+    pub traces: vodrelay_traces::Config,
 }
 
 /// One `[sinks.NAME]`: what it is, which events it gets, how it is driven.

@@ -23,11 +23,12 @@ use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::dispatcher::Drive;
 use vodrelay_core::{
     Bookkeeper, Clock, Intake, Journal, JournalError, Ledger, Live, Name, Readmission, Replayer, Sink,
-    SinkBacklog, SinkFactory, Standings, SystemClock,
+    SinkBacklog, SinkFactory, Standings, SystemClock, Tracer,
 };
 use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
 use vodrelay_mns::QueueSettings;
+use vodrelay_traces::{Exporter, Resource};
 
 use self::crew::{Crew, Tools};
 use self::parts::{Failures, Parts};
@@ -51,6 +52,7 @@ pub struct Relay {
     queues: Vec<QueueSettings>,
     tools: Tools,
     watched: Watched,
+    exporter: Option<Exporter>,
     replaceable: Replaceable,
     reloads: Reloads,
     http_listener: TcpListener,
@@ -131,7 +133,7 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let factories = factories(own_factories);
         let admin_address = sockets.admin_address();
-        let Resolved { drives, http, queues, admin, alerts, routes } =
+        let Resolved { drives, http, queues, admin, alerts, routes, traces } =
             Resolved::of(loaded, &factories, admin_address)?;
         let http_listener = sockets.http(config.http.listen).await?;
         let admin_listener = sockets.admin(config.admin.listen).await?;
@@ -149,6 +151,8 @@ impl Relay {
             Arc::<CallbackJudge>::clone(&judge),
         );
         let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.clone());
+        let (tracer, exporter) = tracing_to(traces, &clock);
+        let intake = intake.tracing(tracer);
         let standings = Standings::default();
         warn_of(config, http.warnings.iter().chain(&queues.warnings).chain(&alerts.warnings));
         warn_of_orphans(config, &journal).await;
@@ -192,6 +196,7 @@ impl Relay {
                 plans: watch::Sender::new(alarm::plan(loaded, alerts.channels)),
             },
             watched: alarm::watched(&tools, intake.vitals().clone(), loaded),
+            exporter,
             tools,
             reloads: Reloader::new(),
             journal,
@@ -237,6 +242,7 @@ impl Relay {
             queues,
             tools,
             watched,
+            exporter,
             replaceable,
             reloads,
             http_listener,
@@ -259,6 +265,8 @@ impl Relay {
         let draining = Arc::clone(&replaceable.admin.draining);
         let admin =
             tokio::spawn(vodrelay_admin::serve(admin_listener, replaceable.door.clone(), stop_admin.clone()));
+        let stop_traces = CancellationToken::new();
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(stop_traces.clone())));
         let plans = replaceable.plans.subscribe();
         tokio::spawn(vodrelay_alerts::run(watched, plans, shutdown.clone()));
         // The refusals are complete when the last intake is gone, so it goes with the stop.
@@ -287,8 +295,24 @@ impl Relay {
         let _ = timeout(Duration::from_secs(2), keeping).await;
         stop_admin.cancel();
         let _ = admin.await;
+        // Every span has ended by now; the exporter bounds how long its last ones may take.
+        stop_traces.cancel();
+        if let Some(exporting) = exporting {
+            let _ = exporting.await;
+        }
         result.and(journal.close().await)
     }
+}
+
+/// Records nothing, at no cost, where traces are off.
+fn tracing_to(
+    traces: Option<vodrelay_traces::Settings>,
+    clock: &Arc<dyn Clock>,
+) -> (Tracer, Option<Exporter>) {
+    let Some(traces) = traces else { return (Tracer::default(), None) };
+    let resource = Resource { service_version: env!("CARGO_PKG_VERSION").to_owned(), instance: relay_name() };
+    let (tracer, exporter) = traces.start(resource, Arc::clone(clock));
+    (tracer, Some(exporter))
 }
 
 /// Waits for the stop and until the dispatchers are done, then stops receiving. The first part that fails ends the wait.

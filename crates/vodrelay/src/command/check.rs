@@ -3,6 +3,7 @@
 mod alerts;
 mod machine;
 mod sinks;
+mod traces;
 mod ways_in;
 
 use std::sync::Arc;
@@ -97,6 +98,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.extend(ways_in::queues(loaded, offline).await);
     findings.extend(ways_in::transports(loaded));
     findings.extend(alerts::alerts(loaded));
+    findings.extend(traces::traces(loaded));
     findings.extend(sinks::findings(loaded, own_factories, offline).await);
     findings
 }

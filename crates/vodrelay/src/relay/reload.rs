@@ -27,8 +27,8 @@ use super::resolved::Resolved;
 use super::warn_of;
 use crate::config::{Config, Loaded};
 
-/// What is fixed for as long as the relay runs: its listeners and its journal.
-const FIXED: [&str; 4] = ["http.listen", "http.refused", "admin.listen", "journal"];
+/// What is fixed for as long as the relay runs: its listeners, its journal, and where its spans go.
+const FIXED: [&str; 5] = ["http.listen", "http.refused", "admin.listen", "journal", "traces"];
 /// A sink that is taken out may have this much to do before it goes; longer, and nobody knows when it will be done.
 const KEEPS_UP: Duration = Duration::from_secs(10);
 
@@ -135,7 +135,7 @@ impl Replaceable {
         check_fixed(&self.loaded, &loaded)?;
         self.check_orphans(&loaded.config).await?;
 
-        let Resolved { drives, http, queues, admin, alerts, routes } = resolved;
+        let Resolved { drives, http, queues, admin, alerts, routes, traces: _ } = resolved;
         let warnings = http.warnings.iter().chain(&queues.warnings).chain(&alerts.warnings);
         warn_of(&loaded.config, warnings);
         let config = &loaded.config;

@@ -18,6 +18,7 @@ pub(crate) struct Resolved {
     pub(crate) queues: vodrelay_mns::Settings,
     pub(crate) admin: vodrelay_admin::Settings,
     pub(crate) alerts: vodrelay_alerts::Settings,
+    pub(crate) traces: Option<vodrelay_traces::Settings>,
     pub(crate) routes: Routes,
 }
 
@@ -42,6 +43,7 @@ impl Resolved {
             queues: config.mns.resolve(surroundings)?,
             admin: admin.resolve(surroundings)?,
             alerts: config.alerts.resolve(surroundings)?,
+            traces: config.traces.resolve(surroundings)?,
             routes: config.routes(),
         })
     }

@@ -23,6 +23,7 @@ mod sinks;
 mod supervised;
 mod sync;
 mod tls;
+mod traces;
 mod unaltered;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.
