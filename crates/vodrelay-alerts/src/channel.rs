@@ -88,9 +88,9 @@ impl Channel {
         let body = beginning(answer).await;
         if !status.is_success() {
             let said = harmless(&self.without_secrets(&String::from_utf8_lossy(&body)));
-            return Err(self.failed(format!("answered {}: {said}", status.as_u16())));
+            return Err(self.failed(&format!("answered {}: {said}", status.as_u16())));
         }
-        self.format.judge(&body).map_err(|said| self.failed(said))?;
+        self.format.judge(&body).map_err(|said| self.failed(&said))?;
         Ok(message.alerts)
     }
 
@@ -101,10 +101,10 @@ impl Channel {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        self.failed(format!("{what}: {cause}"))
+        self.failed(&format!("{what}: {cause}"))
     }
 
-    fn failed(&self, what: String) -> SendError {
+    fn failed(&self, what: &str) -> SendError {
         SendError { message: self.without_secrets(&format!("{} {what}", self.origin())) }
     }
 

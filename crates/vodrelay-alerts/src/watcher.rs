@@ -239,7 +239,7 @@ impl Watcher {
         let off = (seconds.abs() >= CLOCK_OFF_SECONDS).then(|| {
             let side = if seconds > 0 { "behind" } else { "ahead of" };
             let what = format!(
-                "it is {} s {side} the provider's, as the last three proofs agree; beyond max_skew callbacks are refused",
+                "it is {} s {side} the provider's, as its last three moments agree; beyond max_skew callbacks are refused",
                 seconds.abs()
             );
             Finding::new(what, "timedatectl, then vodrelay refused accept --stale for what was refused")

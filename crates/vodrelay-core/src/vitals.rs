@@ -52,8 +52,8 @@ impl Vitals {
         *self.of(source).out_of_reach.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
     }
 
-    /// Somebody who has a key of ours signed at that second of the provider's clock, and it was received so many
-    /// seconds before.
+    /// The provider said that second of its clock, in a proof that was made with a key of ours or in the date of an answer,
+    /// and by our clock it was so many seconds less.
     pub fn signed(&self, signed_at: i64, off_by_seconds: i64) {
         let mut proofs = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner);
         // A proof that is sent again says nothing new: an old one must not pass for a clock that is off.

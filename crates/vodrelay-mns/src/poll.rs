@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use mns_client::{Error, ErrorKind, MAX_BATCH, MAX_WAIT, Message, Poll, Queue};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -125,8 +126,14 @@ impl Poller {
             received = self.receiving.receive_batch(most, MAX_WAIT) => received,
         };
         match &received {
-            Ok(_) => self.answered(Asked::Receive),
+            Ok(poll) => {
+                self.note_time(poll.answered_at);
+                self.answered(Asked::Receive);
+            }
             Err(error) => {
+                if let ErrorKind::ClockSkew { server_time } = error.kind() {
+                    self.note_time(server_time);
+                }
                 self.failed(Asked::Receive, error);
                 if error.kind() == ErrorKind::Unreadable && error.status().is_some_and(|status| status < 300)
                 {
@@ -135,6 +142,13 @@ impl Poller {
             }
         }
         received.map(Some)
+    }
+
+    /// What time it is for the service tells whether our clock is right.
+    fn note_time(&self, theirs: Option<Timestamp>) {
+        if let Some(theirs) = theirs.map(Timestamp::as_second) {
+            self.intake.vitals().signed(theirs, theirs - self.clock.now().as_second());
+        }
     }
 
     /// The service did what it was asked for.

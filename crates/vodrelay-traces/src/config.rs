@@ -86,9 +86,9 @@ impl Config {
 impl Settings {
     /// A tracer, and what sends its spans, which is to be run beside it.
     #[must_use]
-    pub fn start(self, resource: Resource, clock: Arc<dyn Clock>) -> (Tracer, Exporter) {
+    pub fn start(self, resource: &Resource, clock: Arc<dyn Clock>) -> (Tracer, Exporter) {
         let (tracer, ended) = Tracer::new(clock, self.sample);
-        (tracer, Exporter::new(self, &resource, ended, Pace::default()))
+        (tracer, Exporter::new(self, resource, ended, Pace::default()))
     }
 
     /// Where it leads, without what may be a secret.

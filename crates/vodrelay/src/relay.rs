@@ -311,7 +311,7 @@ fn tracing_to(
 ) -> (Tracer, Option<Exporter>) {
     let Some(traces) = traces else { return (Tracer::default(), None) };
     let resource = Resource { service_version: env!("CARGO_PKG_VERSION").to_owned(), instance: relay_name() };
-    let (tracer, exporter) = traces.start(resource, Arc::clone(clock));
+    let (tracer, exporter) = traces.start(&resource, Arc::clone(clock));
     (tracer, Some(exporter))
 }
 

@@ -30,14 +30,14 @@ const GIB: u64 = 1 << 30;
 impl Stage {
     fn set() -> Self {
         let clock = Arc::new(ManualClock::default());
-        let journal = Arc::new(MemoryJournal::new(clock.clone()));
+        let journal = Arc::new(MemoryJournal::new(Arc::<ManualClock>::clone(&clock)));
         let free = Arc::new(AtomicU64::new(10 * GIB));
         let told = Arc::clone(&free);
         let watched = Watched {
-            ledger: journal.clone(),
+            ledger: Arc::<MemoryJournal>::clone(&journal),
             standings: Standings::default(),
             vitals: Vitals::default(),
-            clock: clock.clone(),
+            clock: Arc::<ManualClock>::clone(&clock),
             free_bytes: Arc::new(move || Ok(told.load(Ordering::Relaxed))),
         };
         let plan = Plan {
@@ -80,7 +80,8 @@ impl Stage {
 
     fn drive(&self, sink: MockSink) -> CancellationToken {
         let (sink, stop): (Arc<dyn Sink>, _) = (Arc::new(sink), CancellationToken::new());
-        let (journal, clock) = (self.journal.clone(), self.clock.clone());
+        let journal: Arc<dyn Journal> = Arc::<MemoryJournal>::clone(&self.journal);
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let dispatcher = Dispatcher::new(sink_name(), sink, journal, clock, Settings::default());
         tokio::spawn(dispatcher.telling(&self.watched.standings).run(stop.clone(), Duration::ZERO));
         stop

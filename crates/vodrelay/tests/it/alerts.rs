@@ -43,7 +43,11 @@ impl Robot {
 async fn hear(State(robot): State<Robot>, uri: Uri, body: String) -> String {
     assert!(uri.to_string().starts_with("/robot/send?access_token=T0123456789&timestamp="), "{uri}");
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-    robot.texts.lock().unwrap().push(body["text"]["content"].as_str().unwrap().to_owned());
+    robot
+        .texts
+        .lock()
+        .unwrap()
+        .push(body.pointer("/text/content").and_then(serde_json::Value::as_str).unwrap().to_owned());
     robot.answers.lock().unwrap().pop_front().unwrap_or_else(|| r#"{"errcode":0}"#.to_owned())
 }
 
