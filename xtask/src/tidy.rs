@@ -10,7 +10,7 @@ use crate::breaks;
 use crate::run::root;
 
 /// The layer of each crate. Arrows point downward only, and no two crates of a layer know each other.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 15] = [
     ("vod-event", 0),
     ("aliyun-credentials", 0),
     ("mns-emulator", 0),
@@ -22,7 +22,9 @@ const LAYERS: [(&str, u8); 13] = [
     ("vodrelay-journal", 2),
     ("vodrelay-sinks", 2),
     ("vodrelay-admin", 2),
+    ("vodrelay-alerts", 2),
     ("vodrelay-mns", 2),
+    ("vodrelay-traces", 2),
     ("vodrelay", 3),
 ];
 

@@ -22,7 +22,8 @@ use self::attempt::{Attempted, make_attempt};
 use self::meter::Meter;
 use crate::breaker::{Breaker, Permit};
 use crate::clock::Clock;
-use crate::config::Span;
+use crate::config;
+use crate::envelope::Delivery;
 use crate::feed::{DeliverySettled, Happening};
 use crate::journal::{Claim, Journal, JournalError, Outcome, Pauses, SettleResult, Settled, Token};
 use crate::name::SinkName;
@@ -30,6 +31,7 @@ use crate::retry::{Decision, RetryPolicy};
 use crate::sink::Sink;
 use crate::standing::{Standing, Standings};
 use crate::standstill::Standstill;
+use crate::trace::{Span, SpanKind, Tracer};
 
 /// The longest sleep between two looks at the journal: a wall clock that jumped is noticed after that.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -43,14 +45,14 @@ pub struct Settings {
     /// Deliveries under way at the same time.
     pub concurrency: usize,
     /// The time limit around every delivery.
-    pub timeout: Span,
+    pub timeout: config::Span,
     /// When to try again.
     pub retry: RetryPolicy,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let timeout = Span(Duration::from_secs(15));
+        let timeout = config::Span(Duration::from_secs(15));
         Self { concurrency: 16, timeout, retry: RetryPolicy::default() }
     }
 }
@@ -88,6 +90,7 @@ pub struct Dispatcher {
     standstill: Standstill,
     standing: Arc<Standing>,
     meter: Meter,
+    tracer: Tracer,
     /// Claimed and waiting for a slot.
     ready: VecDeque<Claim>,
     /// Under way.
@@ -138,6 +141,7 @@ impl Dispatcher {
             paused: false,
             standstill: Standstill::default(),
             standing: Arc::default(),
+            tracer: Tracer::default(),
             ready: VecDeque::new(),
             attempts: JoinSet::new(),
             under_way: Vec::new(),
@@ -152,6 +156,12 @@ impl Dispatcher {
     #[must_use]
     pub fn telling(self, standings: &Standings) -> Self {
         Self { standing: standings.of(&self.name), ..self }
+    }
+
+    /// Has each attempt recorded there.
+    #[must_use]
+    pub fn tracing(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Changes over to another sink and other settings when it is told there; what is under way ends as it began.
@@ -234,11 +244,22 @@ impl Dispatcher {
 
     fn start_what_is_ready(&mut self) {
         while self.attempts.len() < self.settings.concurrency.max(1) {
-            let Some(claim) = self.ready.pop_front() else { return };
+            let Some(mut claim) = self.ready.pop_front() else { return };
+            claim.delivery.span = self.span_of(&claim.delivery);
             self.under_way.push(claim.token);
             let (sink, clock) = (Arc::clone(&self.sink), Arc::clone(&self.clock));
             self.attempts.spawn(make_attempt(claim, sink, clock, self.settings.timeout.0));
         }
+    }
+
+    /// A trace of its own, which goes back to the span that brought the event: hours may lie between them.
+    fn span_of(&self, delivery: &Delivery) -> Span {
+        let name = || format!("deliver {}", self.name);
+        let span = self.tracer.linked(SpanKind::Client, name, delivery.envelope.trace);
+        span.set_with("vodrelay.sink", || self.name.to_string());
+        span.set_with("vodrelay.event.id", || delivery.envelope.id.to_string());
+        span.set("vodrelay.attempt", delivery.attempt);
+        span
     }
 
     /// Concludes this attempt and every other that has ended, so that their outcomes share a commit.

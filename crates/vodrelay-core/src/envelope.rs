@@ -11,6 +11,7 @@ use vod_event::{Event, EventId};
 
 use crate::name::{SinkName, SourceName};
 use crate::parse::parse;
+use crate::trace::{Span, TraceContext};
 
 /// Labels that the configuration gives to a source; routing uses them, and records have them.
 pub type Labels = BTreeMap<String, String>;
@@ -29,6 +30,8 @@ pub struct Arrival {
     pub received_at: Timestamp,
     /// The labels of its source.
     pub labels: Arc<Labels>,
+    /// The span that brought it, where that is recorded.
+    pub trace: Option<TraceContext>,
 }
 
 /// An event that is identified, with the bytes that say it.
@@ -46,6 +49,8 @@ pub struct Envelope {
     pub body: Bytes,
     /// SHA-256 of the body; checked whenever the journal hands it out.
     pub sha256: [u8; 32],
+    /// The span that brought it first, where that is recorded.
+    pub trace: Option<TraceContext>,
     event: OnceLock<Result<Arc<Event>, String>>,
 }
 
@@ -60,16 +65,22 @@ impl Envelope {
         body: Bytes,
         sha256: [u8; 32],
     ) -> Self {
-        Self { id, source, received_at, labels, body, sha256, event: OnceLock::new() }
+        Self { id, source, received_at, labels, body, sha256, trace: None, event: OnceLock::new() }
+    }
+
+    /// The same, brought by that span.
+    #[must_use]
+    pub fn with_trace(self, trace: Option<TraceContext>) -> Self {
+        Self { trace, ..self }
     }
 
     /// An envelope around what was just read, or around what could not be (with the reason).
     #[must_use]
     pub fn new(arrival: Arrival, id: EventId, event: Result<Event, String>) -> Self {
         let sha256 = Sha256::digest(&arrival.body).into();
-        let Arrival { source, body, received_at, labels } = arrival;
+        let Arrival { source, body, received_at, labels, trace } = arrival;
         let event = OnceLock::from(event.map(Arc::new));
-        Self { id, source, received_at, labels, body, sha256, event }
+        Self { id, source, received_at, labels, body, sha256, trace, event }
     }
 
     /// What the body says.
@@ -114,4 +125,6 @@ pub struct Delivery {
     pub last_attempt_at: Option<Timestamp>,
     /// The age that counted at the last attempt: time since the first, less what the sink stood still.
     pub age: std::time::Duration,
+    /// The span of this attempt; a sink notes there what it knows, and tells whom it calls.
+    pub span: Span,
 }

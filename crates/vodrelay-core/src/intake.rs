@@ -22,6 +22,8 @@ use crate::name::{SinkName, SourceName};
 use crate::parse::parse;
 use crate::refusal::Refusal;
 use crate::routing::{Routed, Routes};
+use crate::trace::{SpanKind, Tracer};
+use crate::vitals::Vitals;
 
 /// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
 /// rest is only counted.
@@ -41,6 +43,8 @@ pub struct Intake {
     room: Arc<Semaphore>,
     troubles: Arc<Troubles>,
     meter: Arc<Meter>,
+    vitals: Vitals,
+    tracer: Tracer,
 }
 
 /// What became of an arrival that was accepted. Either way it is durable.
@@ -65,8 +69,32 @@ impl Intake {
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
         let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
-        let meter = Arc::new(Meter::new());
-        (Self { journal, routes: routes.into(), refusals, room, troubles, meter }, keeper)
+        let (meter, vitals) = (Arc::new(Meter::new()), Vitals::default());
+        (
+            Self {
+                journal,
+                routes: routes.into(),
+                refusals,
+                room,
+                troubles,
+                meter,
+                vitals,
+                tracer: Tracer::default(),
+            },
+            keeper,
+        )
+    }
+
+    /// Has what is accepted recorded there.
+    #[must_use]
+    pub fn tracing(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// Where sources record what they do.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
@@ -78,9 +106,12 @@ impl Intake {
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
         let routes = self.routes.current();
         let (envelope, sinks) = read_and_route(&routes, arrival);
+        let span = self.tracer.child(SpanKind::Internal, || "append".to_owned(), envelope.trace);
+        span.set_with("vodrelay.event.id", || envelope.id.to_string());
         let appended = match self.journal.append(&envelope, &sinks).await {
             Ok(appended) => appended,
             Err(error) => {
+                span.fail("journal");
                 let kind = match error {
                     JournalError::Full(_) => TroubleKind::Full,
                     _ => TroubleKind::Failing,
@@ -96,6 +127,7 @@ impl Intake {
             tracing::warn!(event.id = %envelope.id, source = %envelope.source, reason,
                 "what came cannot be read as an event; it is kept, and delivered to no sink");
         }
+        self.vitals.accepted(&envelope.source);
         let event_type = envelope.event().ok().map(|event| event.event_type.clone());
         Ok(Accepted { id: envelope.id, appended, event_type, sinks })
     }
@@ -105,6 +137,12 @@ impl Intake {
     /// accept is noted by [`Intake::accept`].
     pub fn turned_away(&self, kind: TroubleKind, source: &SourceName, received_at: Timestamp) {
         self.troubles.add(kind, source, received_at);
+    }
+
+    /// Where sources tell how they are, and whoever watches over them reads it.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Whether the body can be read as an event at all.

@@ -31,6 +31,8 @@ pub mod standing;
 mod standstill;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod trace;
+pub mod vitals;
 
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
@@ -53,3 +55,5 @@ pub use routing::Routes;
 pub use sink::{Receipt, Sink, SinkError, SinkFactory};
 pub use source::{Source, SourceError};
 pub use standing::Standings;
+pub use trace::{Span, SpanKind, TraceContext, Tracer};
+pub use vitals::Vitals;

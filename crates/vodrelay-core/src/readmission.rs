@@ -188,7 +188,7 @@ impl Readmission {
                 Ruling::Leave(why) => *summary.left.entry(why).or_insert(0) += 1,
                 Ruling::Take(labels) => {
                     let Refusal { source, body, received_at, .. } = refusal;
-                    genuine.push((id, Arrival { source, body, received_at, labels }));
+                    genuine.push((id, Arrival { source, body, received_at, labels, trace: None }));
                 }
             }
         }

@@ -75,6 +75,9 @@ pub struct CallbackConfig {
     /// Labels for routing and records.
     #[serde(default)]
     pub labels: Labels,
+    /// An event is expected at least this often; without it, silence means nothing.
+    #[serde(default)]
+    pub expect_every: Option<Span>,
 }
 
 /// One of the keys: a secret, with a name for logs or without.

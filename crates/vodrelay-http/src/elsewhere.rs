@@ -7,7 +7,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use vod_event::{CallbackProof, ProofError};
-use vodrelay_core::RefusalCause;
+use vodrelay_core::{RefusalCause, TraceContext};
 
 use crate::answer::Answer;
 use crate::hints::{Hint, nearest};
@@ -21,13 +21,13 @@ impl Receiver {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-        started: Instant,
+        began: (Instant, Option<TraceContext>),
     ) -> Ended {
         if request.uri().path() == self.settings.health_path {
             return self.health(request.method()).into();
         }
         match self.meant_by(&request) {
-            Some((callback, proof)) => self.keep_stray(callback, proof, request, peer, started).await,
+            Some((callback, proof)) => self.keep_stray(callback, proof, request, peer, began).await,
             None => {
                 self.explain_path(request.uri().path());
                 Answer::UnknownPath.into()
@@ -63,7 +63,7 @@ impl Receiver {
         proof: CallbackProof,
         request: Request<Incoming>,
         peer: IpAddr,
-        started: Instant,
+        began: (Instant, Option<TraceContext>),
     ) -> Ended {
         if self.hints.due(Hint::Stray) {
             tracing::warn!(
@@ -72,7 +72,7 @@ impl Receiver {
                  URL that VOD has, reload, and run `vodrelay refused accept`",
             );
         }
-        let (visit, incoming) = self.visit(request, peer, started);
+        let (visit, incoming) = self.visit(request, peer, began);
         let unproven =
             Unproven { cause: RefusalCause::Mismatch, error: ProofError::Mismatch, proof: Some(proof) };
         let refused = self.refuse(callback, visit, incoming, unproven).await;

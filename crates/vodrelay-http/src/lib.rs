@@ -19,6 +19,7 @@ mod rejudge;
 mod repeats;
 mod serve;
 mod throttle;
+mod trace;
 
 pub use config::{CallbackConfig, Config, KeyConfig, RefusedConfig};
 pub use receiver::{Callback, Receiver, Settings};

@@ -15,15 +15,16 @@ use hyper::body::{Body, Incoming};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 use vod_event::EventId;
-use vodrelay_core::{Appended, Arrival, Intake, TroubleKind};
+use vodrelay_core::{Appended, Arrival, Intake, RefusalCause, TraceContext, TroubleKind};
 
 use crate::address::sender;
 use crate::answer::Answer;
 use crate::body::{self, End};
 use crate::hints::Hint;
 use crate::pace::{BUDGET, Pace};
-use crate::proof::{Judged, Standing, judge};
+use crate::proof::{Judged, Standing, Unproven, judge};
 use crate::receiver::{Callback, Receiver};
+use crate::trace;
 
 /// The largest head that is received. The transport has a harder limit behind it, for heads that never end.
 const HEAD_LIMIT: usize = 16 << 10;
@@ -39,6 +40,8 @@ pub(crate) struct Visit {
     pub(crate) by: Instant,
     /// What its head promises of the body; nothing of a chunked one.
     pub(crate) length: Option<u64>,
+    /// The span of the request, where it is recorded.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// The end of a request, and whether its body was read to the end, so that another may follow on the connection.
@@ -60,7 +63,10 @@ impl Receiver {
     ) -> Response<Full<Bytes>> {
         let started = pace.begin();
         let bodiless = request.body().is_end_stream();
-        let ended = self.steps(request, peer, started).await.unwrap_or_else(|ended| ended);
+        let span = self.span_of(&request, peer, started);
+        let steps = self.steps(request, peer, (started, span.context()));
+        let ended = steps.await.unwrap_or_else(|ended| ended);
+        trace::note(&span, ended.answer);
         self.meter.answered(ended.answer, ended.event_type.as_deref(), started.elapsed());
         let unread = !ended.read && !bodiless;
         pace.answered(unread);
@@ -71,15 +77,17 @@ impl Receiver {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-        started: Instant,
+        began: (Instant, Option<TraceContext>),
     ) -> Result<Ended, Ended> {
         let Some(callback) = self.callback(request.uri().path()) else {
-            return Ok(self.elsewhere(request, peer, started).await);
+            return Ok(self.elsewhere(request, peer, began).await);
         };
         check_method(&request)?;
         check_head(&request)?;
-        let (visit, incoming) = self.visit(request, peer, started);
-        let judged = match judge(callback, &visit.headers, visit.received_at) {
+        let (visit, incoming) = self.visit(request, peer, began);
+        let judged = judge(callback, &visit.headers, visit.received_at);
+        self.note_clock(&judged, visit.received_at);
+        let judged = match judged {
             Ok(judged) => judged,
             Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
         };
@@ -101,7 +109,7 @@ impl Receiver {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-        started: Instant,
+        (started, trace): (Instant, Option<TraceContext>),
     ) -> (Visit, Incoming) {
         let (head, incoming) = request.into_parts();
         let since = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
@@ -111,6 +119,7 @@ impl Receiver {
             received_at: now.checked_sub(since).unwrap_or(now),
             by: started + BUDGET,
             length: incoming.size_hint().exact(),
+            trace,
             headers: head.headers,
         };
         (visit, incoming)
@@ -127,6 +136,16 @@ impl Receiver {
                 "a request has a proof that is ignored, since no key is set; set the key to have proofs checked",
             );
         }
+    }
+
+    /// What is signed with a key of ours tells the provider's time, be it too far off or not.
+    fn note_clock(&self, judged: &Result<Judged<'_>, Unproven>, received_at: Timestamp) {
+        let signed_at = match judged {
+            Ok(Judged { proven: Some((proof, _)), .. }) => proof.timestamp,
+            Err(Unproven { cause: RefusalCause::Stale, proof: Some(proof), .. }) => proof.timestamp,
+            _ => return,
+        };
+        self.intake.vitals().signed(signed_at, signed_at.saturating_sub(received_at.as_second()));
     }
 
     fn check_length(&self, callback: &Callback, visit: &Visit) -> Result<(), Ended> {
@@ -163,6 +182,7 @@ impl Receiver {
             body,
             received_at: visit.received_at,
             labels: Arc::clone(&callback.labels),
+            trace: visit.trace,
         };
         // What is not known to be accepted is read once more; that is seldom.
         let (started, bytes) = (Instant::now(), arrival.body.clone());

@@ -46,6 +46,7 @@ impl Row {
             event: envelope.event().cloned().map_err(|reason| excerpt(reason, LONGEST_REASON).to_owned()),
             body: envelope.body.clone(),
             sha256: envelope.sha256,
+            trace: envelope.trace.map(|trace| trace.to_bytes()),
             sinks,
         })
     }
@@ -113,6 +114,10 @@ fn insert(conn: &Connection, names: &mut Names, row: &Row, seq: i64) -> rusqlite
         row.sha256,
         &row.body[..],
     ])?;
+    if let Some(trace) = row.trace {
+        conn.prepare_cached("INSERT OR REPLACE INTO traces (event, context) VALUES (?1, ?2)")?
+            .execute(params![seq, trace])?;
+    }
     Ok(())
 }
 

@@ -14,8 +14,7 @@ use rusqlite::{Connection, Row, Statement};
 use sha2::{Digest, Sha256};
 
 use crate::copy::{
-    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, REFUSALS, SINKS, SOURCES, Table,
-    Target, WORDS, file_of,
+    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, SOURCES, Table, Target, WORDS, file_of,
 };
 use crate::key::Key;
 use crate::open::FILE;
@@ -116,7 +115,8 @@ impl Copy {
         CopyError::Damaged { path: self.source.clone(), cause }
     }
 
-    /// Pauses, purged dead letters, the history of the relay, and who did what. A file that only an earlier version has opened has none.
+    /// Pauses, purged dead letters, the history of the relay, who did what, and which spans
+    /// brought events. A file that only an earlier version has opened has none.
     fn what_later_schemas_add(&mut self) -> Result<(), CopyError> {
         let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
         let version = schema::version(&self.from).map_err(damaged)?;
@@ -127,8 +127,7 @@ impl Copy {
         let paused: Vec<Value> = pauses.iter().map(|(sink, ..)| Value::Integer(*sink)).collect();
         put_named(&self.from, &mut self.target, &SINKS, paused.iter()).map_err(|error| self.told(error))?;
         self.target.take_over_pauses(&pauses).map_err(|error| self.target.failed(&error))?;
-        let later = if version < 3 { &[][..] } else { &OF_SCHEMA_3 };
-        OF_SCHEMA_2.iter().chain(later).try_for_each(|table| self.all_of(table).map(drop))
+        copy::of_later_schemas(version).try_for_each(|table| self.all_of(table).map(drop))
     }
 
     fn told(&self, error: Side) -> CopyError {

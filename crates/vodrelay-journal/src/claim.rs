@@ -9,7 +9,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 use vod_event::EventId;
-use vodrelay_core::{Claim, Claimed, Delivery, Envelope, JournalError, Labels, SinkName, SourceName, Token};
+use vodrelay_core::{
+    Claim, Claimed, Delivery, Envelope, JournalError, Labels, SinkName, SourceName, Span, Token, TraceContext,
+};
 
 use crate::error::Fault;
 use crate::indexes::Doubt;
@@ -260,7 +262,8 @@ impl Claimant {
     fn load(&mut self, key: Key, sink: &SinkName) -> Result<Option<Delivery>, Fault> {
         let mut statement = self.conn.prepare_cached(
             "SELECT d.attempts, d.replays, d.tries, d.first_attempt_at, d.last_attempt_at, d.age_ms,
-             e.id, e.source, e.received_at, e.labels, e.sha256, e.body
+             e.id, e.source, e.received_at, e.labels, e.sha256, e.body,
+             (SELECT context FROM traces WHERE event = ?2)
              FROM deliveries AS d JOIN events AS e ON e.seq = ?2 WHERE d.id = ?1",
         )?;
         let mut rows = statement.query([key.0, key.seq()])?;
@@ -276,6 +279,7 @@ impl Claimant {
             first_attempt_at: moment(3)?,
             last_attempt_at: moment(4)?,
             age: settle::span(row.get(5)?),
+            span: Span::default(),
         }))
     }
 }
@@ -365,7 +369,9 @@ fn envelope(
     };
     let id = EventId::from_bytes(row.get(6)?);
     let body = Bytes::copy_from_slice(row.get_ref(11)?.as_blob().map_err(rusqlite::Error::from)?);
-    Ok(Envelope::restore(id, source, key::moment(row.get(8)?), labels, body, row.get(10)?))
+    let trace = row.get_ref(12)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    let envelope = Envelope::restore(id, source, key::moment(row.get(8)?), labels, body, row.get(10)?);
+    Ok(envelope.with_trace(trace.and_then(TraceContext::from_bytes)))
 }
 
 fn word(conn: &Connection, number: i64) -> rusqlite::Result<String> {

@@ -40,17 +40,26 @@ pub(crate) const REFUSALS: Table = Table {
 };
 
 /// The tables that the second schema added.
-pub(crate) const OF_SCHEMA_2: [Table; 3] = [
+const OF_SCHEMA_2: [Table; 3] = [
     Table { name: "purged", columns: "delivery, attempts, replays, status, reason, settled_at, purged_at" },
     Table { name: "lives", columns: "id, started_at, beat_at, ended" },
     Table { name: "troubles", columns: "id, kind, source, first_at, last_at, count, kept, settled" },
 ];
 
 /// The tables that the third schema added.
-pub(crate) const OF_SCHEMA_3: [Table; 2] = [
+const OF_SCHEMA_3: [Table; 2] = [
     Table { name: "audit", columns: "id, at, token, address, action, request, status, result" },
     Table { name: "jobs", columns: "id, state, job" },
 ];
+
+/// The tables that the fourth schema added.
+const OF_SCHEMA_4: [Table; 1] = [Table { name: "traces", columns: "event, context" }];
+
+/// The tables that a file of that schema has besides those of the first.
+pub(crate) fn of_later_schemas(version: i64) -> impl Iterator<Item = &'static Table> {
+    let later: [(i64, &[Table]); 3] = [(2, &OF_SCHEMA_2), (3, &OF_SCHEMA_3), (4, &OF_SCHEMA_4)];
+    later.into_iter().filter(move |(schema, _)| *schema <= version).flat_map(|(_, tables)| tables)
+}
 
 impl Table {
     /// The first column.
@@ -274,6 +283,7 @@ impl Target {
                  unreadable = (SELECT COUNT(*) FROM events WHERE state = 2),
                  refusals = (SELECT COUNT(*) FROM refusals),
                  refusal_bytes = (SELECT COALESCE(SUM(bytes), 0) FROM refusals);
+             DELETE FROM traces WHERE event NOT IN (SELECT seq FROM events);
              UPDATE sinks SET pending = c.pending, dead_letters = c.dead, delivered = c.delivered FROM (
                  SELECT sink, SUM(state < 2) AS pending, SUM(state = 3) AS dead, SUM(state = 2) AS delivered
                  FROM deliveries GROUP BY sink) AS c WHERE c.sink = sinks.id;

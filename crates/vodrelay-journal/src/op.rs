@@ -6,7 +6,9 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use vod_event::{Event, EventId};
-use vodrelay_core::{Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName, Trouble};
+use vodrelay_core::{
+    Appended, JournalError, Refusal, SettleResult, Settled, SinkName, SourceName, TraceContext, Trouble,
+};
 
 use crate::indexes::Doubt;
 use crate::key::Key;
@@ -51,6 +53,7 @@ pub(crate) struct Row {
     pub(crate) event: Result<Arc<Event>, String>,
     pub(crate) body: Bytes,
     pub(crate) sha256: [u8; 32],
+    pub(crate) trace: Option<[u8; TraceContext::LENGTH]>,
     pub(crate) sinks: Vec<SinkName>,
 }
 

@@ -14,7 +14,7 @@ use rusqlite::types::Value;
 
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
-use crate::copy::{self, CopyError, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::copy::{self, CopyError, EVENTS, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::lock;
 use crate::open::{FILE, LOG};
@@ -188,7 +188,7 @@ impl Salvage<'_> {
         Ok(())
     }
 
-    /// Pauses, purged dead letters, the history of the relay, and who did what.
+    /// Pauses, purged dead letters, the history of the relay, who did what, and which spans brought events.
     fn what_later_schemas_add(&mut self, from: &Scratch) -> Result<(), CopyError> {
         if schema::version(&from.conn).is_ok_and(|version| version < 2) {
             return Ok(());
@@ -199,11 +199,8 @@ impl Salvage<'_> {
             }
             Err(error) => self.tell(LossKind::Lost, format!("which sinks are paused: {error}")),
         }
-        let later = match schema::version(&from.conn) {
-            Ok(version) if version < 3 => &[][..],
-            _ => &OF_SCHEMA_3,
-        };
-        for table in OF_SCHEMA_2.iter().chain(later) {
+        let version = schema::version(&from.conn).unwrap_or(schema::VERSION);
+        for table in copy::of_later_schemas(version) {
             let (key, mut rows) = (table.key(), Vec::new());
             let expected = from.largest(&[&format!("SELECT MAX({key}) FROM {}", table.name)]);
             let unread = read_range(&from.conn, table, key, 0, expected, &mut |row| rows.push(row));

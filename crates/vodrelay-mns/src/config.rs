@@ -7,7 +7,7 @@ use aliyun_credentials::{Config as Credentials, CredentialProvider};
 use mns_client::{Client, Config as ClientConfig, Endpoint, Queue, QueueName};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use vodrelay_core::config::{ConfigError, SecretSource, Surroundings, check_labels};
+use vodrelay_core::config::{ConfigError, SecretSource, Span, Surroundings, check_labels};
 use vodrelay_core::{Labels, Name, SourceName};
 
 /// The `[mns]` table.
@@ -35,6 +35,9 @@ pub struct QueueConfig {
     /// How many polls run at the same time under load. An idle queue has one.
     #[serde(default = "eight")]
     pub max_pollers: usize,
+    /// An event is expected at least this often; without it, silence means nothing.
+    #[serde(default)]
+    pub expect_every: Option<Span>,
 }
 
 /// Eight batches in hand keep the journal's group commits filled over a round trip of some tens of milliseconds.

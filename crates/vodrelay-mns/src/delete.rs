@@ -52,11 +52,10 @@ impl Poller {
                 result = Err(error);
             }
         }
-        let (name, asked) = (&self.settings.name, Asked::Delete);
         match &result {
             Ok(()) if handles.is_empty() => {}
-            Ok(()) => self.standing.good(asked, name, &self.meter),
-            Err(error) => self.standing.bad(asked, error, name, &self.meter),
+            Ok(()) => self.answered(Asked::Delete),
+            Err(error) => self.failed(Asked::Delete, error),
         }
         result
     }

@@ -17,9 +17,12 @@ use jiff::Timestamp;
 use mns_client::{Error, ErrorKind, MAX_BATCH, MAX_WAIT, Message, Poll, Queue};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use vodrelay_core::{Accepted, Arrival, Clock, Intake, JournalError, SourceError};
+use vodrelay_core::{
+    Accepted, Arrival, Clock, Intake, JournalError, SourceError, Span, SpanKind, TraceContext,
+};
 
 use crate::config::QueueSettings;
+use crate::examine::mend;
 use crate::lease::{Lease, visibility};
 use crate::meter::Meter;
 use crate::pace::{Ended, longest};
@@ -79,21 +82,32 @@ impl Poller {
     /// # Errors
     /// If the journal is closed or poisoned, so that no poll makes sense any more.
     pub(crate) async fn poll_once(&self) -> Result<Ended, SourceError> {
+        let span = self.intake.tracer().root(SpanKind::Client, || self.span_name("receive"));
         let poll = match self.receive().await {
             Ok(Some(poll)) => poll,
-            Ok(None) => return Ok(Ended::Stopped),
-            Err(_) => {
+            Ok(None) => {
+                span.forget();
+                return Ok(Ended::Stopped);
+            }
+            Err(error) => {
                 self.meter.polled("failed");
+                self.note(&span, "receive");
+                span.fail(error.status().map_or_else(|| "_OTHER".to_owned(), |status| status.to_string()));
                 return Ok(Ended::Failed);
             }
         };
         self.note_without_handle(&poll);
         self.meter.polled(if poll.messages.is_empty() { "empty" } else { "messages" });
         if poll.messages.is_empty() {
+            // An idle queue is asked twice a minute, day and night.
+            span.forget();
             return Ok(self.empty(&poll));
         }
         let count = poll.messages.len();
-        let messages = self.decode(poll);
+        self.note(&span, "receive");
+        span.set("messaging.batch.message_count", i64::try_from(count).unwrap_or(i64::MAX));
+        let messages = self.decode(poll, span.context());
+        drop(span);
         let mut accepting = messages.into_iter().map(|message| self.accept_one(message)).collect();
         let (mut accepted, mut failed) = (0, false);
         while let Some(durable) = self.accept(&mut accepting).await? {
@@ -107,7 +121,6 @@ impl Poller {
     /// Nothing if the relay stops meanwhile: the poll is dropped, and what the service hands out at that very moment
     /// becomes visible again.
     async fn receive(&self) -> Result<Option<Poll>, Error> {
-        let name = &self.settings.name;
         let most = if self.receives_singly() { 1 } else { MAX_BATCH };
         let received = tokio::select! {
             biased;
@@ -117,13 +130,13 @@ impl Poller {
         match &received {
             Ok(poll) => {
                 self.note_time(poll.answered_at);
-                self.standing.good(Asked::Receive, name, &self.meter);
+                self.answered(Asked::Receive);
             }
             Err(error) => {
                 if let ErrorKind::ClockSkew { server_time } = error.kind() {
                     self.note_time(server_time);
                 }
-                self.standing.bad(Asked::Receive, error, name, &self.meter);
+                self.failed(Asked::Receive, error);
                 if error.kind() == ErrorKind::Unreadable && error.status().is_some_and(|status| status < 300)
                 {
                     self.receive_singly();
@@ -133,10 +146,42 @@ impl Poller {
         received.map(Some)
     }
 
+    /// What time it is for the service tells whether our clock is right.
     fn note_time(&self, theirs: Option<Timestamp>) {
         if let Some(theirs) = theirs {
-            self.meter.clock(self.clock.now(), theirs);
+            let now = self.clock.now();
+            self.meter.clock(now, theirs);
+            let theirs = theirs.as_second();
+            self.intake.vitals().signed(theirs, theirs - now.as_second());
         }
+    }
+
+    /// The service did what it was asked for.
+    pub(crate) fn answered(&self, asked: Asked) {
+        self.standing.good(asked, &self.settings.name, &self.meter);
+        if self.standing.is_up() {
+            self.intake.vitals().in_reach(&self.settings.source);
+        }
+    }
+
+    /// It did not.
+    pub(crate) fn failed(&self, asked: Asked, error: &Error) {
+        self.standing.bad(asked, error, &self.settings.name, &self.meter);
+        let why = format!("{error}; {}", mend(error));
+        self.intake.vitals().out_of_reach(&self.settings.source, why);
+    }
+
+    fn span_name(&self, operation: &str) -> String {
+        format!("{operation} {}", self.settings.queue.name())
+    }
+
+    /// What OpenTelemetry wants to know of a span about messages.
+    fn note(&self, span: &Span, operation: &'static str) {
+        span.set("messaging.system", "aliyun_mns");
+        span.set("messaging.operation.name", operation);
+        span.set("messaging.operation.type", operation);
+        span.set_with("messaging.destination.name", || self.settings.queue.name().to_string());
+        span.set_with("vodrelay.queue", || self.settings.name.to_string());
     }
 
     fn receives_singly(&self) -> bool {
@@ -174,7 +219,7 @@ impl Poller {
         Duration::from_millis(self.visibility_ms.load(Ordering::Relaxed))
     }
 
-    fn decode(&self, poll: Poll) -> Vec<(Lease, Arrival)> {
+    fn decode(&self, poll: Poll, received_by: Option<TraceContext>) -> Vec<(Lease, Arrival, Span)> {
         let (now, received_at) = (Instant::now(), self.clock.now());
         let answered_at = poll.answered_at;
         let told = |message: &Message| visibility(message, answered_at);
@@ -196,8 +241,13 @@ impl Poller {
                 Cow::Borrowed(_) => Bytes::from(bytes),
             };
             let QueueSettings { source, labels, .. } = &self.settings;
-            let arrival = Arrival { source: source.clone(), body, received_at, labels: Arc::clone(labels) };
-            (Lease::new(message.receipt_handle, visibility, now), arrival)
+            let span =
+                self.intake.tracer().linked(SpanKind::Consumer, || self.span_name("process"), received_by);
+            self.note(&span, "process");
+            span.set("messaging.message.id", message.message_id);
+            let (source, labels, trace) = (source.clone(), Arc::clone(labels), span.context());
+            let arrival = Arrival { source, body, received_at, labels, trace };
+            (Lease::new(message.receipt_handle, visibility, now), arrival, span)
         };
         poll.messages.into_iter().map(decode).collect()
     }
@@ -246,7 +296,7 @@ impl Poller {
     }
 
     /// While the append takes its time, the message is kept ours; while the journal has no room, one message is.
-    async fn accept_one(&self, (mut lease, arrival): (Lease, Arrival)) -> Fate {
+    async fn accept_one(&self, (mut lease, arrival, span): (Lease, Arrival, Span)) -> Fate {
         let queue = &self.settings.queue;
         let (place, body) = (self.stall.place(), arrival.body.clone());
         let mut appending = pin!(self.append(arrival, &place));
@@ -264,6 +314,9 @@ impl Poller {
                 }
             }
         };
+        if appended.is_err() {
+            span.fail("journal");
+        }
         match appended {
             Ok(accepted) => {
                 self.meter.accepted(&accepted, self.clock.now());

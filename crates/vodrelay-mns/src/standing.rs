@@ -71,7 +71,7 @@ impl Standing {
     }
 
     /// Whether receives are answered, and deletions, as far as any was needed, done.
-    fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         let [receive, delete] = [Asked::Receive, Asked::Delete].map(|asked| *self.slot(asked));
         matches!(receive, State::Good) && !matches!(delete, State::Bad(_))
     }

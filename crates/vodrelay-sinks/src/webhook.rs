@@ -17,7 +17,7 @@ use reqwest::Client;
 use url::Url;
 use vod_event::{CallbackProof, PrivateKey};
 use vodrelay_core::config::{ConfigError, Options};
-use vodrelay_core::{Clock, Delivery, Receipt, Sink, SinkError, SinkFactory, SinkName};
+use vodrelay_core::{Clock, Delivery, Receipt, Sink, SinkError, SinkFactory, SinkName, Span};
 
 use self::format::{Format, Message};
 use self::sign::SigningKeys;
@@ -73,6 +73,7 @@ impl Sink for Webhook {
     async fn deliver(&self, delivery: &Delivery) -> Result<Receipt, SinkError> {
         let now = self.clock.now();
         let message = self.target.format.message(&delivery.envelope)?;
+        self.note(&delivery.span);
         let headers = self.headers(delivery, &message, now);
         let request = self.client.post(self.target.url.clone()).headers(headers).body(message.body);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
@@ -110,11 +111,23 @@ impl Webhook {
         set("webhook-timestamp", seconds.to_string());
         set("vodrelay-attempt", delivery.attempt.to_string());
         set("vodrelay-received-at", delivery.envelope.received_at.to_string());
+        if let Some(context) = delivery.span.context() {
+            set("traceparent", context.traceparent());
+        }
         if delivery.replay > 0 {
             set("vodrelay-replay", delivery.replay.to_string());
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(message.content_type));
         headers
+    }
+
+    /// Whom it calls, and nothing of the URL that may be a secret.
+    fn note(&self, span: &Span) {
+        let url = &self.target.url;
+        span.set("http.request.method", "POST");
+        span.set("url.scheme", url.scheme());
+        span.set_with("server.address", || url.host_str().unwrap_or_default().to_owned());
+        span.set("server.port", url.port_or_known_default().unwrap_or_default());
     }
 
     /// No answer at all: the message names the address and the innermost cause, and nothing of the URL's secrets.

@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{
-    archive, check, dead_letters, explain, gaps, health, init, journal, refused, replay, serve, show,
+    alerts, archive, check, dead_letters, explain, gaps, health, init, journal, refused, replay, serve, show,
     sign_url, sinks, trigger, verify,
 };
 use crate::exit::{self, Code, Failure};
@@ -71,6 +71,9 @@ enum Command {
     Refused(refused::Args),
     /// Tell when events may be missing: exit 0 or 65
     Gaps(gaps::Args),
+    /// Find out whether alerts arrive
+    #[command(subcommand)]
+    Alerts(alerts::Args),
     /// Print the configuration's schema, or the configuration in force
     #[command(subcommand)]
     Config(show::Args),
@@ -157,6 +160,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Sinks(args) => sinks::run(args).await,
         Command::Refused(args) => refused::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
+        Command::Alerts(args) => alerts::run(args).await,
         Command::Config(args) => show::run(args),
         Command::Health(args) => health::run(args).await,
         Command::Completions { shell } => {

@@ -1,5 +1,6 @@
 //! One file for each command of the command line.
 
+pub(crate) mod alerts;
 pub(crate) mod archive;
 pub(crate) mod ask;
 pub(crate) mod check;

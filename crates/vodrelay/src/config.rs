@@ -4,6 +4,7 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vodrelay_core::config::{ConfigError, Options, Span, Surroundings};
@@ -31,6 +32,10 @@ pub struct Config {
     pub sinks: BTreeMap<Name, SinkConfig>,
     /// The admin listener.
     pub admin: vodrelay_admin::Config,
+    /// Where people are told what is wrong.
+    pub alerts: vodrelay_alerts::Config,
+    /// Where spans are sent.
+    pub traces: vodrelay_traces::Config,
 }
 
 /// One `[sinks.NAME]`: what it is, which events it gets, how it is driven.
@@ -73,7 +78,7 @@ impl SinkConfig {
         let seconds = if self.kind == "archive" { 600 } else { 15 };
         Settings {
             concurrency: self.concurrency.unwrap_or(16),
-            timeout: self.timeout.unwrap_or(Span(std::time::Duration::from_secs(seconds))),
+            timeout: self.timeout.unwrap_or(Span(Duration::from_secs(seconds))),
             retry: self.retry,
         }
     }
@@ -144,6 +149,11 @@ impl Config {
     /// # Errors
     /// The first key that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some((source, _)) = self.expected().into_iter().find(|(_, span)| span.is_zero()) {
+            let table = if source.as_str().starts_with("queues.") { "mns" } else { "http" };
+            let message = "0 would always be over; use for example 6h";
+            return Err(ConfigError::new(format!("{table}.{source}.expect_every"), message));
+        }
         let known = self.sources();
         self.sinks.iter().try_for_each(|(name, sink)| sink.check(name, &known))
     }
@@ -153,6 +163,16 @@ impl Config {
     pub fn sources(&self) -> Vec<SourceName> {
         let callbacks = self.http.callbacks.keys().map(SourceName::callback);
         callbacks.chain(self.mns.queues.keys().map(SourceName::queue)).collect()
+    }
+
+    /// How often each source is to be heard of which that is said.
+    #[must_use]
+    pub fn expected(&self) -> BTreeMap<SourceName, Duration> {
+        let callbacks = self.http.callbacks.iter();
+        let callbacks = callbacks.map(|(name, callback)| (SourceName::callback(name), callback.expect_every));
+        let queues =
+            self.mns.queues.iter().map(|(name, queue)| (SourceName::queue(name), queue.expect_every));
+        callbacks.chain(queues).filter_map(|(source, span)| Some((source, span?.0))).collect()
     }
 
     /// The labels of a source, where it is configured.

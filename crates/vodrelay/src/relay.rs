@@ -1,5 +1,6 @@
 //! The whole relay, composed: the journal is opened, sinks are built, and every part runs until it is told to stop.
 
+mod alarm;
 mod certificates;
 mod crew;
 mod parts;
@@ -17,15 +18,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Door, Metrics};
+use vodrelay_alerts::Watched;
 use vodrelay_core::config::{ConfigError, Surroundings};
 use vodrelay_core::dispatcher::Drive;
 use vodrelay_core::{
     Bookkeeper, Clock, ImageStore, Intake, Journal, JournalError, Ledger, Live, Name, Readmission, Replayer,
-    Sink, SinkBacklog, SinkFactory, SinkName, Standings, SystemClock,
+    Sink, SinkBacklog, SinkFactory, SinkName, Standings, SystemClock, Tracer,
 };
 use vodrelay_http::{CallbackJudge, Receiver};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
 use vodrelay_mns::QueueSettings;
+use vodrelay_traces::{Exporter, Resource};
 
 use self::crew::{Crew, Tools};
 use self::parts::{Failures, Parts};
@@ -34,6 +37,7 @@ use self::resolved::Resolved;
 use crate::config::{Config, Loaded};
 use crate::sockets::{SocketError, Sockets};
 
+pub(crate) use self::alarm::relay_name;
 pub use self::reload::{ReloadError, Reloader};
 
 /// How long answers may take to leave when the journal is poisoned; the process is to be gone within a second.
@@ -47,6 +51,8 @@ pub struct Relay {
     drives: BTreeMap<Name, Drive>,
     queues: Vec<QueueSettings>,
     tools: Tools,
+    watched: Watched,
+    exporter: Option<Exporter>,
     replaceable: Replaceable,
     reloads: Reloads,
     http_listener: TcpListener,
@@ -143,7 +149,7 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let factories = factories(own_factories);
         let admin_address = sockets.admin_address();
-        let Resolved { drives, http, queues, admin, routes, images } =
+        let Resolved { drives, http, queues, admin, alerts, routes, traces, images } =
             Resolved::of(loaded, &factories, admin_address)?;
         let http_listener = sockets.http(config.http.listen).await?;
         let admin_listener = sockets.admin(config.admin.listen).await?;
@@ -161,8 +167,10 @@ impl Relay {
             Arc::<CallbackJudge>::clone(&judge),
         );
         let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.clone());
+        let (tracer, exporter) = tracing_to(traces, &clock);
+        let intake = intake.tracing(tracer);
         let standings = Standings::default();
-        warn_of(config, http.warnings.iter().chain(&queues.warnings));
+        warn_of(config, http.warnings.iter().chain(&queues.warnings).chain(&alerts.warnings));
         warn_of_orphans(config, &journal).await;
         let identity = admin.identity.clone();
         let admin = AdminState {
@@ -181,6 +189,13 @@ impl Relay {
         };
         let door = Door::from(admin.clone());
         door.show(identity);
+        let tools = Tools {
+            journal: as_journal,
+            ledger: Arc::clone(&ledger),
+            clock,
+            standings,
+            intake: intake.clone(),
+        };
         Ok(Self {
             refusals,
             drives,
@@ -189,14 +204,17 @@ impl Relay {
                 loaded: loaded.clone(),
                 factories,
                 admin_address,
-                ledger: Arc::clone(&ledger),
+                ledger,
                 routes,
-                receiver: Receiver::new(http, intake.clone(), Arc::clone(&clock)).into(),
+                receiver: Receiver::new(http, intake.clone(), Arc::clone(&tools.clock)).into(),
                 judge,
                 door,
                 admin,
+                plans: watch::Sender::new(alarm::plan(loaded, alerts.channels)),
             },
-            tools: Tools { journal: as_journal, ledger, clock, standings, intake },
+            watched: alarm::watched(&tools, intake.vitals().clone(), loaded),
+            exporter,
+            tools,
             reloads: Reloader::new(),
             journal,
             http_listener,
@@ -240,6 +258,8 @@ impl Relay {
             drives,
             queues,
             tools,
+            watched,
+            exporter,
             replaceable,
             reloads,
             http_listener,
@@ -262,6 +282,10 @@ impl Relay {
         let draining = Arc::clone(&replaceable.admin.draining);
         let admin =
             tokio::spawn(vodrelay_admin::serve(admin_listener, replaceable.door.clone(), stop_admin.clone()));
+        let stop_traces = CancellationToken::new();
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(stop_traces.clone())));
+        let plans = replaceable.plans.subscribe();
+        tokio::spawn(vodrelay_alerts::run(watched, plans, shutdown.clone()));
         // The refusals are complete when the last intake is gone, so it goes with the stop.
         tokio::spawn(replaceable.run(crew, reloads.1, shutdown.clone()));
         let stopping = shutdown.clone();
@@ -288,8 +312,24 @@ impl Relay {
         let _ = timeout(Duration::from_secs(2), keeping).await;
         stop_admin.cancel();
         let _ = admin.await;
+        // Every span has ended by now; the exporter bounds how long its last ones may take.
+        stop_traces.cancel();
+        if let Some(exporting) = exporting {
+            let _ = exporting.await;
+        }
         result.and(journal.close().await)
     }
+}
+
+/// Records nothing, at no cost, where traces are off.
+fn tracing_to(
+    traces: Option<vodrelay_traces::Settings>,
+    clock: &Arc<dyn Clock>,
+) -> (Tracer, Option<Exporter>) {
+    let Some(traces) = traces else { return (Tracer::default(), None) };
+    let resource = Resource { service_version: env!("CARGO_PKG_VERSION").to_owned(), instance: relay_name() };
+    let (tracer, exporter) = traces.start(&resource, Arc::clone(clock));
+    (tracer, Some(exporter))
 }
 
 /// Waits for the stop and until the dispatchers are done, then stops receiving. The first part that fails ends the wait.

@@ -67,6 +67,7 @@ async fn write(
             body: Bytes::copy_from_slice(body.with(load::next_number())),
             received_at: clock::now(),
             labels: Arc::clone(&labels),
+            trace: None,
         };
         intake.accept(arrival).await?;
     }

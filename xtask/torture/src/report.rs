@@ -43,8 +43,8 @@ pub(crate) fn line(row: &Row, account: &Account, seed: u64, today: &str) -> Stri
 pub(crate) fn write(document: &Path, lines: &[String]) -> Result<(), String> {
     let shown = document.display();
     let text = fs::read_to_string(document).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let text = with_lines(&text, lines)
-        .ok_or_else(|| format!("{shown} lacks the marks {BEGIN:?} and {END:?}"))?;
+    let text =
+        with_lines(&text, lines).ok_or_else(|| format!("{shown} lacks the marks {BEGIN:?} and {END:?}"))?;
     fs::write(document, text).map_err(|error| format!("cannot write {shown}: {error}"))
 }
 
@@ -76,9 +76,6 @@ mod tests {
         let text = with_lines(&text, &[cut.clone(), kill.clone()]).unwrap();
         let again = kill.replace("| 1 |", "| 3 |");
         let text = with_lines(&text, std::slice::from_ref(&again)).unwrap();
-        assert_eq!(
-            text,
-            format!("before\n{BEGIN}\n\n{HEAD}\n{again}\n{cut}\n\n{END}\nafter\n")
-        );
+        assert_eq!(text, format!("before\n{BEGIN}\n\n{HEAD}\n{again}\n{cut}\n\n{END}\nafter\n"));
     }
 }

@@ -16,6 +16,7 @@ use crate::journal::{Attempt, Claim, Outcome, Token};
 use crate::name::SinkName;
 use crate::retry::History;
 use crate::sink::{Receipt, Retry, Sink, SinkError};
+use crate::trace::Span;
 
 /// An attempt that has ended.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) async fn make_attempt(
     clock: Arc<dyn Clock>,
     limit: Duration,
 ) -> Attempted {
-    let Claim { delivery, token } = claim;
+    let Claim { mut delivery, token } = claim;
     let (started_at, started) = (clock.now(), Instant::now());
     // The call stands inside the block, since a sink may panic before there is a future to poll.
     let delivering = async { sink.deliver(&delivery).await };
@@ -49,7 +50,24 @@ pub(super) async fn make_attempt(
         Err(_elapsed) => Err(SinkError::temporary(format!("no answer within {limit:?}"))),
     };
     drop_quietly(delivering);
+    note(&std::mem::take(&mut delivery.span), &result);
     Attempted { token, delivery, result, started_at, took: started.elapsed() }
+}
+
+/// What came of it, without the words of an error: those may repeat what a receiver answered.
+fn note(span: &Span, result: &Result<Receipt, SinkError>) {
+    let status = match result {
+        Ok(receipt) => receipt.status,
+        Err(error) => error.status,
+    };
+    if let Some(status) = status {
+        span.set("http.response.status_code", status);
+    }
+    match result {
+        Ok(_) => {}
+        Err(SinkError { retry: Retry::Postponed { .. }, .. }) => span.set("vodrelay.outcome", "postponed"),
+        Err(_) => span.fail(status.map_or_else(|| "_OTHER".to_owned(), |status| status.to_string())),
+    }
 }
 
 /// Drops what came from a sink, and says so if that panics.

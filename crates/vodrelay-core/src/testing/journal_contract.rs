@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::envelope::Envelope;
 use crate::journal::{Appended, Attempt, Claim, Journal, Outcome, SettleResult, Settled};
 use crate::name::{Name, SinkName};
+use crate::trace::TraceContext;
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(30);
@@ -36,6 +37,7 @@ pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -
     what_is_settled_stays_settled(&fresh().await).await;
     sinks_do_not_see_each_other(&fresh().await).await;
     bytes_come_back_as_they_went_in(&fresh().await).await;
+    the_span_that_brought_an_event_stays_with_it(&fresh().await).await;
     work_is_announced(&fresh().await).await;
 }
 
@@ -255,6 +257,26 @@ async fn a_lease_lasts_as_long_whatever_the_clock_says<J: Journal>(bench: &Bench
     for claim in &claims {
         assert_eq!(bench.settle(claim, Outcome::Delivered).await, SettleResult::Unknown);
     }
+}
+
+async fn the_span_that_brought_an_event_stays_with_it<J: Journal>(bench: &Bench<J>) {
+    let span = |number| TraceContext::new([number; 16], [number; 8]);
+    let append = async |number, trace| {
+        let envelope = bench.event(number).with_trace(trace);
+        bench.journal.append(&envelope, &[name("a")]).await.expect("an append to a healthy journal")
+    };
+    append(1, span(1)).await;
+    append(2, None).await;
+    assert_eq!(append(1, span(9)).await, Appended::Duplicate);
+    let brought = |claims: &[Claim]| -> Vec<Option<TraceContext>> {
+        claims.iter().map(|claim| claim.delivery.envelope.trace).collect()
+    };
+    let claims = bench.claim("a", 2).await;
+    assert_eq!(brought(&claims), [span(1), None]);
+    for claim in &claims {
+        bench.settle(claim, Outcome::RetryAt(bench.clock.now())).await;
+    }
+    assert_eq!(brought(&bench.claim("a", 2).await), [span(1), None], "also when it is tried again");
 }
 
 async fn fresh_and_retried_alternate<J: Journal>(bench: &Bench<J>) {

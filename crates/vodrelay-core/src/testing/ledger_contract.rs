@@ -65,7 +65,7 @@ impl<J: Journal + Ledger> Bench<J> {
     async fn append_unreadable(&self, number: usize) -> EventId {
         let Envelope { source, body, received_at, labels, .. } = self.event(number);
         let id = EventId::of_raw(&body);
-        let arrival = Arrival { source, body, received_at, labels };
+        let arrival = Arrival { source, body, received_at, labels, trace: None };
         let envelope = Envelope::new(arrival, id, Err("no object begins here".to_owned()));
         self.journal.append(&envelope, &[]).await.expect("an append to a healthy journal");
         id

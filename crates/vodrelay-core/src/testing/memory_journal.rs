@@ -287,6 +287,7 @@ impl Row {
             first_attempt_at: None,
             last_attempt_at: None,
             age: Duration::ZERO,
+            span: crate::trace::Span::default(),
         };
         Self { delivery, state: RowState::Fresh, lease: None, settled_at: None, failed_attempts: Vec::new() }
     }

@@ -29,7 +29,7 @@ pub fn envelope_of(body: Bytes, received_at: Timestamp) -> Envelope {
         Err(unreadable) => (vod_event::EventId::of_raw(&body), Err(unreadable.to_string())),
     };
     let labels = Arc::new(Labels::new());
-    Envelope::new(Arrival { source, body, received_at, labels }, id, event)
+    Envelope::new(Arrival { source, body, received_at, labels, trace: None }, id, event)
 }
 
 /// The first delivery of any bytes to a sink.
@@ -44,5 +44,6 @@ pub fn delivery_of(body: Bytes, sink: &SinkName, received_at: Timestamp) -> Deli
         first_attempt_at: None,
         last_attempt_at: None,
         age: std::time::Duration::ZERO,
+        span: crate::trace::Span::default(),
     }
 }

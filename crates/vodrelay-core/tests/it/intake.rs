@@ -32,7 +32,7 @@ fn source() -> SourceName {
 impl Bench {
     fn arrival(&self, body: impl Into<Bytes>) -> Arrival {
         let labels = Arc::new(Labels::new());
-        Arrival { source: source(), body: body.into(), received_at: self.clock.now(), labels }
+        Arrival { source: source(), body: body.into(), received_at: self.clock.now(), labels, trace: None }
     }
 }
 

@@ -44,7 +44,7 @@ impl Bench {
         let Envelope { source, body, received_at, labels, .. } =
             envelope_of(event_body(number), self.clock.now());
         let id = EventId::of_raw(&body);
-        let arrival = Arrival { source, body, received_at, labels };
+        let arrival = Arrival { source, body, received_at, labels, trace: None };
         let envelope = Envelope::new(arrival, id, Err("an older parser".to_owned()));
         self.journal.append(&envelope, &[]).await.unwrap();
         id

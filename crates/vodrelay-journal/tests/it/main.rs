@@ -17,4 +17,5 @@ mod refusals;
 mod retention;
 mod salvage;
 mod throughput;
+mod traces;
 mod verifying;

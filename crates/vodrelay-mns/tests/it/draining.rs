@@ -116,6 +116,7 @@ async fn an_event_that_came_over_http_merges_and_is_routed_for_its_own_source() 
         body: event_body(1),
         received_at: jiff::Timestamp::UNIX_EPOCH,
         labels: Arc::new(Labels::new()),
+        trace: None,
     };
     assert_eq!(stage.intake.accept(callback).await.unwrap().appended, Appended::New);
     stage.send(1..2);

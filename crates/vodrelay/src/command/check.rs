@@ -1,7 +1,9 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+mod alerts;
 mod machine;
 mod sinks;
+mod traces;
 mod ways_in;
 
 use std::sync::Arc;
@@ -95,6 +97,8 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.extend(ways_in::certificates(loaded, SystemClock.now()));
     findings.extend(ways_in::queues(loaded, offline).await);
     findings.extend(ways_in::transports(loaded));
+    findings.extend(alerts::alerts(loaded));
+    findings.extend(traces::traces(loaded));
     findings.extend(sinks::findings(loaded, own_factories, offline).await);
     findings
 }

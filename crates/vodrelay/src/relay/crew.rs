@@ -95,6 +95,7 @@ impl Crew {
         let (journal, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
         let dispatcher = Dispatcher::new(name.clone(), drive.sink, journal, clock, drive.settings);
         let dispatcher = dispatcher.telling(&self.standings).obeying(obeyed);
+        let dispatcher = dispatcher.tracing(self.intake.tracer().clone());
         self.delivering.spawn(dispatcher.run(stop.clone(), GRACE));
         self.sinks.insert(name, Post { drive: told, stop, leaving: None });
     }

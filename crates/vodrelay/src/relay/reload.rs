@@ -10,23 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Door};
+use vodrelay_alerts::Plan;
 use vodrelay_core::config::ConfigError;
 use vodrelay_core::standing::BreakerState;
 use vodrelay_core::{Ledger, Live, Routes, SinkBacklog, SinkFactory, SinkName};
 use vodrelay_http::{CallbackJudge, Receiver};
 
+use super::alarm::plan;
 use super::certificates::{Certificates, LOOK};
 use super::crew::Crew;
 use super::resolved::Resolved;
 use super::warn_of;
 use crate::config::{Config, Loaded};
 
-/// What is fixed for as long as the relay runs: its listeners and its journal.
-const FIXED: [&str; 4] = ["http.listen", "http.refused", "admin.listen", "journal"];
+/// What is fixed for as long as the relay runs: its listeners, its journal, and where its spans go.
+const FIXED: [&str; 5] = ["http.listen", "http.refused", "admin.listen", "journal", "traces"];
 /// A sink that is taken out may have this much to do before it goes; longer, and nobody knows when it will be done.
 const KEEPS_UP: Duration = Duration::from_secs(10);
 
@@ -100,6 +102,7 @@ pub(super) struct Replaceable {
     pub(super) judge: Arc<CallbackJudge>,
     pub(super) admin: AdminState,
     pub(super) door: Door,
+    pub(super) plans: watch::Sender<Plan>,
 }
 
 impl Replaceable {
@@ -132,8 +135,9 @@ impl Replaceable {
         check_fixed(&self.loaded, &loaded)?;
         self.check_orphans(&loaded.config).await?;
 
-        let Resolved { drives, http, queues, admin, routes, images } = resolved;
-        warn_of(&loaded.config, http.warnings.iter().chain(&queues.warnings));
+        let Resolved { drives, http, queues, admin, alerts, routes, traces: _, images } = resolved;
+        let warnings = http.warnings.iter().chain(&queues.warnings).chain(&alerts.warnings);
+        warn_of(&loaded.config, warnings);
         let config = &loaded.config;
         // Whoever is routed to a sink finds it driven.
         crew.drive(drives).await;
@@ -148,6 +152,7 @@ impl Replaceable {
         self.admin.sinks = config.sinks.keys().cloned().collect();
         self.admin.sources = config.sources();
         self.door.change(self.admin.clone());
+        self.plans.send_replace(plan(&loaded, alerts.channels));
         let changed = changed(&self.loaded, &loaded);
         self.loaded = loaded;
         Ok(changed)

@@ -17,6 +17,8 @@ pub(crate) struct Resolved {
     pub(crate) http: vodrelay_http::Settings,
     pub(crate) queues: vodrelay_mns::Settings,
     pub(crate) admin: vodrelay_admin::Settings,
+    pub(crate) alerts: vodrelay_alerts::Settings,
+    pub(crate) traces: Option<vodrelay_traces::Settings>,
     pub(crate) routes: Routes,
     pub(crate) images: BTreeMap<SinkName, Arc<dyn ImageStore>>,
 }
@@ -44,6 +46,8 @@ impl Resolved {
             http: config.http.resolve(surroundings)?,
             queues: config.mns.resolve(surroundings)?,
             admin: admin.resolve(surroundings)?,
+            alerts: config.alerts.resolve(surroundings)?,
+            traces: config.traces.resolve(surroundings)?,
             routes: config.routes(),
         })
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![expect(clippy::print_stderr, reason = "a slow test says what it skipped")]
 
+mod alerts;
 mod archive;
 mod browser;
 mod cli;
@@ -26,6 +27,7 @@ mod sinks;
 mod supervised;
 mod sync;
 mod tls;
+mod traces;
 mod unaltered;
 
 /// Slow tests run when they are asked for; `cargo xtask ci` asks.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::post;
 use tokio::net::TcpListener;
 
@@ -19,6 +19,7 @@ pub(crate) struct Receiver {
     seen: Arc<Mutex<HashMap<Bytes, usize>>>,
     answers: Arc<AtomicU16>,
     replays: Arc<Mutex<Vec<String>>>,
+    traceparents: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receiver {
@@ -27,7 +28,7 @@ impl Receiver {
         let (address, seen) =
             (listener.local_addr().unwrap(), Arc::<Mutex<HashMap<Bytes, usize>>>::default());
         let (answers, replays) = (Arc::new(AtomicU16::new(200)), Arc::default());
-        let receiver = Self { address, seen, answers, replays };
+        let receiver = Self { address, seen, answers, replays, traceparents: Arc::default() };
         let router = Router::new().route("/hook", post(receive)).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         receiver
@@ -41,6 +42,11 @@ impl Receiver {
     /// What stood in `vodrelay-replay` of each delivery that was a replay.
     pub(crate) fn replays(&self) -> Vec<String> {
         self.replays.lock().unwrap().clone()
+    }
+
+    /// What stood in `traceparent` of each delivery that had one.
+    pub(crate) fn traceparents(&self) -> Vec<String> {
+        self.traceparents.lock().unwrap().clone()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -64,8 +70,9 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     let status = StatusCode::from_u16(receiver.answers.load(Ordering::SeqCst)).unwrap();
     if status == StatusCode::OK {
         *receiver.seen.lock().unwrap().entry(body).or_insert(0) += 1;
-        let replay = headers.get("vodrelay-replay").map(|replay| replay.to_str().unwrap().to_owned());
-        receiver.replays.lock().unwrap().extend(replay);
+        let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned());
+        receiver.replays.lock().unwrap().extend(text("vodrelay-replay"));
+        receiver.traceparents.lock().unwrap().extend(text("traceparent"));
     }
     status
 }

@@ -163,8 +163,9 @@ impl State {
     }
 
     fn read_again(&mut self, event: &Envelope) -> Arc<Envelope> {
-        let Envelope { id, source, received_at, labels, body, sha256, .. } = event.clone();
-        let restored = Arc::new(Envelope::restore(id, source, received_at, labels, body, sha256));
+        let Envelope { id, source, received_at, labels, body, sha256, trace, .. } = event.clone();
+        let restored = Envelope::restore(id, source, received_at, labels, body, sha256);
+        let restored = Arc::new(restored.with_trace(trace));
         self.events.insert(id, Arc::clone(&restored));
         restored
     }
