@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args as ClapArgs;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vodrelay_core::config::Secret;
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Doing something may mean each refused request of a week.
 const LONG_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// Nothing behind the question mark.
+pub(crate) const NOTHING: &[(&str, String)] = &[];
 
 /// Which relay is asked.
 #[derive(Clone, Debug, ClapArgs)]
@@ -63,7 +67,7 @@ impl Target {
             client: client_of_relay(PATIENCE, tls, surroundings)?,
             scheme: scheme(tls),
             address: reachable(self.admin.unwrap_or(admin.listen)),
-            token: admin.tokens.operating().cloned(),
+            token: admin.tokens.strongest().cloned(),
         })
     }
 }
@@ -83,10 +87,20 @@ impl RunningRelay {
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
-        query: &[(&str, String)],
+        query: &[(impl AsRef<str>, String)],
     ) -> Result<T, Failure> {
-        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        self.answered(self.client.get(format!("{}?{query}", self.url(path)))).await
+        let pairs = query.iter().map(|(name, value)| (name.as_ref(), value));
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.answered(self.request(Method::GET, &format!("{path}?{query}"))).await
+    }
+
+    /// The bytes that stand at a path.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
+        let answer = self.send(self.request(Method::GET, path)).await?;
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer).await);
+        }
+        answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))
     }
 
     /// Has the relay do something.
@@ -97,25 +111,34 @@ impl RunningRelay {
     ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body)
             .map_err(|error| Failure::new(Code::Internal, format!("no request could be made: {error}")))?;
-        let request = self.client.post(self.url(path)).header("content-type", "application/json").body(body);
+        let request = self.request(Method::POST, path).header("content-type", "application/json").body(body);
         self.answered(request.timeout(LONG_PATIENCE)).await
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}://{}/api/v1{path}", self.scheme, self.address)
+    /// Has the relay end something.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.answered(self.request(Method::DELETE, path)).await
+    }
+
+    /// A request for a path of the API, with the token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}://{}/api/v1{path}", self.scheme, self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|error| self.unreachable(&error.without_url()))
     }
 
     async fn answered<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let request = match &self.token {
-            Some(token) => request.bearer_auth(token.expose()),
-            None => request,
-        };
-        let answer = request.send().await.map_err(|error| self.unreachable(&error.without_url()))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))?;
-        if !status.is_success() {
-            return Err(self.refused(status, &body));
+        let answer = self.send(request).await?;
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer).await);
         }
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))?;
         serde_json::from_slice(&body).map_err(|error| {
             let message = format!("what answers at {} is no relay of this version: {error}", self.address);
             Failure::new(Code::Unreachable, message)
@@ -130,8 +153,11 @@ impl RunningRelay {
         Failure::new(Code::Unreachable, message)
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
-        let said = serde_json::from_slice::<serde_json::Value>(body).ok();
+    /// What an answer that is no success says.
+    pub(crate) async fn refusal(&self, answer: Response) -> Failure {
+        let status = answer.status();
+        let body = answer.bytes().await.unwrap_or_default();
+        let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
         let said = said.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str);
         let said = said.map_or_else(|| status.to_string(), str::to_owned);
         let (code, message) = match status {
@@ -139,6 +165,7 @@ impl RunningRelay {
                 Code::Permission,
                 format!("{said}; no token of [admin] in this configuration is one of the relay"),
             ),
+            StatusCode::FORBIDDEN => (Code::Permission, said),
             StatusCode::NOT_FOUND => (Code::Unreadable, said),
             status if status.is_client_error() => (Code::Usage, said),
             _ => (Code::Unreachable, said),

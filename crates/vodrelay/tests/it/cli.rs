@@ -342,6 +342,8 @@ fn every_command_begins_its_help_with_examples() {
         "config show",
         "completions",
         "health",
+        "events",
+        "listen",
         "dead-letters",
         "dead-letters list",
         "dead-letters export",

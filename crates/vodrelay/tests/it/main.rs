@@ -7,15 +7,18 @@ mod cli;
 mod config;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod events;
 mod gaps;
 mod journal;
 mod letters;
+mod listen;
 mod operate;
 mod queue;
 mod receiver;
 mod refused;
 mod relay;
 mod reload;
+mod replaying;
 mod restart;
 mod schema;
 mod sinks;
