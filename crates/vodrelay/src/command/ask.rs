@@ -55,18 +55,27 @@ impl Target {
 
     /// The relay, with the token that the configuration has for it.
     pub(crate) fn relay(&self) -> Result<RunningRelay, Failure> {
-        let loaded = self.config.load()?;
-        let crate::config::Loaded { config, surroundings, .. } = &loaded;
+        RunningRelay::of(&self.config.load()?, self.admin)
+    }
+}
+
+impl RunningRelay {
+    /// That of a configuration, or one that listens elsewhere.
+    pub(crate) fn of(
+        loaded: &crate::config::Loaded,
+        admin_address: Option<SocketAddr>,
+    ) -> Result<Self, Failure> {
+        let crate::config::Loaded { config, surroundings, .. } = loaded;
         let tls = config.admin.tls.as_ref();
         // The key of its certificate is the relay's, and none of ours.
         let admin = vodrelay_admin::Config { tls: None, ..config.admin.clone() };
         let admin = admin.resolve(surroundings).map_err(|error| {
             Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
         })?;
-        Ok(RunningRelay {
+        Ok(Self {
             client: client_of_relay(PATIENCE, tls, surroundings)?,
             scheme: scheme(tls),
-            address: reachable(self.admin.unwrap_or(admin.listen)),
+            address: reachable(admin_address.unwrap_or(admin.listen)),
             token: admin.tokens.strongest().cloned(),
         })
     }
@@ -96,7 +105,17 @@ impl RunningRelay {
 
     /// The bytes that stand at a path.
     pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
-        let answer = self.send(self.request(Method::GET, path)).await?;
+        self.bytes_of(self.request(Method::GET, path)).await
+    }
+
+    /// What it counts, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> Result<String, Failure> {
+        let bytes = self.bytes_of(self.request_at(Method::GET, "/metrics")).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn bytes_of(&self, request: RequestBuilder) -> Result<Bytes, Failure> {
+        let answer = self.send(request).await?;
         if !answer.status().is_success() {
             return Err(self.refusal(answer).await);
         }
@@ -122,7 +141,11 @@ impl RunningRelay {
 
     /// A request for a path of the API, with the token.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}://{}/api/v1{path}", self.scheme, self.address));
+        self.request_at(method, &format!("/api/v1{path}"))
+    }
+
+    fn request_at(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}://{}{path}", self.scheme, self.address));
         match &self.token {
             Some(token) => request.bearer_auth(token.expose()),
             None => request,

@@ -1,6 +1,9 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+mod clock;
+mod keys;
 mod machine;
+mod place;
 mod sinks;
 mod ways_in;
 
@@ -89,8 +92,13 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
         .map_or_else(|| "the environment alone".to_owned(), |file| file.display().to_string());
     let mut findings = vec![finding("configuration", Verdict::Ok, file)];
     findings.push(machine::data_dir(loaded));
+    findings.extend(place::findings(loaded));
     findings.extend(machine::journal(loaded));
     findings.extend(ways_in::callbacks(loaded));
+    if !offline {
+        findings.extend(keys::findings(loaded, SystemClock.now()).await);
+        findings.extend(clock::findings(loaded).await);
+    }
     findings.extend(ways_in::admin(loaded));
     findings.extend(ways_in::certificates(loaded, SystemClock.now()));
     findings.extend(ways_in::queues(loaded, offline).await);
