@@ -7,6 +7,7 @@ mod gaps;
 mod letters;
 mod moment;
 mod operations;
+mod probes;
 mod refused;
 mod replay;
 mod replays;

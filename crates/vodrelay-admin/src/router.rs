@@ -18,7 +18,9 @@ use axum::{Json, Router};
 use http_body_util::LengthLimitError;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use vodrelay_core::{Clock, Ledger, Live, Readmission, Replayer, Routes, SinkName, SourceName, Standings};
+use vodrelay_core::{
+    Clock, Ledger, Live, Probes, Readmission, Replayer, Routes, SinkName, SourceName, Standings,
+};
 
 use crate::metrics::Metrics;
 use crate::replays::Replays;
@@ -55,6 +57,8 @@ pub struct AdminState {
     pub standings: Standings,
     /// Has deliveries begin anew.
     pub replayer: Replayer,
+    /// The probes that the receiver does not take for callbacks.
+    pub probes: Probes,
 }
 
 pub(crate) type Shared = Arc<Inner>;

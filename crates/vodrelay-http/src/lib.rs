@@ -10,6 +10,7 @@ mod door;
 mod hints;
 mod meter;
 mod pace;
+mod probe;
 mod proof;
 mod receive;
 mod receiver;

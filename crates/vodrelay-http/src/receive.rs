@@ -76,7 +76,11 @@ impl Receiver {
         check_method(&request)?;
         check_head(&request)?;
         let (visit, incoming) = self.visit(request, peer, started);
-        let standing = match judge(callback, &visit.headers, visit.received_at) {
+        let judged = judge(callback, &visit.headers, visit.received_at);
+        if let Some(probed) = self.probe(callback, &visit, &judged) {
+            return Err(probed);
+        }
+        let standing = match judged {
             Ok(standing) => standing,
             Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vod_event::Endpoint;
 use vodrelay_core::network::Networks;
-use vodrelay_core::{Clock, Intake, Labels, Name, SourceName};
+use vodrelay_core::{Clock, Intake, Labels, Name, Probes, SourceName};
 use vodrelay_tls::Identity;
 
 use crate::admission::Admission;
@@ -67,6 +67,7 @@ pub struct Receiver {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) hints: Arc<Hints>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) probes: Probes,
     draining: Arc<AtomicBool>,
     crowded: Arc<AtomicBool>,
 }
@@ -90,6 +91,7 @@ impl Receiver {
             refused: Arc::new(Admission::new(256, SMALL, 8 << 20)),
             hints: Arc::default(),
             meter: Arc::new(Meter::new()),
+            probes: Probes::default(),
             draining: Arc::default(),
             crowded: Arc::default(),
         })
@@ -109,9 +111,16 @@ impl Receiver {
             throttle: Arc::clone(&self.throttle),
             hints: Arc::clone(&self.hints),
             meter: Arc::clone(&self.meter),
+            probes: self.probes.clone(),
             draining: Arc::clone(&self.draining),
             crowded: Arc::clone(&self.crowded),
         }
+    }
+
+    /// The probes that are not taken for callbacks.
+    #[must_use]
+    pub fn probes(&self) -> &Probes {
+        &self.probes
     }
 
     /// What the listener shows of itself.

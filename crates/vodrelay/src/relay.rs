@@ -149,6 +149,7 @@ impl Relay {
         warn_of(config, http.warnings.iter().chain(&queues.warnings));
         warn_of_orphans(config, &journal).await;
         let identity = admin.identity.clone();
+        let receiver = Receiver::new(http, intake.clone(), Arc::clone(&clock));
         let admin = AdminState {
             replayer: Replayer::new(Arc::clone(&ledger), routes.clone()),
             ledger: Arc::clone(&ledger),
@@ -161,6 +162,7 @@ impl Relay {
             sources: config.sources(),
             readmission: Arc::new(readmission),
             standings: standings.clone(),
+            probes: receiver.probes().clone(),
         };
         let door = Door::from(admin.clone());
         door.show(identity);
@@ -174,7 +176,7 @@ impl Relay {
                 admin_address,
                 ledger: Arc::clone(&ledger),
                 routes,
-                receiver: Receiver::new(http, intake.clone(), Arc::clone(&clock)).into(),
+                receiver: receiver.into(),
                 judge,
                 door,
                 admin,

@@ -177,6 +177,10 @@ pub(crate) fn components() -> Value {
             ("id", count()), ("received_at", moment()), ("source", source()), ("cause", cause()), ("address", text()),
             ("bytes", count()), ("cut_short", flag()),
         ]),
+        "Sighting": object(&[
+            ("at", moment()), ("source", source()), ("address", text()),
+            ("outcome", one_of(&["proven", "unsigned", "missing", "malformed", "mismatch", "stale"])),
+        ]),
         "Deed": object(&[
             ("id", count()), ("at", moment()), ("token", maybe(name())), ("address", maybe(text())), ("action", text()),
             ("request", json!({})), ("status", count()), ("result", json!({})),

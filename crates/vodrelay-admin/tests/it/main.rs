@@ -7,6 +7,7 @@ mod events;
 mod gaps;
 mod openapi;
 mod orders;
+mod probes;
 mod refused;
 mod replays;
 mod stream;
@@ -24,8 +25,8 @@ use vodrelay_core::config::Secret;
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
 use vodrelay_core::{
-    JournalError, Judge, Ledger, Name, Readmission, Replayer, Routes, SinkBacklog, SinkName, SourceName,
-    Standings, SystemClock, Totals,
+    JournalError, Judge, Ledger, Name, Probes, Readmission, Replayer, Routes, SinkBacklog, SinkName,
+    SourceName, Standings, SystemClock, Totals,
 };
 
 struct Setup {
@@ -73,6 +74,7 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
         sinks: names.into(),
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
         standings: Standings::default(),
+        probes: Probes::default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod keys;
 mod machine;
 mod place;
 mod sinks;
+mod through;
 mod ways_in;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use vodrelay_core::{Clock, SinkFactory, SystemClock};
+use vodrelay_core::{Clock, Name, SinkFactory, SystemClock};
 
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
@@ -24,13 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Arguments of `check`.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  vodrelay check\n  vodrelay check --offline --json\n\n\
+#[command(after_help = "Examples:\n  vodrelay check\n  vodrelay check --offline --json\n  \
+    vodrelay check --through           an empty signed probe to each public_url, as VOD would send it\n  \
+    vodrelay check --through main\n\n\
+    A probe is answered by the running relay, and kept nowhere; it tells of DNS, certificate, proxy, path and signature.\n\
     Exits with 70 when a sink panics, with 78 when the configuration is wrong, with 69 when something does not \
     answer, with 0 otherwise.")]
 pub(crate) struct Args {
     /// Look at this machine only; ask no sink and no queue
     #[arg(long)]
     offline: bool,
+    /// Send an empty signed probe to the public_url of this callback, or of each, and tell how it came
+    #[arg(long, value_name = "CALLBACK", num_args = 0..=1, conflicts_with = "offline")]
+    through: Option<Option<Name>>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -57,7 +64,10 @@ enum Verdict {
 
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
     let findings = match args.config.load() {
-        Ok(loaded) => findings(&loaded, own_factories, args.offline).await,
+        Ok(loaded) => match &args.through {
+            Some(only) => through::findings(&loaded, only.as_ref()).await,
+            None => findings(&loaded, own_factories, args.offline).await,
+        },
         Err(failure) => {
             let what = failure.message.trim_start_matches("the configuration is wrong").trim();
             vec![finding("configuration", Verdict::Wrong, what)]
@@ -77,7 +87,7 @@ fn conclusion(findings: &[Finding]) -> Result<(), Failure> {
     match (found(Verdict::Panicked), found(Verdict::Wrong), found(Verdict::Unreachable)) {
         (0, 0, 0) => Ok(()),
         (0, 0, unreachable) => {
-            let message = format!("sinks and queues that did not answer: {unreachable}");
+            let message = format!("sinks, queues and callbacks that did not answer: {unreachable}");
             Err(Failure::new(Code::Unreachable, message))
         }
         (0, wrong, _) => Err(Failure::new(Code::Configuration, format!("findings that are wrong: {wrong}"))),

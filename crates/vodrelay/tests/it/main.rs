@@ -24,6 +24,7 @@ mod schema;
 mod sinks;
 mod supervised;
 mod sync;
+mod through;
 mod tls;
 mod unaltered;
 
