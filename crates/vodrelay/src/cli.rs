@@ -9,8 +9,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{
-    archive, check, dead_letters, events, explain, gaps, health, init, journal, listen, refused, replay,
-    serve, show, sign_url, sinks, trigger, verify,
+    archive, check, dead_letters, events, explain, export, gaps, health, init, journal, listen, refused,
+    replay, serve, show, sign_url, sinks, trigger, verify,
 };
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
@@ -62,6 +62,8 @@ enum Command {
     Events(events::Args),
     /// Bring live events to a developer's machine
     Listen(listen::Args),
+    /// Print the events of a time as JSON lines
+    Export(export::Args),
     /// List, export or purge what was given up and what cannot be read
     #[command(subcommand)]
     DeadLetters(dead_letters::Args),
@@ -158,6 +160,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::Journal(args) => journal::run(args).await,
         Command::Events(args) => events::run(args).await,
         Command::Listen(args) => listen::run(args).await,
+        Command::Export(args) => export::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,

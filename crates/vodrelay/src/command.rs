@@ -8,6 +8,7 @@ pub(crate) mod confirm;
 pub(crate) mod dead_letters;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod gaps;
 pub(crate) mod health;
 pub(crate) mod init;

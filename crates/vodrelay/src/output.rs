@@ -71,8 +71,17 @@ pub(crate) fn json_line(value: &(impl Serialize + ?Sized)) {
     as_json(serde_json::to_string(value));
 }
 
+/// A value as one line of JSON, to be written elsewhere.
+pub(crate) fn json_text(value: &(impl Serialize + ?Sized)) -> String {
+    as_text(serde_json::to_string(value))
+}
+
 fn as_json(written: serde_json::Result<String>) {
-    raw(harmless_json(&written.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))));
+    raw(as_text(written));
+}
+
+fn as_text(written: serde_json::Result<String>) -> String {
+    harmless_json(&written.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))).into_owned()
 }
 
 /// Prints a message for people to standard error.

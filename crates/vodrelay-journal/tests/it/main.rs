@@ -16,5 +16,6 @@ mod reading;
 mod refusals;
 mod retention;
 mod salvage;
+mod sql;
 mod throughput;
 mod verifying;

@@ -1,5 +1,6 @@
 //! `vodrelay check`: everything that can be found out before an event is at stake, each finding with its mend.
 
+mod against;
 mod clock;
 mod keys;
 mod machine;
@@ -8,13 +9,16 @@ mod sinks;
 mod through;
 mod ways_in;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use jiff::Timestamp;
 use serde::Serialize;
 use vodrelay_core::{Clock, Name, SinkFactory, SystemClock};
 
+use super::when;
 use crate::cli::ConfigFile;
 use crate::config::Loaded;
 use crate::exit::{Code, Failure};
@@ -27,8 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  vodrelay check\n  vodrelay check --offline --json\n  \
     vodrelay check --through           an empty signed probe to each public_url, as VOD would send it\n  \
-    vodrelay check --through main\n\n\
+    vodrelay check --through main\n  \
+    vodrelay check --against 7d --config new.toml\n\n\
     A probe is answered by the running relay, and kept nowhere; it tells of DNS, certificate, proxy, path and signature.\n\
+    --against routes what came lately by this configuration, which need not be that of the running relay, and exits with\n\
+    65 where something would no longer reach a sink.\n\
     Exits with 70 when a sink panics, with 78 when the configuration is wrong, with 69 when something does not \
     answer, with 0 otherwise.")]
 pub(crate) struct Args {
@@ -38,6 +45,12 @@ pub(crate) struct Args {
     /// Send an empty signed probe to the public_url of this callback, or of each, and tell how it came
     #[arg(long, value_name = "CALLBACK", num_args = 0..=1, conflicts_with = "offline")]
     through: Option<Option<Name>>,
+    /// Route what was received since then, and tell what would no longer reach whom: a moment, or how long ago, like 7d
+    #[arg(long, value_name = "WHEN", value_parser = when::parse, conflicts_with_all = ["offline", "through"])]
+    against: Option<Timestamp>,
+    /// With --against: the folder of the journal [default: data_dir of the configuration]
+    #[arg(long, value_name = "FOLDER", requires = "against")]
+    journal: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,6 +76,9 @@ enum Verdict {
 }
 
 pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) -> Result<(), Failure> {
+    if let Some(since) = args.against {
+        return against::run(&args.config.load()?, args.journal.as_deref(), since, args.json);
+    }
     let findings = match args.config.load() {
         Ok(loaded) => match &args.through {
             Some(only) => through::findings(&loaded, only.as_ref()).await,

@@ -89,7 +89,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 impl Selection {
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    /// The folder of the journal, which is there.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         let folder = match &self.journal {
             Some(folder) => folder.clone(),
             None => self.config.load()?.data_dir,

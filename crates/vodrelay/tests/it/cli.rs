@@ -343,6 +343,7 @@ fn every_command_begins_its_help_with_examples() {
         "completions",
         "health",
         "events",
+        "export",
         "listen",
         "dead-letters",
         "dead-letters list",

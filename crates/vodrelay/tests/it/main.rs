@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![expect(clippy::print_stderr, reason = "a slow test says what it skipped")]
 
+mod against;
 mod archive;
 mod cli;
 mod config;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod events;
+mod export;
 mod gaps;
 mod journal;
 mod letters;
