@@ -2,6 +2,7 @@
 
 mod ask;
 pub(crate) mod audit;
+mod drain;
 mod events;
 mod gaps;
 mod letters;

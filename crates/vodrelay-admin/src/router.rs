@@ -19,7 +19,7 @@ use http_body_util::LengthLimitError;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use vodrelay_core::{
-    Clock, Ledger, Live, Probes, Readmission, Replayer, Routes, SinkName, SourceName, Standings,
+    Clock, Drain, Ledger, Live, Probes, Readmission, Replayer, Routes, SinkName, SourceName, Standings,
 };
 
 use crate::metrics::Metrics;
@@ -59,6 +59,8 @@ pub struct AdminState {
     pub replayer: Replayer,
     /// The probes that the receiver does not take for callbacks.
     pub probes: Probes,
+    /// Set while somebody has the relay drained.
+    pub drain: Drain,
 }
 
 pub(crate) type Shared = Arc<Inner>;

@@ -5,6 +5,7 @@ pub mod burst;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;
+pub mod drain;
 pub mod envelope;
 pub mod event_types;
 pub mod feed;
@@ -33,6 +34,7 @@ pub mod testing;
 
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
+pub use drain::Drain;
 pub use envelope::{Arrival, Delivery, Envelope, Labels, MOST_LABEL_BYTES};
 pub use history::{History, Life, LifeEnd, Trouble, TroubleKind};
 pub use intake::{Accepted, Bookkeeper, Intake};

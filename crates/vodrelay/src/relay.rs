@@ -163,6 +163,7 @@ impl Relay {
             readmission: Arc::new(readmission),
             standings: standings.clone(),
             probes: receiver.probes().clone(),
+            drain: receiver.drain_switch().clone(),
         };
         let door = Door::from(admin.clone());
         door.show(identity);

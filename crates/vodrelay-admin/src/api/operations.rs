@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
-use super::{audit, events, gaps, letters, probes, refused, replay, replays, sink_orders, sinks, stream};
+use super::{
+    audit, drain, events, gaps, letters, probes, refused, replay, replays, sink_orders, sinks, stream,
+};
 use crate::openapi::schema::{
     after, cause, count, event_id, flag, limit, list, maybe, moment, name, named, object, optional, page,
     source, state, text, with,
@@ -235,6 +237,9 @@ fn of_the_relay() -> Vec<Operation> {
                 ("sources", list(source())),
             ]))
             .also_fails(&[422]),
+        Operation::post("/drain", "Take nothing more in where that costs no event.", post(drain::set))
+            .takes(object(&[("on", flag())]), json!({"on": false}))
+            .answers(object(&[("on", flag()), ("was_on", flag())])),
         Operation::post("/probes", "A nonce with which an empty callback is a probe.", post(probes::issue))
             .takes(optional(&[]), json!({}))
             .answers(object(&[("nonce", nonce()), ("lasts_seconds", count())]))

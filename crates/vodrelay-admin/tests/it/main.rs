@@ -25,7 +25,7 @@ use vodrelay_core::config::Secret;
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
 use vodrelay_core::{
-    JournalError, Judge, Ledger, Name, Probes, Readmission, Replayer, Routes, SinkBacklog, SinkName,
+    Drain, JournalError, Judge, Ledger, Name, Probes, Readmission, Replayer, Routes, SinkBacklog, SinkName,
     SourceName, Standings, SystemClock, Totals,
 };
 
@@ -75,6 +75,7 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
         standings: Standings::default(),
         probes: Probes::default(),
+        drain: Drain::default(),
     }
 }
 

@@ -345,6 +345,7 @@ fn every_command_begins_its_help_with_examples() {
         "events",
         "export",
         "listen",
+        "drain",
         "dead-letters",
         "dead-letters list",
         "dead-letters export",

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod drain;
 mod events;
 mod export;
 mod gaps;
