@@ -1,6 +1,6 @@
 //! `vodrelay export`: the events of a time as JSON lines, in the order of acceptance, read beside a running relay.
 
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -86,7 +86,8 @@ fn export(args: &Args) -> Result<(), Failure> {
     let failed = |error: vodrelay_core::JournalError| Failure::new(Code::Internal, error.to_string());
     let filter = KeptFilter { since: Some(args.since), until: args.until, ..KeptFilter::default() };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut progress = Progress::of(None);
+    // On a terminal the lines themselves show how far it is.
+    let mut progress = (!std::io::stdout().is_terminal()).then(|| Progress::of(None));
     let (mut after, mut count) = (None, 0_u64);
     loop {
         let page = reader.kept(&filter, after, PAGE).map_err(failed)?;
@@ -98,7 +99,7 @@ fn export(args: &Args) -> Result<(), Failure> {
                 written => written.map_err(|error| io_failure("the events cannot be written", &error))?,
             }
         }
-        progress.show(count, &format!("exported {count} events"));
+        progress.iter_mut().for_each(|progress| progress.show(count, &format!("exported {count} events")));
         after = page.next;
         if after.is_none() {
             break;
