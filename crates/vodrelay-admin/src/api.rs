@@ -2,6 +2,7 @@
 
 mod ask;
 pub(crate) mod audit;
+mod drain;
 mod events;
 mod gaps;
 pub(crate) mod images;
@@ -9,6 +10,7 @@ mod letters;
 mod moment;
 mod now;
 mod operations;
+mod probes;
 mod refused;
 mod replay;
 mod replays;

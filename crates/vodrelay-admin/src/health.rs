@@ -16,9 +16,10 @@ pub(crate) async fn livez() -> &'static str {
 /// Ready is who can make an event durable and is not leaving. Sinks do not count: their work waits in the journal.
 pub(crate) async fn readyz(State(state): State<Shared>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let journal = state.ledger.writable().await.map_err(|error| error.to_string());
-    let running = match state.draining.load(Ordering::Relaxed) {
-        true => Err("the relay is stopping".to_owned()),
-        false => Ok(()),
+    let running = match (state.draining.load(Ordering::Relaxed), state.drain.is_on()) {
+        (true, _) => Err("the relay is stopping".to_owned()),
+        (_, true) => Err("the relay is drained, as somebody asked".to_owned()),
+        _ => Ok(()),
     };
     let ready = journal.is_ok() && running.is_ok();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -19,7 +19,8 @@ use http_body_util::LengthLimitError;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use vodrelay_core::{
-    Clock, ImageStore, Ledger, Live, Readmission, Replayer, Routes, SinkName, SourceName, Standings,
+    Clock, Drain, ImageStore, Ledger, Live, Probes, Readmission, Replayer, Routes, SinkName, SourceName,
+    Standings,
 };
 
 use crate::metrics::Metrics;
@@ -59,6 +60,10 @@ pub struct AdminState {
     pub replayer: Replayer,
     /// Where images are seen, by the sinks that keep them.
     pub images: BTreeMap<SinkName, Arc<dyn ImageStore>>,
+    /// The probes that the receiver does not take for callbacks.
+    pub probes: Probes,
+    /// Set while somebody has the relay drained.
+    pub drain: Drain,
 }
 
 pub(crate) type Shared = Arc<Inner>;

@@ -53,10 +53,11 @@ impl Tokens {
         self.0.is_empty()
     }
 
-    /// One that may change things, for the commands of the relay itself.
+    /// The one that may do most, for the commands of the relay itself: whoever has only one that reads can read with it.
     #[must_use]
-    pub fn operating(&self) -> Option<&Secret> {
-        self.0.iter().find(|token| token.role == Role::Operate).map(|token| &token.secret)
+    pub fn strongest(&self) -> Option<&Secret> {
+        let operating = self.0.iter().find(|token| token.role == Role::Operate);
+        operating.or_else(|| self.0.first()).map(|token| &token.secret)
     }
 
     pub(crate) fn holds(&self, secret: &Secret) -> bool {

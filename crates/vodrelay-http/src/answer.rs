@@ -13,6 +13,8 @@ pub(crate) enum Answer {
     Accepted,
     /// The event was durable already.
     Duplicate,
+    /// A probe of an operator, and no event.
+    Probe,
     /// Admitted without proof, and not an event.
     Unreadable,
     /// The proof is missing, wrong or stale.
@@ -51,6 +53,7 @@ impl Answer {
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Accepted,
         Self::Duplicate,
+        Self::Probe,
         Self::Unreadable,
         Self::Unproven,
         Self::UnknownPath,
@@ -75,7 +78,7 @@ impl Answer {
     /// The status. The provider counts 200 as success and everything else as failure, redirects and 204 included.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::Accepted | Self::Duplicate | Self::Healthy => StatusCode::OK,
+            Self::Accepted | Self::Duplicate | Self::Probe | Self::Healthy => StatusCode::OK,
             Self::Unreadable | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::Unproven => StatusCode::UNAUTHORIZED,
             Self::UnknownPath => StatusCode::NOT_FOUND,
@@ -93,6 +96,7 @@ impl Answer {
         match self {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
+            Self::Probe => "probe",
             Self::Unreadable => "unreadable",
             Self::Unproven => "unproven",
             Self::UnknownPath => "unknown_path",

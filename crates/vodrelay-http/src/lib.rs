@@ -11,6 +11,7 @@ mod elsewhere;
 mod hints;
 mod meter;
 mod pace;
+mod probe;
 mod proof;
 mod receive;
 mod receiver;

@@ -86,6 +86,9 @@ impl Receiver {
         check_head(&request)?;
         let (visit, incoming) = self.visit(request, peer, began);
         let judged = judge(callback, &visit.headers, visit.received_at);
+        if let Some(probed) = self.probe(callback, &visit, &judged) {
+            return Err(probed);
+        }
         self.note_clock(&judged, visit.received_at);
         let judged = match judged {
             Ok(judged) => judged,

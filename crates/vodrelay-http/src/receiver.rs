@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vod_event::Endpoint;
 use vodrelay_core::network::Networks;
-use vodrelay_core::{Clock, Intake, Labels, Name, SourceName};
+use vodrelay_core::{Clock, Drain, Intake, Labels, Name, Probes, SourceName};
 use vodrelay_tls::Identity;
 
 use crate::admission::Admission;
@@ -70,6 +70,8 @@ pub struct Receiver {
     pub(crate) repeats: Arc<Repeats>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) meters: Meters,
+    pub(crate) probes: Probes,
+    drain: Drain,
     draining: Arc<AtomicBool>,
     crowded: Arc<AtomicBool>,
 }
@@ -95,6 +97,8 @@ impl Receiver {
             hints: Arc::default(),
             repeats: Arc::new(Repeats::new()),
             meter: Arc::new(Meter::new()),
+            probes: Probes::default(),
+            drain: Drain::default(),
             draining: Arc::default(),
             crowded: Arc::default(),
         })
@@ -116,9 +120,23 @@ impl Receiver {
             hints: Arc::clone(&self.hints),
             repeats: Arc::clone(&self.repeats),
             meter: Arc::clone(&self.meter),
+            probes: self.probes.clone(),
+            drain: self.drain.clone(),
             draining: Arc::clone(&self.draining),
             crowded: Arc::clone(&self.crowded),
         }
+    }
+
+    /// Whether somebody has the relay drained.
+    #[must_use]
+    pub fn drain_switch(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// The probes that are not taken for callbacks.
+    #[must_use]
+    pub fn probes(&self) -> &Probes {
+        &self.probes
     }
 
     /// What the listener shows of itself.
@@ -136,7 +154,7 @@ impl Receiver {
     /// Whether the receiver is on its way out: it answers what is in hand, and its health path says 503.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.load(Ordering::Relaxed) || self.drain.is_on()
     }
 
     /// Tells load balancers to look elsewhere. Requests that come all the same are received as before.

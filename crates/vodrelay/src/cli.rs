@@ -9,8 +9,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{
-    alerts, archive, check, dead_letters, explain, gaps, health, init, journal, refused, replay, serve, show,
-    sign_url, sinks, trigger, verify,
+    alerts, archive, check, dead_letters, drain, events, explain, export, gaps, health, init, journal,
+    listen, refused, replay, serve, show, sign_url, sinks, trigger, verify,
 };
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
@@ -58,6 +58,12 @@ enum Command {
     /// Verify the journal, back it up, salvage a damaged one
     #[command(subcommand)]
     Journal(journal::Args),
+    /// List events, or follow them as they come
+    Events(events::Args),
+    /// Bring live events to a developer's machine
+    Listen(listen::Args),
+    /// Print the events of a time as JSON lines
+    Export(export::Args),
     /// List, export or purge what was given up and what cannot be read
     #[command(subcommand)]
     DeadLetters(dead_letters::Args),
@@ -66,6 +72,8 @@ enum Command {
     /// Tell what waits for each sink; pause, resume, retry, rename, forget one
     #[command(subcommand)]
     Sinks(sinks::Args),
+    /// Have a relay take nothing more in, and wait until it has finished
+    Drain(drain::Args),
     /// List, explain, accept or purge the requests that a running relay refused
     #[command(subcommand)]
     Refused(refused::Args),
@@ -155,9 +163,13 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::SignUrl(args) => sign_url::run(&args),
         Command::Archive(args) => archive::run(args).await,
         Command::Journal(args) => journal::run(args).await,
+        Command::Events(args) => events::run(args).await,
+        Command::Listen(args) => listen::run(args).await,
+        Command::Export(args) => export::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
+        Command::Drain(args) => drain::run(args).await,
         Command::Refused(args) => refused::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,
         Command::Alerts(args) => alerts::run(args).await,

@@ -22,12 +22,14 @@ pub(crate) enum Code {
     JournalHeld = 75,
     Permission = 77,
     Configuration = 78,
+    Interrupted = 130,
 }
 
 /// The table at the end of `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes: 0 done, 64 usage, 65 unreadable or mismatch, 69 unreachable or port in use, 70 internal,
-73 cannot create, 74 journal poisoned, 75 journal held by another process, 77 permission, 78 configuration";
+73 cannot create, 74 journal poisoned, 75 journal held by another process, 77 permission, 78 configuration,
+130 ended by Ctrl-C before it was done";
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {

@@ -1,5 +1,8 @@
 //! The one way to standard output. A reader who has gone (`vodrelay … | head`) is no error.
 
+pub(crate) mod progress;
+pub(crate) mod table;
+
 use std::borrow::Cow;
 use std::io::Write;
 
@@ -27,12 +30,30 @@ fn harmless_json(text: &str) -> Cow<'_, str> {
     written_out(text, |letter| format!("\\u{:04x}", u32::from(letter)))
 }
 
-/// Controls, and what turns the direction of writing.
+/// A text that stays within its line, with line feeds and tabs written out too.
+fn cell(text: &str) -> Cow<'_, str> {
+    let escape = |letter: char| letter.escape_default().to_string();
+    written_out_where(text, |letter| matches!(letter, '\n' | '\t') || is_obeyed(letter), escape)
+}
+
 fn written_out(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
-    let obeys = |letter: char| {
-        (letter.is_control() && !matches!(letter, '\n' | '\t'))
-            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    written_out_where(text, is_obeyed, escape)
+}
+
+/// Controls, what turns the direction of writing, and what breaks lines elsewhere.
+fn is_obeyed(letter: char) -> bool {
+    (letter.is_control() && !matches!(letter, '\n' | '\t'))
+        || matches!(
+            letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+fn written_out_where(
+    text: &str,
+    obeys: impl Fn(char) -> bool + Copy,
+    escape: impl Fn(char) -> String,
+) -> Cow<'_, str> {
     if !text.contains(obeys) {
         return text.into();
     }
@@ -46,12 +67,21 @@ pub(crate) fn json(value: &impl Serialize) {
 }
 
 /// Prints a value as one line of JSON.
-pub(crate) fn json_line(value: &impl Serialize) {
+pub(crate) fn json_line(value: &(impl Serialize + ?Sized)) {
     as_json(serde_json::to_string(value));
 }
 
+/// A value as one line of JSON, to be written elsewhere.
+pub(crate) fn json_text(value: &(impl Serialize + ?Sized)) -> String {
+    as_text(serde_json::to_string(value))
+}
+
 fn as_json(written: serde_json::Result<String>) {
-    raw(harmless_json(&written.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))));
+    raw(as_text(written));
+}
+
+fn as_text(written: serde_json::Result<String>) -> String {
+    harmless_json(&written.unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))).into_owned()
 }
 
 /// Prints a message for people to standard error.

@@ -173,6 +173,7 @@ impl Relay {
         warn_of(config, http.warnings.iter().chain(&queues.warnings).chain(&alerts.warnings));
         warn_of_orphans(config, &journal).await;
         let identity = admin.identity.clone();
+        let receiver = Receiver::new(http, intake.clone(), Arc::clone(&clock));
         let admin = AdminState {
             replayer: Replayer::new(Arc::clone(&ledger), routes.clone()),
             ledger: Arc::clone(&ledger),
@@ -186,6 +187,8 @@ impl Relay {
             readmission: Arc::new(readmission),
             standings: standings.clone(),
             images,
+            probes: receiver.probes().clone(),
+            drain: receiver.drain_switch().clone(),
         };
         let door = Door::from(admin.clone());
         door.show(identity);
@@ -206,7 +209,7 @@ impl Relay {
                 admin_address,
                 ledger,
                 routes,
-                receiver: Receiver::new(http, intake.clone(), Arc::clone(&tools.clock)).into(),
+                receiver: receiver.into(),
                 judge,
                 door,
                 admin,

@@ -6,7 +6,8 @@ use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
 use super::{
-    audit, events, gaps, images, letters, now, refused, replay, replays, sink_orders, sinks, stream,
+    audit, drain, events, gaps, images, letters, now, probes, refused, replay, replays, sink_orders, sinks,
+    stream,
 };
 use crate::openapi::schema::{
     after, cause, count, event_id, flag, limit, list, maybe, moment, name, named, object, optional, page,
@@ -15,6 +16,7 @@ use crate::openapi::schema::{
 use crate::openapi::{self, Operation};
 use crate::router::Shared;
 
+const A_NONCE: &str = "1a837bca04c4f17debab042bcffb2153";
 const A_SINK: &str = "cms";
 const AN_EVENT: &str = "evt_1a837bca04c4f17debab042bcffb2153d";
 
@@ -95,6 +97,10 @@ fn of_events() -> Vec<Operation> {
 fn kinds() -> Value {
     let kind = "(accepted|attempt|settled|refused|sink)";
     json!({"type": "string", "pattern": format!("^{kind}(,{kind})*$")})
+}
+
+fn nonce() -> Value {
+    json!({"type": "string", "pattern": "^[0-9a-f]{32}$"})
 }
 
 fn of_sinks() -> Vec<Operation> {
@@ -250,6 +256,17 @@ fn of_the_relay() -> Vec<Operation> {
                 ("sources", list(source())),
             ]))
             .also_fails(&[422]),
+        Operation::post("/drain", "Take nothing more in where that costs no event.", post(drain::set))
+            .takes(object(&[("on", flag())]), json!({"on": false}))
+            .answers(object(&[("on", flag()), ("was_on", flag())])),
+        Operation::post("/probes", "A nonce with which an empty callback is a probe.", post(probes::issue))
+            .takes(optional(&[]), json!({}))
+            .answers(object(&[("nonce", nonce()), ("lasts_seconds", count())]))
+            .also_fails(&[409]),
+        Operation::get("/probes/{id}", "How the probe with that nonce came.", get(probes::report))
+            .named("id", nonce(), A_NONCE)
+            .answers(object(&[("seen", maybe(named("Sighting")))]))
+            .also_fails(&[404]),
         Operation::get("/audit", "Who changed what, the newest first.", get(audit::list))
             .asks("after", "The `next` of the page before.", after())
             .asks("limit", "How many; more than 1,000 are 1,000.", limit())

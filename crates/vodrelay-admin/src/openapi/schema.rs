@@ -202,6 +202,10 @@ pub(crate) fn components() -> Value {
             ("turned_away", count()), ("delivered", count()), ("failed", count()), ("ack_p50_ms", milliseconds()),
             ("ack_p99_ms", milliseconds()),
         ]),
+        "Sighting": object(&[
+            ("at", moment()), ("source", source()), ("address", text()),
+            ("outcome", one_of(&["proven", "unsigned", "missing", "malformed", "mismatch", "stale"])),
+        ]),
         "Deed": object(&[
             ("id", count()), ("at", moment()), ("token", maybe(name())), ("address", maybe(text())), ("action", text()),
             ("request", json!({})), ("status", count()), ("result", json!({})),

@@ -9,6 +9,7 @@ mod images;
 mod openapi;
 mod orders;
 mod page;
+mod probes;
 mod refused;
 mod replays;
 mod stream;
@@ -27,8 +28,8 @@ use vodrelay_core::config::Secret;
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
 use vodrelay_core::{
-    JournalError, Judge, Ledger, Name, Readmission, Replayer, Routes, SinkBacklog, SinkName, SourceName,
-    Standings, SystemClock, Totals,
+    Drain, JournalError, Judge, Ledger, Name, Probes, Readmission, Replayer, Routes, SinkBacklog, SinkName,
+    SourceName, Standings, SystemClock, Totals,
 };
 
 struct Setup {
@@ -85,6 +86,8 @@ fn state(ledger: Arc<dyn Ledger>, judge: impl Judge + 'static) -> AdminState {
         sources: vec![SourceName::callback(&Name::new("main").unwrap())],
         standings: Standings::default(),
         images: BTreeMap::new(),
+        probes: Probes::default(),
+        drain: Drain::default(),
     }
 }
 

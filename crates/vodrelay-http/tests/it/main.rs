@@ -5,5 +5,6 @@ mod answers;
 mod bad_input;
 mod configuration;
 mod connections;
+mod probes;
 mod server;
 mod timing;

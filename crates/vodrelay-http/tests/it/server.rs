@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{ManualClock, MemoryJournal};
 use vodrelay_core::{
-    Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Pauses, Refusal, Routes, Seq,
-    SettleResult, Settled, SinkName, TroubleKind,
+    Appended, Claimed, Clock, Envelope, Intake, Journal, JournalError, Ledger, Pauses, Probes, Refusal,
+    Routes, Seq, SettleResult, Settled, SinkName, TroubleKind,
 };
 use vodrelay_http::{Config, Receiver, serve};
 
@@ -49,6 +49,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) journal: Arc<MemoryJournal>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) probes: Probes,
     pub(crate) shutdown: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
 }
@@ -64,11 +65,12 @@ impl Server {
         tokio::spawn(keeper.run(Arc::clone(&journal) as Arc<dyn Ledger>));
         let config: Config = toml::from_str(CONFIG).unwrap();
         let receiver = Receiver::new(config.resolve(&Surroundings::default()).unwrap(), intake, clock);
+        let probes = receiver.probes().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, receiver, shutdown.clone()));
-        Self { address, journal, gate, shutdown, serving }
+        Self { address, journal, gate, probes, shutdown, serving }
     }
 
     pub(crate) async fn connect(&self) -> Client {

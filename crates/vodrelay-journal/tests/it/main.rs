@@ -16,6 +16,7 @@ mod reading;
 mod refusals;
 mod retention;
 mod salvage;
+mod sql;
 mod throughput;
 mod traces;
 mod verifying;

@@ -12,6 +12,7 @@ use vodrelay_sinks::archive::{Found, FoundImage, FoundRecord, ReadError, Reader}
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 use crate::output;
+use crate::output::table::{Column, Table};
 
 /// Subcommands of `archive`.
 #[derive(Debug, Subcommand)]
@@ -118,15 +119,17 @@ fn unreadable(sink: &Name, error: &ReadError) -> Failure {
 async fn list(sink: &Name, reader: &Reader, selection: &Selection) -> Result<u64, ReadError> {
     let mut records = reader.records(selection.date);
     let (mut listed, mut unreadable) = (0, 0);
+    let mut table = table();
     while let Some(found) = records.next().await? {
         listed += 1;
         unreadable += u64::from(found.record.is_err());
         if selection.json {
             output::json_line(&as_json(sink, &found));
         } else {
-            output::line(as_text(&found));
+            rows(&found).into_iter().for_each(|row| table.row(row));
         }
     }
+    table.print();
     if listed == 0 {
         let of_day = selection.date.map_or_else(String::new, |day| format!(" of {day}"));
         output::note(format!("{sink} has no record{of_day}"));
@@ -146,26 +149,46 @@ fn as_json(sink: &Name, found: &Found) -> Value {
     line
 }
 
-fn as_text(found: &Found) -> String {
-    match &found.record {
-        Ok(FoundRecord { id, event_type, time, status, images, .. }) => {
-            let without = (images.is_empty() && status.as_deref() == Some("fail"))
-                .then_some("\n    no image: the event's status is fail");
-            let images: String = images.iter().map(image_as_text).collect();
-            format!("{time} {id} {event_type}{}{images}", without.unwrap_or_default())
-        }
-        Err(what) => format!("{} {what}", found.key),
-    }
+fn table() -> Table {
+    Table::new([
+        Column::whole("TIME").may_go().at_least(20),
+        Column::whole("EVENT").at_least(37),
+        Column::text("TYPE").may_go().at_least(20),
+        Column::whole("IMAGE").at_least(10),
+        Column::wrapped("OBJECT OR REASON").at_least(24),
+    ])
 }
 
-fn image_as_text(image: &FoundImage) -> String {
-    let FoundImage { state, cause, reason, key, .. } = image;
-    let cause = cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
-    match (key, reason) {
-        (Some(key), _) => format!("\n    {state} {key}"),
-        (None, Some(reason)) => format!("\n    {state}{cause}: {reason}"),
-        (None, None) => format!("\n    {state}{cause}"),
+/// One for each image of a record, or one that says why there is none.
+fn rows(found: &Found) -> Vec<[String; 5]> {
+    let FoundRecord { id, event_type, time, status, images, .. } = match &found.record {
+        Ok(record) => record,
+        Err(what) => {
+            let nothing = || "-".to_owned();
+            return vec![[
+                nothing(),
+                nothing(),
+                nothing(),
+                "UNREADABLE".to_owned(),
+                format!("{} {what}", found.key),
+            ]];
+        }
+    };
+    let row = |state: &str, detail: String| {
+        [time.to_string(), id.to_string(), event_type.to_string(), state.to_owned(), detail]
+    };
+    if images.is_empty() {
+        let why = if status.as_deref() == Some("fail") { "no image: the event's status is fail" } else { "" };
+        return vec![row("-", why.to_owned())];
     }
+    let of_image = |image: &FoundImage| {
+        let FoundImage { state, cause, reason, key, .. } = image;
+        let cause = cause.as_ref().map(|cause| format!("{cause}: ")).unwrap_or_default();
+        let detail =
+            key.clone().unwrap_or_else(|| format!("{cause}{}", reason.as_deref().unwrap_or_default()));
+        row(state, detail)
+    };
+    images.iter().map(of_image).collect()
 }
 
 /// What a verification has come to.

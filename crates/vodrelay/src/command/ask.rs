@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args as ClapArgs;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vodrelay_core::config::Secret;
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Doing something may mean each refused request of a week.
 const LONG_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// Nothing behind the question mark.
+pub(crate) const NOTHING: &[(&str, String)] = &[];
 
 /// Which relay is asked.
 #[derive(Clone, Debug, ClapArgs)]
@@ -51,19 +55,28 @@ impl Target {
 
     /// The relay, with the token that the configuration has for it.
     pub(crate) fn relay(&self) -> Result<RunningRelay, Failure> {
-        let loaded = self.config.load()?;
-        let crate::config::Loaded { config, surroundings, .. } = &loaded;
+        RunningRelay::of(&self.config.load()?, self.admin)
+    }
+}
+
+impl RunningRelay {
+    /// That of a configuration, or one that listens elsewhere.
+    pub(crate) fn of(
+        loaded: &crate::config::Loaded,
+        admin_address: Option<SocketAddr>,
+    ) -> Result<Self, Failure> {
+        let crate::config::Loaded { config, surroundings, .. } = loaded;
         let tls = config.admin.tls.as_ref();
         // The key of its certificate is the relay's, and none of ours.
         let admin = vodrelay_admin::Config { tls: None, ..config.admin.clone() };
         let admin = admin.resolve(surroundings).map_err(|error| {
             Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
         })?;
-        Ok(RunningRelay {
+        Ok(Self {
             client: client_of_relay(PATIENCE, tls, surroundings)?,
             scheme: scheme(tls),
-            address: reachable(self.admin.unwrap_or(admin.listen)),
-            token: admin.tokens.operating().cloned(),
+            address: reachable(admin_address.unwrap_or(admin.listen)),
+            token: admin.tokens.strongest().cloned(),
         })
     }
 }
@@ -83,10 +96,30 @@ impl RunningRelay {
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
-        query: &[(&str, String)],
+        query: &[(impl AsRef<str>, String)],
     ) -> Result<T, Failure> {
-        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        self.answered(self.client.get(format!("{}?{query}", self.url(path)))).await
+        let pairs = query.iter().map(|(name, value)| (name.as_ref(), value));
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.answered(self.request(Method::GET, &format!("{path}?{query}"))).await
+    }
+
+    /// The bytes that stand at a path.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
+        self.bytes_of(self.request(Method::GET, path)).await
+    }
+
+    /// What it counts, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> Result<String, Failure> {
+        let bytes = self.bytes_of(self.request_at(Method::GET, "/metrics")).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn bytes_of(&self, request: RequestBuilder) -> Result<Bytes, Failure> {
+        let answer = self.send(request).await?;
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer).await);
+        }
+        answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))
     }
 
     /// Has the relay do something.
@@ -97,25 +130,38 @@ impl RunningRelay {
     ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body)
             .map_err(|error| Failure::new(Code::Internal, format!("no request could be made: {error}")))?;
-        let request = self.client.post(self.url(path)).header("content-type", "application/json").body(body);
+        let request = self.request(Method::POST, path).header("content-type", "application/json").body(body);
         self.answered(request.timeout(LONG_PATIENCE)).await
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}://{}/api/v1{path}", self.scheme, self.address)
+    /// Has the relay end something.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.answered(self.request(Method::DELETE, path)).await
+    }
+
+    /// A request for a path of the API, with the token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_at(method, &format!("/api/v1{path}"))
+    }
+
+    fn request_at(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}://{}{path}", self.scheme, self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|error| self.unreachable(&error.without_url()))
     }
 
     async fn answered<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let request = match &self.token {
-            Some(token) => request.bearer_auth(token.expose()),
-            None => request,
-        };
-        let answer = request.send().await.map_err(|error| self.unreachable(&error.without_url()))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))?;
-        if !status.is_success() {
-            return Err(self.refused(status, &body));
+        let answer = self.send(request).await?;
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer).await);
         }
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error.without_url()))?;
         serde_json::from_slice(&body).map_err(|error| {
             let message = format!("what answers at {} is no relay of this version: {error}", self.address);
             Failure::new(Code::Unreachable, message)
@@ -130,8 +176,11 @@ impl RunningRelay {
         Failure::new(Code::Unreachable, message)
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
-        let said = serde_json::from_slice::<serde_json::Value>(body).ok();
+    /// What an answer that is no success says.
+    pub(crate) async fn refusal(&self, answer: Response) -> Failure {
+        let status = answer.status();
+        let body = answer.bytes().await.unwrap_or_default();
+        let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
         let said = said.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str);
         let said = said.map_or_else(|| status.to_string(), str::to_owned);
         let (code, message) = match status {
@@ -139,6 +188,7 @@ impl RunningRelay {
                 Code::Permission,
                 format!("{said}; no token of [admin] in this configuration is one of the relay"),
             ),
+            StatusCode::FORBIDDEN => (Code::Permission, said),
             StatusCode::NOT_FOUND => (Code::Unreadable, said),
             status if status.is_client_error() => (Code::Usage, said),
             _ => (Code::Unreachable, said),

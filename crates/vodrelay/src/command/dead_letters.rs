@@ -14,6 +14,7 @@ use super::ask::{RunningRelay, Target};
 use super::confirm::confirm;
 use crate::exit::Failure;
 use crate::output;
+use crate::output::table::{Column, Table};
 
 /// How many are asked for at once.
 const PAGE: usize = 1_000;
@@ -135,25 +136,40 @@ async fn list(args: &List) -> Result<(), Failure> {
     if found.dead_letters.is_empty() {
         output::line("no dead letter matches");
     }
-    found.dead_letters.iter().for_each(|letter| output::line(as_text(letter)));
+    let mut table = Table::new([
+        Column::whole("GIVEN UP"),
+        Column::whole("EVENT"),
+        Column::text("SINK"),
+        Column::number("ATTEMPTS").may_go(),
+        Column::text("REASON").at_least(20),
+        Column::text("TYPE").may_go(),
+        Column::text("VIDEO").may_go(),
+    ]);
+    found.dead_letters.iter().for_each(|letter| table.row(cells(letter)));
+    table.print();
     if let Some(next) = found.next {
         output::note(format!("there are more: go on with --after {next}"));
     }
     Ok(())
 }
 
-fn as_text(letter: &DeadLetter) -> String {
+fn cells(letter: &DeadLetter) -> [String; 7] {
     let DeadLetter { event, given_up_at, reason, attempts, .. } = letter;
-    let Some(sink) = &letter.sink else {
-        return format!("{given_up_at:.0} {event} cannot be read, and is of no sink: {reason}");
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let reason = match (&letter.sink, letter.replays) {
+        (None, _) => format!("cannot be read, and is of no sink: {reason}"),
+        (_, 0) => reason.clone(),
+        (_, replays) => format!("{reason} (replays {replays})"),
     };
-    let event_type = letter.event_type.as_deref().unwrap_or("an event");
-    let video = letter.video_id.as_ref().map(|video| format!(" of video {video}")).unwrap_or_default();
-    let replays = match letter.replays {
-        0 => String::new(),
-        replays => format!(", replays {replays}"),
-    };
-    format!("{given_up_at:.0} {event} {sink}: {reason} ({event_type}{video}, attempts {attempts}{replays})")
+    [
+        format!("{given_up_at:.0}"),
+        event.to_string(),
+        letter.sink.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+        attempts.to_string(),
+        reason,
+        text(&letter.event_type),
+        text(&letter.video_id),
+    ]
 }
 
 async fn export(args: &Export) -> Result<(), Failure> {

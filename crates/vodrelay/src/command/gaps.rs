@@ -8,6 +8,7 @@ use super::ask::Target;
 use super::when;
 use crate::exit::{Code, Failure};
 use crate::output;
+use crate::output::table::{Column, Table};
 
 /// Arguments of `gaps`.
 #[derive(Debug, ClapArgs)]
@@ -78,9 +79,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 impl Found {
     fn print(&self) {
+        let mut table =
+            Table::new([Column::whole("FROM"), Column::whole("UNTIL"), Column::wrapped("WHAT").at_least(24)]);
         for gap in &self.gaps {
-            output::line(format!("{:.3} to {:.3}  {}", gap.from, gap.until, gap.why.as_text()));
+            table.row([format!("{:.3}", gap.from), format!("{:.3}", gap.until), gap.why.as_text()]);
         }
+        table.print();
         for ClockJump { from, to } in &self.clock_set_back {
             output::line(format!(
                 "at {from:.3} the clock was set back to {to:.3}: the time between stands twice above"

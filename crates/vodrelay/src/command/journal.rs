@@ -1,6 +1,5 @@
 //! `vodrelay journal`: whether the journal is whole, a copy of it while the relay works, and what reads of a damaged one.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
@@ -13,9 +12,7 @@ use crate::cli::ConfigFile;
 use crate::command::serve::code_of_journal;
 use crate::exit::{Code, Failure};
 use crate::output;
-
-/// So many events lie between two lines of progress.
-const EVENTS_PER_LINE: u64 = 50_000;
+use crate::output::progress::Progress as Bar;
 
 /// Subcommands of `journal`.
 #[derive(Debug, Subcommand)]
@@ -89,7 +86,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 impl Selection {
-    fn folder(&self) -> Result<PathBuf, Failure> {
+    /// The folder of the journal, which is there.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         let folder = match &self.journal {
             Some(folder) => folder.clone(),
             None => self.config.load()?.data_dir,
@@ -109,6 +107,7 @@ fn verify(selection: &Selection) -> Result<(), Failure> {
     let mut printer = Printer { json: selection.json, is_damaged: false, ticker: Ticker::default() };
     let verified =
         vodrelay_journal::verify(&selection.folder()?, &mut printer).map_err(|error| of_journal(&error))?;
+    printer.ticker.end();
     let (events, deliveries, findings) = (verified.events, verified.deliveries, verified.findings);
     if selection.json {
         let left_out = &verified.left_out;
@@ -131,6 +130,7 @@ fn verify(selection: &Selection) -> Result<(), Failure> {
 fn backup(selection: &Selection, to: &std::path::Path) -> Result<(), Failure> {
     let mut ticker = Ticker::default();
     let made = vodrelay_journal::backup(&selection.folder()?, to, &mut |progress| ticker.tick(progress));
+    ticker.end();
     let made = made.map_err(|error| of_copy(&error))?;
     let (file, events, refusals, corrupt) = (&made.file, made.events, made.refusals, made.corrupt);
     if selection.json {
@@ -200,6 +200,7 @@ struct Printer {
 
 impl Listener for Printer {
     fn found(&mut self, Finding { kind, what }: Finding) {
+        self.ticker.end();
         self.is_damaged |= kind == FindingKind::Structure;
         if self.json {
             output::json_line(&json!({"finding": kind.name(), "what": what, "mend": kind.mend()}));
@@ -216,15 +217,17 @@ impl Listener for Printer {
 /// Tells a person who waits how far it is.
 #[derive(Default)]
 struct Ticker {
-    told_at: u64,
+    bar: Option<Bar>,
 }
 
 impl Ticker {
     fn tick(&mut self, Progress { events, of, .. }: Progress) {
-        if events < self.told_at + EVENTS_PER_LINE || !std::io::stderr().is_terminal() {
-            return;
-        }
-        self.told_at = events;
-        output::note(format!("{events} of {of} events"));
+        let bar = self.bar.get_or_insert_with(|| Bar::of(Some(of)));
+        bar.show(events, &format!("{events} of {of} events"));
+    }
+
+    /// Makes room for a line.
+    fn end(&mut self) {
+        self.bar.iter_mut().for_each(Bar::end);
     }
 }

@@ -14,6 +14,7 @@ use super::confirm::confirm;
 use super::when;
 use crate::exit::Failure;
 use crate::output;
+use crate::output::table::{Column, Table};
 
 /// Subcommands of `refused`.
 #[derive(Debug, Subcommand)]
@@ -150,11 +151,18 @@ async fn list(args: List) -> Result<(), Failure> {
     if page.refused.is_empty() {
         output::line("no refused request is kept that is meant here");
     }
-    for record in &page.refused {
-        output::line(record.as_text());
-    }
+    let mut table = Table::new([
+        Column::number("ID"),
+        Column::whole("RECEIVED"),
+        Column::text("SOURCE"),
+        Column::text("CAUSE"),
+        Column::text("ADDRESS"),
+        Column::text("BYTES").may_go(),
+    ]);
+    page.refused.iter().for_each(|record| table.row(record.cells()));
+    table.print();
     if let Some(next) = page.next {
-        output::line(format!("there may be more: --after {next}"));
+        output::note(format!("there may be more: --after {next}"));
     }
     Ok(())
 }
@@ -203,9 +211,16 @@ impl Wanted {
 }
 
 impl Record {
-    fn as_text(&self) -> String {
+    fn cells(&self) -> [String; 6] {
         let Self { id, received_at, source, cause, address, bytes, .. } = self;
         let cut_short = if self.cut_short { ", cut short" } else { "" };
-        format!("{id}  {received_at:.3}  {source}  {cause}  {address}  {bytes} bytes{cut_short}")
+        [
+            id.to_string(),
+            format!("{received_at:.3}"),
+            source.clone(),
+            cause.clone(),
+            address.clone(),
+            format!("{bytes}{cut_short}"),
+        ]
     }
 }

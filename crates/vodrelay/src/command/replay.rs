@@ -1,6 +1,8 @@
 //! `vodrelay replay`: delivers anew what was given up, could not be read, matched no sink, or came before a sink did.
+//!
+//! The relay does it by itself, as a job that the command looks after; a dry run is asked for step by step.
 
-use std::io::{IsTerminal, Write};
+mod job;
 
 use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
@@ -8,10 +10,12 @@ use vod_event::EventId;
 use vodrelay_core::ledger::LetterFilter;
 use vodrelay_core::replay::{Request, What};
 
-use super::ask::Target;
+use super::ask::{NOTHING, RunningRelay, Target};
 use super::dead_letters::filter::FilterArgs;
 use crate::exit::{Code, Failure};
 use crate::output;
+use crate::output::progress::Progress;
+use crate::output::table::{Column, Table};
 
 /// How many events one request may name.
 const NAMED_AT_ONCE: usize = 500;
@@ -24,7 +28,9 @@ const NAMED_AT_ONCE: usize = 500;
     vodrelay replay --unreadable\n  \
     vodrelay replay --sink new_service --since 2026-11-01T00:00:00Z\n\n\
     What is replayed takes turns with new events, so it may be much. Tries and age start anew; what waits already is\n\
-    left alone. Exits with 65 when an event that was named is not in the journal.")]
+    left alone. The relay goes on by itself when this command is killed or loses it; Ctrl-C has it end after the step in\n\
+    hand, and says how far it was. Exits with 65 when an event that was named is not in the journal, with 69 when the\n\
+    relay stopped under it, with 130 after Ctrl-C.")]
 pub(crate) struct Args {
     /// These events: what was given up of them
     #[arg(value_name = "EVENT_ID")]
@@ -60,8 +66,9 @@ struct Outcome {
     read: u64,
     left: Left,
     looked_at: u64,
+    #[serde(default)]
     items: Vec<Item>,
-    #[serde(skip_serializing)]
+    #[serde(default, skip_serializing)]
     next: Option<u64>,
 }
 
@@ -85,24 +92,24 @@ struct Item {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let requests = args.requests()?;
     let relay = args.target.relay()?;
-    let mut total = Outcome::default();
-    for mut request in requests {
-        loop {
-            let step: Outcome = relay.post("/replay", &request).await?;
-            request.after = step.next;
-            total.add(step, args.dry_run);
-            args.tell_progress(&total);
-            if request.after.is_none() {
-                break;
-            }
+    let mut progress = Progress::of(args.total(&relay).await?);
+    let (mut total, mut ended) = (Outcome::default(), Ok(()));
+    for request in requests {
+        ended = if args.dry_run {
+            dry_run(&relay, request, &mut total, &mut progress).await
+        } else {
+            job::carry_out(&relay, &request, &mut total, &mut progress).await
+        };
+        if ended.is_err() {
+            break;
         }
     }
-    if args.json {
-        output::json(&total);
-    } else {
-        total.print(args.dry_run);
+    progress.end();
+    if ended.is_ok() || total.looked_at > 0 {
+        if args.json { output::json(&total) } else { total.print(args.dry_run) }
     }
-    let named = args.events.iter().collect::<std::collections::BTreeSet<_>>().len() as u64;
+    ended?;
+    let named = args.named();
     if args.filter.is_only_sink() && total.looked_at < named {
         let missing = named - total.looked_at;
         let message = format!(
@@ -111,6 +118,23 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::new(Code::Unreadable, message));
     }
     Ok(())
+}
+
+async fn dry_run(
+    relay: &RunningRelay,
+    mut request: Request,
+    total: &mut Outcome,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    loop {
+        let step: Outcome = relay.post("/replay", &request).await?;
+        request.after = step.next;
+        total.add(step);
+        progress.show(total.looked_at, &total.so_far());
+        if request.after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 impl Args {
@@ -156,41 +180,66 @@ impl Args {
         Ok(what)
     }
 
-    fn tell_progress(&self, total: &Outcome) {
-        let mut stderr = std::io::stderr();
-        if stderr.is_terminal() && !self.dry_run && total.looked_at > 0 {
-            let _ =
-                write!(stderr, "\rlooked at {}, replayed {}\r", total.looked_at, total.again + total.added);
+    /// How many different events are named.
+    fn named(&self) -> u64 {
+        self.events.iter().collect::<std::collections::BTreeSet<_>>().len() as u64
+    }
+
+    /// How many are looked at, where that can be told before.
+    async fn total(&self, relay: &RunningRelay) -> Result<Option<u64>, Failure> {
+        if !self.events.is_empty() {
+            return Ok(Some(self.named()));
         }
+        if !self.dead_letters || !self.filter.is_only_sink() {
+            return Ok(None);
+        }
+        #[derive(Deserialize)]
+        struct Sinks {
+            sinks: Vec<Sink>,
+        }
+        #[derive(Deserialize)]
+        struct Sink {
+            sink: String,
+            dead_letters: u64,
+        }
+        let Sinks { sinks } = relay.get("/sinks", NOTHING).await?;
+        let is_meant =
+            |sink: &&Sink| self.filter.sink.as_ref().is_none_or(|wanted| wanted.as_str() == sink.sink);
+        Ok(Some(sinks.iter().filter(is_meant).map(|sink| sink.dead_letters).sum()))
     }
 }
 
 impl Outcome {
-    /// Only a dry run keeps which: of a replay the log tells.
-    fn add(&mut self, step: Self, dry_run: bool) {
+    /// Only a dry run tells which: of a replay the log does.
+    fn add(&mut self, step: Self) {
+        self.add_figures(&step);
+        self.items.extend(step.items);
+    }
+
+    fn add_figures(&mut self, step: &Self) {
         self.again += step.again;
         self.added += step.added;
         self.read += step.read;
         self.looked_at += step.looked_at;
-        let (left, more) = (&mut self.left, step.left);
+        let (left, more) = (&mut self.left, &step.left);
         left.pending += more.pending;
         left.delivered += more.delivered;
         left.purged += more.purged;
         left.not_configured += more.not_configured;
         left.unmatched += more.unmatched;
         left.unreadable += more.unreadable;
-        if dry_run {
-            self.items.extend(step.items);
-        }
+    }
+
+    fn so_far(&self) -> String {
+        format!("looked at {}, deliveries {}", self.looked_at, self.again + self.added)
     }
 
     fn print(&self, dry_run: bool) {
+        let mut table = Table::new([Column::whole("EVENT"), Column::text("SINK"), Column::whole("HOW")]);
         for Item { event_id, sink, how } in &self.items {
-            output::line(match sink {
-                Some(sink) => format!("would go {event_id} to {sink} ({how})"),
-                None => format!("would be read {event_id}"),
-            });
+            table.row([event_id.to_string(), sink.clone().unwrap_or_else(|| "-".to_owned()), how.clone()]);
         }
+        table.print();
         let Self { again, added, read, left, .. } = self;
         let verb = if dry_run { "would replay" } else { "replayed" };
         let read = if *read > 0 { format!(", events read: {read}") } else { String::new() };

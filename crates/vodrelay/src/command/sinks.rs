@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use vodrelay_core::standing::BreakerState;
 use vodrelay_core::{Clock, Pause, SystemClock};
 
-use super::ask::Target;
+use super::ask::{NOTHING, Target};
 use crate::exit::Failure;
 use crate::output;
+use crate::output::table::{Column, Table};
 
 /// Subcommands of `sinks`.
 #[derive(Debug, Subcommand)]
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn list(args: List) -> Result<(), Failure> {
-    let found: Sinks = args.target.relay()?.get("/sinks", &[]).await?;
+    let found: Sinks = args.target.relay()?.get("/sinks", NOTHING).await?;
     if args.json {
         output::json(&found);
         return Ok(());
@@ -89,37 +90,61 @@ async fn list(args: List) -> Result<(), Failure> {
     if found.sinks.is_empty() {
         output::line("no sink is configured, and none is known to the journal");
     }
-    for sink in &found.sinks {
-        output::line(sink.as_text(SystemClock.now()));
-    }
+    let now = SystemClock.now();
+    let mut table = Table::new([
+        Column::text("SINK"),
+        Column::whole("STATE"),
+        Column::number("PENDING"),
+        Column::number("OLDEST"),
+        Column::number("DEAD"),
+        Column::number("DELIVERED").may_go(),
+    ]);
+    found.sinks.iter().for_each(|sink| table.row(sink.cells(now)));
+    table.print();
+    found.sinks.iter().flat_map(Sink::remarks).for_each(output::line);
     Ok(())
 }
 
 impl Sink {
-    fn as_text(&self, now: Timestamp) -> String {
+    fn cells(&self, now: Timestamp) -> [String; 6] {
         let Self { sink, pending, dead_letters, delivered, .. } = self;
-        let oldest = self.oldest_pending_at.map(|at| {
-            // Clocks may have been set meanwhile.
-            let age = output::age(now.duration_since(at).as_secs().max(0));
-            format!(", the oldest accepted {age} ago")
-        });
-        let oldest = oldest.unwrap_or_default();
-        let mut text =
-            format!("{sink}: {pending} pending{oldest}, {dead_letters} dead letters, {delivered} delivered");
+        // Clocks may have been set meanwhile.
+        let age = |at| output::age(now.duration_since(at).as_secs().max(0));
+        [
+            sink.clone(),
+            self.state().to_owned(),
+            pending.to_string(),
+            self.oldest_pending_at.map_or_else(|| "-".to_owned(), age),
+            dead_letters.to_string(),
+            delivered.to_string(),
+        ]
+    }
+
+    fn state(&self) -> &'static str {
+        match (self.configured, &self.paused, &self.breaker) {
+            (false, ..) => "not configured",
+            (_, Some(_), _) => "paused",
+            (.., Some(BreakerState::Open { .. })) => "down",
+            _ => "up",
+        }
+    }
+
+    /// What somebody may want to do something about.
+    fn remarks(&self) -> Vec<String> {
+        let Self { sink, pending, .. } = self;
+        let mut remarks = Vec::new();
         if let Some(Pause { since, reason }) = &self.paused {
             let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            text += &format!("; PAUSED since {since:.0}{reason}");
+            remarks.push(format!("{sink}: PAUSED since {since:.0}{reason}"));
         }
         if let Some(BreakerState::Open { since }) = self.breaker {
-            text += &format!("; DOWN since {since:.0}: one probe at a time until it answers");
+            remarks.push(format!("{sink}: DOWN since {since:.0}: one probe at a time until it answers"));
         }
         if !self.configured && *pending > 0 {
-            text += &format!(
-                "; NOT CONFIGURED: what is pending waits until it is, or for `vodrelay sinks rename {sink} NEW`"
-            );
-        } else if !self.configured {
-            text += "; not configured";
+            remarks.push(format!(
+                "{sink}: NOT CONFIGURED: what is pending waits until it is, or for `vodrelay sinks rename {sink} NEW`"
+            ));
         }
-        text
+        remarks
     }
 }

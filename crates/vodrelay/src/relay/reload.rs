@@ -114,10 +114,15 @@ impl Replaceable {
         shutdown: CancellationToken,
     ) {
         let (mut certificates, mut look) = (Certificates::default(), interval(LOOK));
+        let mut drained = self.admin.drain.watch();
         loop {
             let (loaded, answer) = tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(request) = asked.recv() => request,
+                Ok(()) = drained.changed() => {
+                    self.poll_or_not(&mut crew);
+                    continue;
+                }
                 _ = look.tick() => {
                     certificates.renew(&self.loaded, &self.receiver, &self.door);
                     continue;
@@ -126,6 +131,19 @@ impl Replaceable {
             let replaced = self.replace(loaded, &mut crew).await;
             // Whoever has gone finds it in the log.
             let _ = answer.send(replaced);
+        }
+    }
+
+    /// Has no queue polled while the relay is drained, and each of them otherwise.
+    fn poll_or_not(&self, crew: &mut Crew) {
+        if self.admin.drain.is_on() {
+            return crew.poll(Vec::new());
+        }
+        match self.loaded.config.mns.resolve(&self.loaded.surroundings) {
+            Ok(settings) => crew.poll(settings.queues),
+            Err(error) => tracing::error!(
+                %error, "the queues could not be polled again after the relay was drained; mend that, and reload"
+            ),
         }
     }
 
@@ -145,7 +163,7 @@ impl Replaceable {
         crew.let_go_all_but(&|name| config.sinks.contains_key(name), &before);
         self.judge.change(&http);
         self.receiver.replace(self.receiver.current().with_settings(http));
-        crew.poll(queues.queues);
+        crew.poll(if self.admin.drain.is_on() { Vec::new() } else { queues.queues });
         self.door.show(admin.identity);
         self.admin.tokens = admin.tokens;
         self.admin.images = images;

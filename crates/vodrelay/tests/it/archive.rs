@@ -42,7 +42,7 @@ fn records_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     archives(folder.path());
     let reason = "no entry of image_hosts matches vod.example.com";
-    let line = format!("2024-03-05T09:12:58Z {ID} DynamicImageComplete\n    linked: {reason}\n");
+    let line = format!("2024-03-05T09:12:58Z  {ID}  DynamicImageComplete  linked      {reason}\n");
     check_in(folder.path(), &["archive", "list"], "", 0, &line);
     check_in(folder.path(), &["archive", "list", "--sink", "near", "--date", "2024-03-05"], "", 0, &line);
     for (words, says) in [
@@ -70,11 +70,11 @@ fn what_a_list_says_of_records_that_are_not_as_usual() {
     altered["images"][0]["state"] = "failed".into();
     altered["images"][0]["cause"] = "missing".into();
     std::fs::write(&path, altered.to_string()).unwrap();
-    check_in(folder.path(), &["archive", "list"], "", 0, "\n    failed (missing): no entry of ");
+    check_in(folder.path(), &["archive", "list"], "", 0, "failed      missing: no entry of ");
     altered["images"] = serde_json::json!([]);
     altered["event"]["status"] = "fail".into();
     std::fs::write(&path, altered.to_string()).unwrap();
-    check_in(folder.path(), &["archive", "list"], "", 0, "\n    no image: the event's status is fail");
+    check_in(folder.path(), &["archive", "list"], "", 0, "-           no image: the event's status is fail");
     std::fs::write(&path, "{}").unwrap();
     check_in(folder.path(), &["archive", "list"], "", 65, &format!("{KEY} is no record: missing field"));
     check_in(folder.path(), &["archive", "list"], "", 65, "records that cannot be read: 1");

@@ -11,7 +11,7 @@ use vodrelay_core::testing::event_body;
 use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
-use crate::sinks::says;
+use crate::sinks::waits;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -42,7 +42,7 @@ async fn what_was_given_up_is_listed_exported_replayed_and_purged() {
     assert_eq!(attempt(&client, relay.http, noise, KEY).await, Some(200));
     until("four dead letters", PATIENCE, || letters(folder).len() == 4).await;
 
-    check_in(folder, &["dead-letters", "list"], "", 0, "hook: the receiver answered 410 Gone");
+    check_in(folder, &["dead-letters", "list"], "", 0, "hook         1  the receiver answered 410 Gone");
     check_in(folder, &["dead-letters", "list"], "", 0, "cannot be read, and is of no sink");
     check_in(folder, &["dead-letters", "list", "--reason", "busy"], "", 0, "no dead letter matches");
     check_in(folder, &["dead-letters", "list", "--until", "1h"], "", 0, "no dead letter matches");
@@ -61,7 +61,7 @@ async fn what_was_given_up_is_listed_exported_replayed_and_purged() {
     check_in(folder, &["explain", &unreadable], "", 65, "`vodrelay replay --unreadable` reads it again");
     let dry = ["replay", "--dead-letters", "--dry-run"];
     check_in(folder, &dry, "", 0, "would replay deliveries: 3 again, 0 added");
-    check_in(folder, &dry, "", 0, &format!("would go {first} to hook (again)"));
+    check_in(folder, &dry, "", 0, &format!("{first}  hook  again\n"));
     assert_eq!(letters(folder).len(), 4, "a dry run changes nothing");
 
     receiver.answer_with(200);
@@ -114,8 +114,7 @@ fn exported_whole(folder: &Path) {
 
 /// A receiver has an event a moment before the journal has its answer.
 async fn until_settled(folder: &Path, sink: &str) {
-    let settled = format!("{sink}: 0 pending");
-    until(&settled, PATIENCE, || says(folder, &["sinks", "list"], &settled)).await;
+    until("the settlement", PATIENCE, || waits(folder, sink, 0)).await;
 }
 
 /// The configuration with these sinks.

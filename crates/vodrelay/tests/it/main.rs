@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![expect(clippy::print_stderr, reason = "a slow test says what it skipped")]
 
+mod against;
 mod alerts;
 mod archive;
 mod browser;
@@ -9,9 +10,13 @@ mod cli;
 mod config;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod drain;
+mod events;
+mod export;
 mod gaps;
 mod journal;
 mod letters;
+mod listen;
 mod logs;
 mod metrics;
 mod operate;
@@ -21,11 +26,13 @@ mod receiver;
 mod refused;
 mod relay;
 mod reload;
+mod replaying;
 mod restart;
 mod schema;
 mod sinks;
 mod supervised;
 mod sync;
+mod through;
 mod tls;
 mod traces;
 mod unaltered;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 use vodrelay_core::testing::event_body;
 
-use crate::cli::vodrelay;
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, send_as_vod, until, webhook};
+use crate::sinks::waits;
 
 const REFUSED: &str = "the reload was refused";
 const TAKEN: &str = "is the one in force";
@@ -85,12 +85,7 @@ async fn twenty_reloads_under_load_lose_nothing_and_give_no_callback_up() {
     assert_eq!(first.deliveries(), all, "nothing twice, since nothing crashed");
     assert!(other.count() > 0 && other.bodies().iter().all(|body| sent.contains(body)));
     assert_eq!(other.deliveries(), other.count());
-    let file = folder.join("vodrelay.toml");
-    let list = ["sinks", "list", "--config", file.to_str().unwrap()];
-    let is_done = || {
-        let listed = vodrelay(folder, &list, "").stdout;
-        String::from_utf8(listed).unwrap().contains("second: 0 pending")
-    };
+    let is_done = || waits(folder, "second", 0);
     until("the end of what the sink had that was taken out", Duration::from_secs(20), is_done).await;
     assert_eq!(relay.terminate(), Some(0));
 }

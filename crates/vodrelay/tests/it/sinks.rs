@@ -15,6 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for a delivery that should not be made.
 const A_MOMENT: Duration = Duration::from_millis(400);
 
+/// So many deliveries wait for the sink.
+pub(crate) fn waits(folder: &Path, sink: &str, pending: u64) -> bool {
+    let listed = vodrelay(folder, &["sinks", "list", "--json"], "").stdout;
+    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap_or_default();
+    let mut sinks = listed.get("sinks").and_then(serde_json::Value::as_array).into_iter().flatten();
+    sinks.any(|found| {
+        found.get("sink").is_some_and(|name| name == sink)
+            && found.get("pending").is_some_and(|count| count == pending)
+    })
+}
+
 pub(crate) fn says(folder: &Path, words: &[&str], text: &str) -> bool {
     String::from_utf8(vodrelay(folder, words, "").stdout).unwrap().contains(text)
 }
@@ -101,7 +112,7 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
     let three = one_sink(http, admin, "three", &receiver);
     let _relay = Process::start_with(folder, &three, http, admin).await;
     assert_eq!(attempt(&client(), http, event_body(3), KEY).await, Some(200));
-    assert!(says(folder, &["sinks", "list"], "two: 3 pending"));
+    assert!(waits(folder, "two", 3));
     receiver.answer_with(200);
     check_in(
         folder,
@@ -111,7 +122,7 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
         "deliveries that were two's are three's: 3",
     );
     until("all of them", PATIENCE, || receiver.count() == 4).await;
-    assert!(says(folder, &["sinks", "list"], "two: 0 pending"));
+    assert!(waits(folder, "two", 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +139,7 @@ async fn what_waits_for_a_forgotten_sink_becomes_dead_letters() {
     let _relay = Process::start_with(folder, &configuration(http, admin), http, admin).await;
     check_in(folder, &["sinks", "forget", "old"], "", 64, "become dead letters: 1; say --yes");
     check_in(folder, &["sinks", "forget", "old", "--yes"], "", 0, "old is forgotten; dead letters more: 1");
-    check_in(folder, &["dead-letters", "list"], "", 0, "old: forgotten");
+    check_in(folder, &["dead-letters", "list"], "", 0, "  forgotten  ");
     check_in(
         folder,
         &["replay", "--dead-letters"],
@@ -136,11 +147,5 @@ async fn what_waits_for_a_forgotten_sink_becomes_dead_letters() {
         0,
         "left alone: 1 are to a sink that is not configured",
     );
-    check_in(
-        folder,
-        &["sinks", "list"],
-        "",
-        0,
-        "old: 0 pending, 1 dead letters, 0 delivered; not configured",
-    );
+    check_in(folder, &["sinks", "list"], "", 0, "old   not configured        0       -     1          0\n");
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vodrelay_core::{Clock, Sink, SinkFactory, SystemClock};
+use vodrelay_core::routing::OneOrMany;
+use vodrelay_core::{Clock, Sink, SinkFactory, SourceName, SystemClock};
 use vodrelay_sinks::archive::{Survey, survey};
 
 use super::{Finding, PATIENCE, Verdict, finding};
-use crate::config::Loaded;
+use crate::config::{Config, Loaded, SinkConfig};
 use crate::relay::{build_sinks, factories};
 
 pub(super) async fn findings(
@@ -34,14 +35,33 @@ pub(super) async fn findings(
         } else {
             findings.extend(ask(&what, Arc::clone(sink)).await);
         }
-        if loaded.config.sinks.get(name).is_some_and(|sink| {
-            sink.status.as_ref().is_some_and(|status| !status.0.contains(&"fail".to_owned()))
-        }) {
-            let detail = "status leaves out \"fail\": nobody hears of jobs that failed, unless another sink takes them";
-            findings.push(finding(format!("sink {name}"), Verdict::Warning, detail));
-        }
     }
+    findings.extend(unheard_failures(&loaded.config));
     findings
+}
+
+/// The sources of whose failed jobs no sink is told.
+fn unheard_failures(config: &Config) -> Vec<Finding> {
+    if config.sinks.is_empty() {
+        return Vec::new();
+    }
+    let of_source = |source: SourceName| {
+        let labels = config.labels_of(&source).cloned().unwrap_or_default();
+        let takes = |wanted: &Option<OneOrMany>, word: &str| {
+            wanted.as_ref().is_none_or(|words| words.0.iter().any(|wanted| wanted == word))
+        };
+        let comes_by = |sink: &&SinkConfig| {
+            takes(&sink.sources, source.as_str())
+                && sink
+                    .labels
+                    .iter()
+                    .all(|(name, words)| labels.get(name).is_some_and(|value| words.0.contains(value)))
+        };
+        let is_heard = config.sinks.values().filter(comes_by).any(|sink| takes(&sink.status, "fail"));
+        let detail = "the status of each sink that takes its events leaves out \"fail\", so nobody hears of jobs that failed; add it to one";
+        (!is_heard).then(|| finding(source.as_str(), Verdict::Warning, detail))
+    };
+    config.sources().into_iter().filter_map(of_source).collect()
 }
 
 async fn ask(what: &str, sink: Arc<dyn Sink>) -> Vec<Finding> {
@@ -93,6 +113,28 @@ mod tests {
     use vodrelay_core::testing::MockSink;
 
     use super::*;
+
+    #[test]
+    fn failures_that_nobody_hears_of_are_told_once_for_each_source() {
+        let check = |sinks: &str, expect: &[&str]| {
+            let text = format!(
+                "data_dir = \"d\"\n[http.callbacks.main]\npublic_url = \"https://r.example.com/cb\"\nkeys = [\"Abcdef0123456789\"]\n\
+                 labels = {{ region = \"cn\" }}\n{sinks}"
+            );
+            let loaded =
+                crate::config::from_text(&text, Some("vodrelay.toml".into()), Default::default()).unwrap();
+            let found = unheard_failures(&loaded.config);
+            assert_eq!(found.iter().map(|found| found.what.as_str()).collect::<Vec<_>>(), expect, "{sinks}");
+        };
+        let cms = "[sinks.cms]\nkind = \"webhook\"\nstatus = [\"success\"]\n";
+        let other = |rest: &str| format!("{cms}[sinks.other]\nkind = \"webhook\"\n{rest}");
+        check("", &[]);
+        check(cms, &["callbacks.main"]);
+        check(&other(""), &[]);
+        check(&other("status = [\"fail\"]"), &[]);
+        check(&other("labels = { region = \"cn\" }"), &[]);
+        check(&other("labels = { region = \"sg\" }"), &["callbacks.main"]);
+    }
 
     #[tokio::test]
     async fn remarks_are_warnings_beside_a_good_answer() {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::command::ask::Target;
+use crate::command::ask::{NOTHING, Target};
 use crate::exit::Failure;
 use crate::output;
 
@@ -51,7 +51,7 @@ struct Today {
 }
 
 pub(super) async fn run(args: Explain) -> Result<(), Failure> {
-    let found: Explanation = args.target.relay()?.get(&format!("/refused/{}", args.id), &[]).await?;
+    let found: Explanation = args.target.relay()?.get(&format!("/refused/{}", args.id), NOTHING).await?;
     if args.json {
         output::json(&found);
         return Ok(());

@@ -10,7 +10,7 @@ use vodrelay_core::{Clock, JournalError, Ledger, Pause, SinkName, SystemClock};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
 
 use super::Sinks;
-use crate::command::ask::{RunningRelay, Target};
+use crate::command::ask::{NOTHING, RunningRelay, Target};
 use crate::command::confirm::confirm;
 use crate::command::serve::code_of_journal;
 use crate::config::Loaded;
@@ -154,7 +154,7 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
     };
     let changed = match Door::open(&how.target, sink)? {
         Door::Relay(relay) => {
-            let Sinks { sinks } = relay.get("/sinks", &[]).await?;
+            let Sinks { sinks } = relay.get("/sinks", NOTHING).await?;
             let found = sinks.iter().find(|found| found.sink == sink.as_str());
             asks(found.map_or(0, |found| found.pending))?;
             let path = format!("/sinks/{sink}/forget");
