@@ -4,8 +4,6 @@
 //! own documents: DingTalk wants milliseconds and signs with the secret, Feishu wants seconds and signs nothing at all
 //! with a key made of both.
 
-use std::str::FromStr;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -116,20 +114,6 @@ impl Format {
         }
         let said = answer.get(message).and_then(Value::as_str).unwrap_or("nothing else");
         Err(format!("refused it with {name} {found}: {}", harmless(said)))
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "json" => Ok(Self::Json),
-            "dingtalk" => Ok(Self::DingTalk),
-            "feishu" => Ok(Self::Feishu),
-            "wecom" => Ok(Self::WeCom),
-            _ => Err(format!("{word:?} is no format; there are: json, dingtalk, feishu, wecom")),
-        }
     }
 }
 

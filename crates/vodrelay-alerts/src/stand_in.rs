@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use vodrelay_core::config::Surroundings;
 
 use crate::{Channel, Config};
@@ -52,9 +52,12 @@ impl StandIn {
     }
 
     pub(crate) async fn until_seen(&self, count: usize) -> Vec<Request> {
-        while self.seen().len() < count {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let seen = async {
+            while self.seen().len() < count {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), seen).await.expect("a request within half a minute");
         self.seen()
     }
 }

@@ -69,7 +69,7 @@ fn of_events() -> Vec<Operation> {
             .answers(object(&[("archives", list(named("ArchivedImages")))]))
             .also_fails(&[404]),
         Operation {
-            media_type: "image/gif",
+            media_type: "image/*",
             ..Operation::get(
                 "/events/{id}/images/{n}",
                 "An archived image, by its place in the event, as GIF or WebP.",

@@ -12,4 +12,5 @@ mod hostile;
 mod idle;
 mod shutdown;
 mod stage;
+mod traces;
 mod trouble;
