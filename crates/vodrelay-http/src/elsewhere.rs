@@ -7,6 +7,7 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use vod_event::{CallbackProof, ProofError};
+use vodrelay_core::probe::HEADER;
 use vodrelay_core::{RefusalCause, TraceContext};
 
 use crate::answer::Answer;
@@ -48,7 +49,13 @@ impl Receiver {
     fn meant_by(&self, request: &Request<Incoming>) -> Option<(&Callback, CallbackProof)> {
         let values = |name| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
         let proof = CallbackProof::from_headers(values(TIMESTAMP), values(SIGNATURE)).ok()?;
-        let target = request.uri().path_and_query().filter(|_| request.method() == Method::POST)?.as_str();
+        // A probe says itself that its path is wrong.
+        let is_probe =
+            request.headers().get(HEADER).is_some_and(|nonce| self.probes.is_open(nonce.as_bytes()));
+        if is_probe || request.method() != Method::POST {
+            return None;
+        }
+        let target = request.uri().path_and_query()?.as_str();
         let callback = self.settings.callbacks.iter().find(|callback| {
             let url = with_path(&callback.endpoint.url, target);
             callback.endpoint.keys.iter().any(|named| proof.matches(&url, &named.key))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use mns_emulator::{AccessKey, Attributes, Emulator, Fault, Operation, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -138,6 +138,7 @@ async fn callbacks(watch: &mut Watch, world: &World, http: SocketAddr) {
         "vodrelay_archive_images_total",
         "vodrelay_archive_bytes_total",
         "vodrelay_archive_fetch_duration_seconds",
+        "vodrelay_spans_dropped_total",
     ];
     watch.moves("a callback", &names).await;
     assert_eq!(watch.before.sum("vodrelay_archive_bytes_total", &[]), 40_000.0);
@@ -203,6 +204,7 @@ async fn sinks(watch: &mut Watch, world: &World, http: SocketAddr, folder: &Path
         "vodrelay_sink_dead_letters",
     ];
     watch.moves("sinks that fail", &names).await;
+    watch.moves("people who are told of them", &["vodrelay_alerts_total"]).await;
     assert_eq!(watch.before.sum("vodrelay_breaker_state", &[r#"sink="down""#]), 1.0);
     check_in(folder, &["sinks", "pause", "hook"], "", 0, "hook is paused since");
     watch.moves("a pause", &["vodrelay_sink_paused"]).await;
@@ -306,6 +308,9 @@ struct World {
     hook: Receiver,
     down: Receiver,
     gone: Receiver,
+    people: Receiver,
+    /// Takes no spans.
+    collector: SocketAddr,
     images: SocketAddr,
     emulator: Emulator,
     odd: SocketAddr,
@@ -324,6 +329,8 @@ impl World {
             hook: Receiver::start().await,
             down: Receiver::start().await,
             gone: Receiver::start().await,
+            people: Receiver::start().await,
+            collector: serve(Router::new().fallback(async || StatusCode::BAD_REQUEST)).await,
             images: serve(Router::new().fallback(image)).await,
             emulator,
             odd: serve(Router::new().fallback(async || ODD)).await,
@@ -359,6 +366,8 @@ impl World {
             webhook("hook", &self.hook),
             webhook("down", &self.down),
             webhook("gone", &self.gone),
+            format!("[alerts.people]\nurl = \"http://{}/\"\n", self.people.address),
+            format!("[traces]\nendpoint = \"http://{}/v1/traces\"\n", self.collector),
             format!(
                 "[sinks.archive]\nkind = \"archive\"\nevents = [\"DynamicImageComplete\"]\n[sinks.archive.options]\n\
                  url = \"file:archive\"\nfetches = 1\n[[sinks.archive.options.image_hosts]]\nname = \"{}\"\n\
