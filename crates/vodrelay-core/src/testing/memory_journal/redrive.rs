@@ -208,7 +208,10 @@ impl State {
         for place in places.into_iter().take(limit) {
             let Some(mut row) = self.deliveries.remove(&place) else { continue };
             row.delivery.sink = new.clone();
-            self.deliveries.entry(place - from + to).or_insert(row);
+            let stands = self.deliveries.get(&(place - from + to)).is_some_and(|row| !row.is_purged());
+            if !stands {
+                self.deliveries.insert(place - from + to, row);
+            }
         }
         Ok((step, all_at_once))
     }
@@ -242,6 +245,10 @@ impl State {
 impl Row {
     fn is_dead(&self) -> bool {
         matches!(self.state, RowState::Dead(_))
+    }
+
+    fn is_purged(&self) -> bool {
+        self.state == RowState::Purged
     }
 
     pub(super) fn standing(&self) -> DeliveryState {
