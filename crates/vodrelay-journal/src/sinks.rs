@@ -109,7 +109,7 @@ pub(crate) fn rename(
     Ok(done)
 }
 
-/// Nothing is there under the new name, so the number keeps all it has.
+/// Nothing is there under the new name, so the number keeps all it has but the pause: the new name may be at work.
 fn rename_all(
     conn: &Connection,
     names: &mut Names,
@@ -118,7 +118,8 @@ fn rename_all(
 ) -> rusqlite::Result<Step> {
     let changed: i64 = conn
         .prepare_cached(
-            "UPDATE sinks SET name = ?2 WHERE id = ?1 RETURNING pending + dead_letters + delivered",
+            "UPDATE sinks SET name = ?2, paused_at = NULL, pause_reason = NULL WHERE id = ?1
+             RETURNING pending + dead_letters + delivered",
         )?
         .query_row(params![number, new.as_str()], |row| row.get(0))?;
     names.sinks.remove(old);

@@ -509,11 +509,10 @@ impl Ledger for MemoryJournal {
     }
 
     async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
-        let (step, all_at_once) = self.working()?.rename(old, new, limit)?;
+        let step = self.working()?.rename(old, new, limit)?;
         if !step.more {
             let mut pauses = (**self.pauses.borrow()).clone();
-            let pause = pauses.remove(old);
-            pauses.extend(pause.filter(|_| all_at_once).map(|pause| (new.clone(), pause)));
+            pauses.remove(old);
             self.pauses.send_replace(Arc::new(pauses));
         }
         self.work.send_modify(|seq| *seq += 1);

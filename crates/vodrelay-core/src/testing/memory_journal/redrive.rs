@@ -189,13 +189,12 @@ impl State {
         Step { changed, more: changed == limit as u64 }
     }
 
-    /// Also says whether the new name was not known.
     pub(super) fn rename(
         &mut self,
         old: &SinkName,
         new: &SinkName,
         limit: usize,
-    ) -> Result<(Step, bool), JournalError> {
+    ) -> Result<Step, JournalError> {
         self.check_known(old)?;
         let all_at_once = !self.sinks.contains(new);
         let (from, to) = (self.number_of(old), self.number_of(new));
@@ -213,7 +212,7 @@ impl State {
                 self.deliveries.insert(place - from + to, row);
             }
         }
-        Ok((step, all_at_once))
+        Ok(step)
     }
 
     pub(super) fn forget(
