@@ -14,8 +14,11 @@ use rusqlite::types::Value;
 
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
-use crate::copy::{self, CopyError, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::copy::{
+    self, CopyError, EVENTS, OF_SCHEMA_2, OF_SCHEMA_3, PURGED, REFUSALS, SINKS, Table, Target, WORDS,
+};
 use crate::error::OpenError;
+use crate::key::Key;
 use crate::lock;
 use crate::open::{FILE, LOG};
 use crate::schema;
@@ -203,12 +206,15 @@ impl Salvage<'_> {
             Ok(version) if version < 3 => &[][..],
             _ => &OF_SCHEMA_3,
         };
-        for table in OF_SCHEMA_2.iter().chain(later) {
+        for table in [PURGED].iter().chain(&OF_SCHEMA_2).chain(later) {
             let (key, mut rows) = (table.key(), Vec::new());
             let expected = from.largest(&[&format!("SELECT MAX({key}) FROM {}", table.name)]);
             let unread = read_range(&from.conn, table, key, 0, expected, &mut |row| rows.push(row));
             self.tell_unread(table, unread);
             for row in rows {
+                if table.name == PURGED.name && self.is_delivery(&row)? {
+                    continue;
+                }
                 if !self.put(table, &row)? {
                     self.tell(
                         LossKind::Lost,
@@ -218,6 +224,20 @@ impl Salvage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is a delivery was not purged, whatever stands there beside it.
+    fn is_delivery(&mut self, purged: &[Value]) -> Result<bool, CopyError> {
+        let Some(Value::Integer(delivery)) = purged.first() else { return Ok(false) };
+        let stands = self.target.has_delivery(*delivery).map_err(|error| self.target.failed(&error))?;
+        if stands {
+            let event = Key(*delivery).seq();
+            self.tell(
+                LossKind::Mended,
+                format!("delivery {delivery} of event {event} was also a purged dead letter"),
+            );
+        }
+        Ok(stands)
     }
 
     fn refusal(&mut self, row: &[Value]) -> Result<(), CopyError> {

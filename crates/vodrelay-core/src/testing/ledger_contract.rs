@@ -610,7 +610,10 @@ async fn a_renamed_sink_keeps_what_it_had<J: Journal + Ledger>(bench: &Bench<J>)
     assert!(step.as_ref().is_ok_and(|step| !step.more), "{step:?}");
     assert_eq!(bench.counts("old").await, (0, 0, 0));
     assert_eq!(bench.counts("new").await, (2, 1, 1));
-    assert!(bench.journal.watch_pauses().borrow().is_empty(), "the new name may be at work, and nobody paused it");
+    assert!(
+        bench.journal.watch_pauses().borrow().is_empty(),
+        "the new name may be at work, and nobody paused it"
+    );
     assert_eq!(bench.backlog("new").await.paused, None);
     assert!(bench.claim("old", 9).await.is_empty());
     let mut claimed = bench.claimed("new", 9).await;
