@@ -1,12 +1,14 @@
 //! Files that somebody takes away, and rows that somebody damaged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::time::{Instant, sleep};
-use vodrelay_core::{Journal, JournalError};
+use tokio::time::{Instant, sleep, timeout};
+use vodrelay_core::{Journal, JournalError, SystemClock};
+use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
-use crate::bench::{Bench, sink};
+use crate::bench::{Bench, config, sink};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_whose_files_are_taken_away_is_poisoned() {
@@ -25,6 +27,26 @@ async fn a_journal_whose_files_are_taken_away_is_poisoned() {
         };
         let JournalError::Poisoned(cause) = &error else { panic!("{error}") };
         assert!(cause.contains(name) && cause.contains("removed or replaced"), "{cause}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_whose_folder_becomes_something_else_is_poisoned() {
+    let becomes: [(&str, fn(&std::path::Path)); 2] = [
+        ("a file", |path| std::fs::write(path, "").unwrap()),
+        ("a link to itself", |path| std::os::unix::fs::symlink(path, path).unwrap()),
+    ];
+    for (what, make) in becomes {
+        let (place, clock) = (tempfile::tempdir().unwrap(), Arc::new(SystemClock));
+        let folder = place.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        let journal = SqliteJournal::open(&folder, config(), RefusedBounds::default(), clock).unwrap();
+        std::fs::rename(&folder, place.path().join("away")).unwrap();
+        make(&folder);
+        let mut poisoned = journal.poisoned();
+        let cause = timeout(Duration::from_secs(20), poisoned.wait_for(Option::is_some)).await;
+        let cause = cause.expect(what).unwrap().clone().unwrap();
+        assert!(cause.contains("removed or replaced"), "{what}: {cause}");
     }
 }
 
