@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use vod_event::EventId;
 
 use crate::clock::Clock;
@@ -485,6 +486,8 @@ impl Ledger for MemoryJournal {
         pause.reason = reason.or(pause.reason.take());
         let pause = pause.clone();
         self.pauses.send_replace(Arc::new(pauses));
+        // As with a disk, it is done before whoever asked is told, and who asked may have gone by then.
+        yield_now().await;
         Ok(pause)
     }
 
@@ -520,10 +523,14 @@ impl Ledger for MemoryJournal {
     }
 
     async fn note_job(&self, job: Job) -> Result<u64, JournalError> {
-        let mut state = self.working()?;
-        let newest = state.jobs.last_key_value().map_or(0, |(id, _)| *id);
-        let id = if job.id == 0 { newest + 1 } else { job.id };
-        state.jobs.insert(id, Job { id, ..job });
+        let id = {
+            let mut state = self.working()?;
+            let newest = state.jobs.last_key_value().map_or(0, |(id, _)| *id);
+            let id = if job.id == 0 { newest + 1 } else { job.id };
+            state.jobs.insert(id, Job { id, ..job });
+            id
+        };
+        yield_now().await;
         Ok(id)
     }
 
