@@ -293,6 +293,12 @@ async fn an_event_is_told_whole<J: Journal + Ledger>(bench: &Bench<J>) {
         listed.iter().map(|event| (event.id, event.doubts, event.other_sources.len())).collect();
     assert_eq!(listed, [(bench.id(1), Some(0), 0)], "the source that repeated it is the first one");
     assert_eq!(bench.journal.event(bench.id(2)).await.expect("a healthy journal tells").map(|_| ()), None);
+
+    let other = SourceName::queue(&name("other"));
+    let Envelope { id, received_at, labels, body, sha256, .. } = bench.event(1);
+    let again = Envelope::restore(id, other.clone(), received_at, labels, body, sha256);
+    assert_eq!(bench.journal.append(&again, &[]).await, Ok(Appended::Duplicate));
+    assert_eq!(bench.kept_one(id).await.other_sources, [other], "and not the first one");
 }
 
 async fn dead_letters_come_in_pages<J: Journal + Ledger>(bench: &Bench<J>) {

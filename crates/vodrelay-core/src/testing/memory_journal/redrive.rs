@@ -12,7 +12,7 @@ use crate::ledger::{
     DeadLetter, DeliveryState, EventState, FailedAttempt, Kept, KeptFilter, LetterDetail, LetterFilter, Page,
     ReplayOrder, Replayed, Step,
 };
-use crate::name::SinkName;
+use crate::name::{SinkName, SourceName};
 
 /// Sinks that an event's place has room for.
 pub(super) const SINKS: u64 = 4096;
@@ -43,6 +43,11 @@ impl State {
 
     pub(super) fn rows_of(&self, event: EventId) -> impl Iterator<Item = &Row> {
         self.deliveries.values().filter(move |row| row.delivery.envelope.id == event)
+    }
+
+    fn other_sources(&self, event: &Envelope) -> Vec<SourceName> {
+        let others = self.repeats.keys().filter(|(id, source)| *id == event.id && *source != event.source);
+        others.map(|(_, source)| source.clone()).collect()
     }
 
     pub(super) fn state_of(&self, event: &Envelope) -> EventState {
@@ -115,6 +120,7 @@ impl State {
             Some(Kept {
                 place: self.place_of(*event)?,
                 envelope: (**envelope).clone(),
+                other_sources: self.other_sources(envelope),
                 state: self.state_of(envelope),
                 deliveries: deliveries.collect(),
             })
