@@ -93,6 +93,9 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
     check_in(folder, &rename, "", 64, "take [sinks.one] out of the configuration");
     assert_eq!(relay.terminate(), Some(0));
     check_in(folder, &rename, "", 64, "take [sinks.one] out of the configuration");
+    check_in(folder, &["sinks", "forget", "one"], "", 64, "take [sinks.one] out of the configuration");
+    let gaps = String::from_utf8(vodrelay(folder, &["gaps"], "").stdout).unwrap();
+    assert!(!gaps.contains("without a word"), "what was refused is told as a crash: {gaps}");
     std::fs::write(folder.join("vodrelay.toml"), one_sink(http, admin, "two", &receiver)).unwrap();
     check_in(folder, &["sinks", "rename", "nobody", "two"], "", 64, "never had a delivery for a sink nobody");
     check_in(folder, &rename, "", 0, "deliveries that were one's are two's: 3");
