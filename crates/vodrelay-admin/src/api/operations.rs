@@ -175,7 +175,16 @@ fn of_refusals() -> Vec<Operation> {
         ("until", maybe(moment())),
         ("dry_run", flag()),
     ]);
-    let accept = optional(&[("callback", name()), ("stale", flag()), ("dry_run", flag())]);
+    let accept = optional(&[
+        ("callback", name()),
+        ("cause", maybe(cause())),
+        ("address", maybe(text())),
+        ("since", maybe(moment())),
+        ("until", maybe(moment())),
+        ("stale", flag()),
+        ("off_by", maybe(list(json!({"type": "integer"})))),
+        ("dry_run", flag()),
+    ]);
     vec![
         Operation::get("/refused", "Refused requests that are kept, the newest first.", get(refused::list))
             .asks("callback", "Meant for that callback.", name())
