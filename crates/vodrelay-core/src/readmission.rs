@@ -177,7 +177,15 @@ impl Readmission {
             purged += if dry_run { ids.len() as u64 } else { self.ledger.remove_refusals(ids).await? };
         }
         if !dry_run {
-            tracing::info!(refusals.purged = purged, refusals.filter = ?filter, "refused requests were purged");
+            tracing::info!(
+                refusals.purged = purged,
+                filter.source = filter.source.as_ref().map(tracing::field::display),
+                filter.cause = filter.cause.map(|cause| cause.as_str()),
+                filter.address = filter.address.as_deref(),
+                filter.since = filter.since.map(tracing::field::display),
+                filter.until = filter.until.map(tracing::field::display),
+                "refused requests were purged"
+            );
         }
         Ok(purged)
     }

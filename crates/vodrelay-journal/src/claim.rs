@@ -171,6 +171,7 @@ impl Claimant {
     fn bury(&self, corrupt: &[Key]) {
         for key in corrupt {
             tracing::error!(
+                event.id = self.event_id(*key).map(tracing::field::display),
                 delivery.id = key.0,
                 "the body of an event is not what was accepted; it is not delivered"
             );
@@ -179,6 +180,12 @@ impl Claimant {
                 tracing::warn!(journal.error = %error, "a corrupt event could not be made a dead letter yet");
             }
         }
+    }
+
+    /// For the log; nothing where the event is gone, or its id does not read.
+    fn event_id(&self, key: Key) -> Option<EventId> {
+        let id = self.conn.query_row("SELECT id FROM events WHERE seq = ?1", [key.seq()], |row| row.get(0));
+        id.ok().map(EventId::from_bytes)
     }
 
     /// Once in a while at most: a counter that is wrong would have it done again and again.

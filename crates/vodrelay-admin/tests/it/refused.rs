@@ -133,7 +133,8 @@ async fn they_are_accepted_and_purged() {
     });
     let (_, none) = post(&paths, "/refused/accept", nothing_of_then).await;
     assert_eq!((&none["accepted"], &none["left"]), (&json!(0), &json!({})));
-    for wrong in [json!({"off_by": [1, 2]}), json!({"stale": true, "off_by": [2, 1]}), json!({"cause": "x"})] {
+    for wrong in [json!({"off_by": [1, 2]}), json!({"stale": true, "off_by": [2, 1]}), json!({"cause": "x"})]
+    {
         let mut body = json!({"callback": "main"});
         body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
         assert_eq!(post(&paths, "/refused/accept", body).await.0, 422, "{wrong}");

@@ -207,8 +207,8 @@ async fn a_delivery_in_a_backup_is_purged_or_not_and_never_both() {
         let kept = reader.kept(&filter, None, 9).unwrap().items.remove(0);
         kept.deliveries.iter().map(|(_, state)| *state).collect::<Vec<_>>()
     };
-    use DeliveryState::{DeadLetter, Purged, Retry};
-    assert_eq!([0, 1, 2, 3].map(state), [[Purged], [DeadLetter], [Retry], [Purged]]);
+    let (purged, dead) = (DeliveryState::Purged, DeliveryState::DeadLetter);
+    assert_eq!([0, 1, 2, 3].map(state), [[purged], [dead], [DeliveryState::Retry], [purged]]);
 }
 
 fn deed() -> Deed {

@@ -73,7 +73,7 @@ async fn a_row_that_does_not_read_becomes_a_dead_letter_and_holds_up_nobody() {
         drop(conn);
         Connection::open(folder.path().join("journal.sqlite3")).unwrap().execute_batch(damage).unwrap();
         let as_clock = crate::bench::as_clock(&clock);
-        let journal = vodrelay_journal::SqliteJournal::open(folder.path(), config, bounds, as_clock).unwrap();
+        let journal = SqliteJournal::open(folder.path(), config, bounds, as_clock).unwrap();
         let bench = Bench { folder, clock, journal, config, bounds };
         assert_eq!(bench.claim("a", 9).await.len(), 2, "{damage}");
         assert_eq!(bench.backlog("a").await.dead_letters, 1, "{damage}");

@@ -64,7 +64,7 @@ async fn retries_do_not_wait_when_somebody_says_so() {
     }
     until("the breaker", PATIENCE, || says(folder, &["sinks", "list"], "DOWN since")).await;
     receiver.answer_with(200);
-    check_in(folder, &["sinks", "retry-now", "hook"], "", 0, "hook: due now that were not: ");
+    check_in(folder, &["sinks", "retry-now", "hook"], "", 0, "; it is down, and is tried at once");
     until("all of them", PATIENCE, || receiver.count() == 8).await;
     until("the breaker", PATIENCE, || !says(folder, &["sinks", "list"], "DOWN since")).await;
 }

@@ -111,16 +111,33 @@ pub(super) async fn resume(args: &OneArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct Due {
+    changed: u64,
+    more: bool,
+    probed: bool,
+}
+
 pub(super) async fn retry_now(args: &OneArgs) -> Result<(), Failure> {
     let sink = &args.sink;
     let relay = args.how.target.relay()?;
     // Fixed for all steps: what fails again meanwhile waits for its own time.
     let body = json!({"asked_at": SystemClock.now()});
     let path = format!("/sinks/{sink}/retry-now");
-    let changed = repeat(async || posted(&relay, &path, &body).await).await?;
+    let (mut changed, mut probed) = (0, false);
+    loop {
+        let step: Due = relay.post(&path, &body).await?;
+        changed += step.changed;
+        probed |= step.probed;
+        if !step.more {
+            break;
+        }
+    }
+    let probe =
+        if probed { "; it is down, and is tried at once: what waits goes out when it answers" } else { "" };
     args.how.say(
-        &json!({"sink": sink, "changed": changed}),
-        &format!("{sink}: due now that were not: {changed}"),
+        &json!({"sink": sink, "changed": changed, "probed": probed}),
+        &format!("{sink}: retries due now that were not: {changed}{probe}"),
     );
     Ok(())
 }
