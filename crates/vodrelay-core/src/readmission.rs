@@ -211,7 +211,7 @@ impl Readmission {
                 let (least, most) = summary.stale_off_by_seconds.unwrap_or((off, off));
                 summary.stale_off_by_seconds = Some((least.min(off), most.max(off)));
             }
-            match rule(judgement, refusal.cut_short, terms) {
+            match rule(judgement, refusal.cut_short, |off_by| terms.take_stale(off_by)) {
                 Ruling::Leave(why) => *summary.left.entry(why).or_insert(0) += 1,
                 Ruling::Take(labels) => {
                     let Refusal { source, body, received_at, .. } = refusal;
@@ -265,11 +265,11 @@ impl Readmission {
 }
 
 /// Only a proof of today's configuration counts. What is admitted without one cannot be told from a forgery later.
-fn rule(judgement: Judgement, cut_short: bool, terms: &Terms) -> Ruling {
+fn rule(judgement: Judgement, cut_short: bool, take_stale: impl Fn(i64) -> bool) -> Ruling {
     match judgement {
         _ if cut_short => Ruling::Leave("cut_short"),
         Judgement::Proven(found) => Ruling::Take(found.labels),
-        Judgement::Stale(found) if terms.take_stale(found.off_by_seconds) => Ruling::Take(found.labels),
+        Judgement::Stale(found) if take_stale(found.off_by_seconds) => Ruling::Take(found.labels),
         Judgement::Stale(_) => Ruling::Leave("stale"),
         Judgement::Unproven(cause, _) => Ruling::Leave(cause.as_str()),
         Judgement::UnknownCallback => Ruling::Leave("unknown_callback"),
