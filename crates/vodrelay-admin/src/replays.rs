@@ -72,8 +72,14 @@ impl Replays {
         let (how, error) = self.step_until_the_end(&state, &mut job, &cancelled).await;
         job.end(how, state.clock.now(), error);
         tracing::info!(
-            job = job.id, by = job.token.as_deref(), how = ?job.state, error = job.error.as_deref(), what = ?job.request.what,
-            replay.again = job.done.again, replay.added = job.done.added, replay.read = job.done.read,
+            job = job.id,
+            by = job.token.as_deref(),
+            how = job.state.as_str(),
+            error = job.error.as_deref(),
+            what = job.request.what.as_str(),
+            replay.again = job.done.again,
+            replay.added = job.done.added,
+            replay.read = job.done.read,
             "a replay has ended"
         );
         if let Err(error) = state.ledger.note_job(job.clone()).await {

@@ -204,8 +204,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     ) -> Result<Step, JournalError>;
 
     /// Gives the deliveries of a sink to another name. Where the journal does not know the new name, all of them go
-    /// at once, and its pause with them; where it does, up to `limit` that are pending or given up, while what was
-    /// delivered stays under the old name, whose pause ends. Where an event has a delivery to the new name already, that one stands and the old one goes.
+    /// at once; where it does, up to `limit` that are pending or given up, while what was delivered stays under the old
+    /// name. Where an event has a delivery to the new name already, that one stands and the old one goes; one that was
+    /// purged does not stand. A pause of the old name ends, and the new one is paused no more than it was.
     ///
     /// Only for a sink that nobody drives: what is claimed is settled under the old name.
     ///

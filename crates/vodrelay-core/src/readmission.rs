@@ -4,6 +4,7 @@
 mod explanation;
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -41,8 +42,12 @@ pub struct Readmission {
 pub struct Terms {
     /// The callback.
     pub callback: Name,
+    /// Which of its refusals; the others are as if they were not there.
+    pub wanted: RefusalFilter,
     /// Whether those are taken too that only the clock refused. Whoever has ever seen a proof can have made them.
     pub stale: bool,
+    /// Of those that are stale, only the ones that are off by so many seconds.
+    pub off_by: Option<RangeInclusive<i64>>,
     /// Whether nothing is to change.
     pub dry_run: bool,
 }
@@ -89,6 +94,18 @@ enum Ruling {
     Leave(&'static str),
 }
 
+impl Terms {
+    /// All of a callback, but none that is stale.
+    #[must_use]
+    pub fn new(callback: Name) -> Self {
+        Self { callback, wanted: RefusalFilter::default(), stale: false, off_by: None, dry_run: false }
+    }
+
+    fn take_stale(&self, off_by_seconds: i64) -> bool {
+        self.stale && self.off_by.as_ref().is_none_or(|window| window.contains(&off_by_seconds))
+    }
+}
+
 impl Readmission {
     /// Over the ports that it needs.
     #[must_use]
@@ -126,8 +143,10 @@ impl Readmission {
             let page = self.ledger.next_refusals(source.clone(), after, PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            let page = page.into_iter().filter(|(id, _)| *id <= newest);
-            let genuine = self.sift(page, terms.stale, &mut summary);
+            let page = page
+                .into_iter()
+                .filter(|(id, refusal)| *id <= newest && terms.wanted.matches(&refusal.record(*id)));
+            let genuine = self.sift(page, terms, &mut summary);
             if terms.dry_run {
                 self.foretell(&genuine, &mut met, &mut summary).await?;
             } else {
@@ -158,7 +177,15 @@ impl Readmission {
             purged += if dry_run { ids.len() as u64 } else { self.ledger.remove_refusals(ids).await? };
         }
         if !dry_run {
-            tracing::info!(refusals.purged = purged, refusals.filter = ?filter, "refused requests were purged");
+            tracing::info!(
+                refusals.purged = purged,
+                filter.source = filter.source.as_ref().map(tracing::field::display),
+                filter.cause = filter.cause.map(|cause| cause.as_str()),
+                filter.address = filter.address.as_deref(),
+                filter.since = filter.since.map(tracing::field::display),
+                filter.until = filter.until.map(tracing::field::display),
+                "refused requests were purged"
+            );
         }
         Ok(purged)
     }
@@ -173,7 +200,7 @@ impl Readmission {
     fn sift(
         &self,
         page: impl Iterator<Item = (u64, Refusal)>,
-        stale: bool,
+        terms: &Terms,
         summary: &mut Summary,
     ) -> Vec<(u64, Arrival)> {
         let mut genuine = Vec::new();
@@ -184,7 +211,7 @@ impl Readmission {
                 let (least, most) = summary.stale_off_by_seconds.unwrap_or((off, off));
                 summary.stale_off_by_seconds = Some((least.min(off), most.max(off)));
             }
-            match rule(judgement, refusal.cut_short, stale) {
+            match rule(judgement, refusal.cut_short, |off_by| terms.take_stale(off_by)) {
                 Ruling::Leave(why) => *summary.left.entry(why).or_insert(0) += 1,
                 Ruling::Take(labels) => {
                     let Refusal { source, body, received_at, .. } = refusal;
@@ -238,11 +265,11 @@ impl Readmission {
 }
 
 /// Only a proof of today's configuration counts. What is admitted without one cannot be told from a forgery later.
-fn rule(judgement: Judgement, cut_short: bool, stale: bool) -> Ruling {
+fn rule(judgement: Judgement, cut_short: bool, take_stale: impl Fn(i64) -> bool) -> Ruling {
     match judgement {
         _ if cut_short => Ruling::Leave("cut_short"),
         Judgement::Proven(found) => Ruling::Take(found.labels),
-        Judgement::Stale(found) if stale => Ruling::Take(found.labels),
+        Judgement::Stale(found) if take_stale(found.off_by_seconds) => Ruling::Take(found.labels),
         Judgement::Stale(_) => Ruling::Leave("stale"),
         Judgement::Unproven(cause, _) => Ruling::Leave(cause.as_str()),
         Judgement::UnknownCallback => Ruling::Leave("unknown_callback"),

@@ -186,6 +186,20 @@ impl Replayer {
     }
 }
 
+impl What {
+    /// Its word, as requests have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "dead_letters",
+            Self::Events => "events",
+            Self::Unreadable => "unreadable",
+            Self::Unrouted => "unrouted",
+            Self::Sink => "sink",
+        }
+    }
+}
+
 impl Request {
     /// Of all of that kind.
     #[must_use]

@@ -47,6 +47,7 @@ pub struct Condition {
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     filters: Vec<(SinkName, Filter)>,
+    labels: BTreeMap<SourceName, Labels>,
 }
 
 /// A body that was read, with the sinks that get the event.
@@ -75,7 +76,13 @@ impl Routes {
     /// Routes over these filters.
     #[must_use]
     pub fn new(filters: Vec<(SinkName, Filter)>) -> Self {
-        Self { filters }
+        Self { filters, labels: BTreeMap::new() }
+    }
+
+    /// With the labels that sources have today: for events of which only the source is known.
+    #[must_use]
+    pub fn with_labels(self, labels: BTreeMap<SourceName, Labels>) -> Self {
+        Self { labels, ..self }
     }
 
     /// Whether a sink of that name is configured.
@@ -90,8 +97,26 @@ impl Routes {
     /// With the reason why it cannot be read as an event. A panic of the parser is a bug of ours, and such a reason:
     /// the event is kept, and a mended parser reads it again.
     pub fn read(&self, body: &[u8], source: &SourceName, labels: &Labels) -> Result<Routed, String> {
+        self.read_again(body, source, labels, &[])
+    }
+
+    /// As [`Routes::read`], of an event that came by other sources as well: a sink that wants it from one of them gets
+    /// it. Of those the labels of today count, and none where a source is not configured any more.
+    ///
+    /// # Errors
+    /// As [`Routes::read`].
+    pub fn read_again(
+        &self,
+        body: &[u8],
+        source: &SourceName,
+        labels: &Labels,
+        others: &[SourceName],
+    ) -> Result<Routed, String> {
+        let none = Labels::new();
+        let others = others.iter().map(|other| (other, self.labels.get(other).unwrap_or(&none)));
+        let came: Vec<(&SourceName, &Labels)> = std::iter::once((source, labels)).chain(others).collect();
         parse(body, |reading| {
-            let sinks = self.sinks_for(&reading, source, labels);
+            let sinks = self.sinks_for_any(&reading, &came);
             Ok(Routed { id: reading.id(), event: reading.into_event(), sinks })
         })
     }
@@ -112,9 +137,16 @@ impl Routes {
     /// The sinks that get the event.
     #[must_use]
     pub fn sinks_for(&self, reading: &Reading<'_>, source: &SourceName, labels: &Labels) -> Vec<SinkName> {
+        self.sinks_for_any(reading, &[(source, labels)])
+    }
+
+    fn sinks_for_any(&self, reading: &Reading<'_>, came: &[(&SourceName, &Labels)]) -> Vec<SinkName> {
         let takers = |unmatched: bool| -> Vec<SinkName> {
             let wanted = |(_, filter): &&(SinkName, Filter)| {
-                filter.unmatched == unmatched && filter.objection(reading, source, labels).is_none()
+                let agrees = |(source, labels): &(&SourceName, &Labels)| {
+                    filter.objection(reading, source, labels).is_none()
+                };
+                filter.unmatched == unmatched && came.iter().any(agrees)
             };
             self.filters.iter().filter(wanted).map(|(sink, _)| sink.clone()).collect()
         };

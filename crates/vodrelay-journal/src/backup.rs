@@ -14,7 +14,8 @@ use rusqlite::{Connection, Row, Statement};
 use sha2::{Digest, Sha256};
 
 use crate::copy::{
-    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, SOURCES, Table, Target, WORDS, file_of,
+    self, ATTEMPTS, CopyError, DELIVERIES, EVENTS, PURGED, REFUSALS, SINKS, SOURCES, Table, Target, WORDS,
+    file_of,
 };
 use crate::key::Key;
 use crate::open::FILE;
@@ -52,8 +53,9 @@ pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> R
     let source = folder.join(FILE);
     let damaged = |error: rusqlite::Error| CopyError::damaged(&source, &error);
     let (of, duplicates, last, openings) = from.query_row(ABOUT, [], about).map_err(damaged)?;
-    let mut copy =
-        Copy { from, source: source.clone(), target: Target::create(file_of(to))?, events: 0, corrupt: 0 };
+    let version = schema::version(&from).map_err(damaged)?;
+    let target = Target::create(file_of(to))?;
+    let mut copy = Copy { from, source: source.clone(), version, target, events: 0, corrupt: 0 };
     let mut after = 0;
     while let Some(seq) = copy.events_after(after, last)? {
         after = seq;
@@ -79,6 +81,8 @@ pub(crate) fn about(row: &Row<'_>) -> rusqlite::Result<(u64, i64, i64, i64)> {
 struct Copy {
     from: Connection,
     source: PathBuf,
+    /// Of its schema.
+    version: i64,
     target: Target,
     events: u64,
     corrupt: u64,
@@ -104,6 +108,9 @@ impl Copy {
             self.corrupt += u64::from(Sha256::digest(body)[..] != sha256);
             let id: [u8; 16] = row.get(1).map_err(damaged)?;
             put_event(&snapshot, &mut self.target, seq, &id, &values).map_err(|error| self.told(error))?;
+            if self.version >= 2 {
+                put_purged(&snapshot, &mut self.target, seq).map_err(|error| self.told(error))?;
+            }
             self.events += 1;
             copied_to = Some(seq);
         }
@@ -115,19 +122,18 @@ impl Copy {
         CopyError::Damaged { path: self.source.clone(), cause }
     }
 
-    /// Pauses, purged dead letters, the history of the relay, who did what, and which spans
-    /// brought events. A file that only an earlier version has opened has none.
+    /// Pauses, the history of the relay, who did what, and which spans brought events. A file that only an earlier
+    /// version has opened has none.
     fn what_later_schemas_add(&mut self) -> Result<(), CopyError> {
         let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
-        let version = schema::version(&self.from).map_err(damaged)?;
-        if version < 2 {
+        if self.version < 2 {
             return Ok(());
         }
         let pauses = copy::pauses(&self.from).map_err(damaged)?;
         let paused: Vec<Value> = pauses.iter().map(|(sink, ..)| Value::Integer(*sink)).collect();
         put_named(&self.from, &mut self.target, &SINKS, paused.iter()).map_err(|error| self.told(error))?;
         self.target.take_over_pauses(&pauses).map_err(|error| self.target.failed(&error))?;
-        copy::of_later_schemas(version).try_for_each(|table| self.all_of(table).map(drop))
+        copy::of_later_schemas(self.version).try_for_each(|table| self.all_of(table).map(drop))
     }
 
     fn told(&self, error: Side) -> CopyError {
@@ -203,6 +209,21 @@ fn put_event(
             }
             place(to, table, &row)?;
         }
+    }
+    Ok(())
+}
+
+/// Copies the dead letters of an event that were purged, in the transaction that its deliveries are read in: else one
+/// that is purged or replayed meanwhile would be both, or neither.
+fn put_purged(from: &Connection, to: &mut Target, seq: i64) -> Result<(), Side> {
+    let (first, last) = Key::range_of(seq);
+    let sql = PURGED.select("WHERE delivery BETWEEN ?1 AND ?2");
+    let mut statement = from.prepare_cached(&sql).map_err(Side::From)?;
+    for row in rows_of(&mut statement, [first, last]).map_err(Side::From)? {
+        if let Some(Value::Integer(delivery)) = row.first() {
+            put_named(from, to, &SINKS, [Value::Integer(Key(*delivery).sink())].iter())?;
+        }
+        place(to, &PURGED, &row)?;
     }
     Ok(())
 }

@@ -39,9 +39,12 @@ pub(crate) const REFUSALS: Table = Table {
     columns: "id, source, cause, detail, received_at, address, timestamp, signature, cut_short, bytes, body",
 };
 
-/// The tables that the second schema added.
-const OF_SCHEMA_2: [Table; 3] = [
-    Table { name: "purged", columns: "delivery, attempts, replays, status, reason, settled_at, purged_at" },
+/// Dead letters that were purged, which the second schema added: each a delivery of an event.
+pub(crate) const PURGED: Table =
+    Table { name: "purged", columns: "delivery, attempts, replays, status, reason, settled_at, purged_at" };
+
+/// The other tables that the second schema added.
+const OF_SCHEMA_2: [Table; 2] = [
     Table { name: "lives", columns: "id, started_at, beat_at, ended" },
     Table { name: "troubles", columns: "id, kind, source, first_at, last_at, count, kept, settled" },
 ];

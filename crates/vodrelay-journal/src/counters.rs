@@ -29,6 +29,23 @@ impl Counters {
         self.sinks.entry(sink).or_default()
     }
 
+    /// Adds those of a part of the transaction.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { events, duplicates, unrouted, unreadable, refusals, refusal_bytes, sinks } = other;
+        self.events += events;
+        self.duplicates += duplicates;
+        self.unrouted += unrouted;
+        self.unreadable += unreadable;
+        self.refusals += refusals;
+        self.refusal_bytes += refusal_bytes;
+        for (sink, SinkCounters { pending, dead_letters, delivered }) in sinks {
+            let counters = self.sink(*sink);
+            counters.pending += pending;
+            counters.dead_letters += dead_letters;
+            counters.delivered += delivered;
+        }
+    }
+
     /// Writes the changes into the running transaction.
     pub(crate) fn flush(&mut self, conn: &Connection) -> rusqlite::Result<()> {
         let counters = std::mem::take(self);

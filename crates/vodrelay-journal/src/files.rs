@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::lock;
 use crate::open::{FILE, LOG};
 
@@ -24,13 +26,18 @@ impl Files {
 
     /// The first file that is not the one that is open, if there is one.
     pub(crate) fn missing(&self) -> Option<&Path> {
-        // An error of another kind says nothing of the file.
         let is_another = |path: &Path, opened: &(u64, u64)| match identity(path) {
             Ok(found) => found != *opened,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Err(error) => is_gone(&error),
         };
         self.0.iter().find(|(path, opened)| is_another(path, opened)).map(|(path, _)| path.as_path())
     }
+}
+
+/// Whether the path leads nowhere any more, or the file it led to is no more. An error of another kind says nothing.
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::STALE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|number| gone.contains(&number))
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

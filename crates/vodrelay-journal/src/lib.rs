@@ -52,6 +52,7 @@ pub use copy::CopyError;
 pub use error::OpenError;
 pub use folder::make_folder;
 pub use journal::SqliteJournal;
+pub use lock::is_held;
 pub use open::FILE;
 pub use reader::Reader;
 pub use salvage::{Loss, LossKind, Salvaged, salvage};

@@ -56,7 +56,8 @@ pub(crate) fn keep(folder: &Path) -> Result<Option<File>, OpenError> {
 }
 
 /// Whether a process has the journal now; one whose lock cannot be looked at counts as running.
-pub(crate) fn is_held(folder: &Path) -> bool {
+#[must_use]
+pub fn is_held(folder: &Path) -> bool {
     let Ok(file) = File::open(folder.join(NAME)) else { return false };
     // A shared lock writes nothing and goes with the file; a relay that starts just then would be told to try again.
     match file.try_lock_shared() {

@@ -36,12 +36,34 @@ pub(crate) enum Carried {
 }
 
 impl Writer {
-    pub(crate) fn carry_out(
+    /// Carries it out so that it fails alone: what a person tells the journal, and it cannot do, costs no callback of
+    /// the same commit its answer. A full or failing disk is no matter of one order.
+    pub(crate) fn carry_out_apart(
         &mut self,
         order: &Order,
         batch: &mut Batch,
         full: Option<&str>,
     ) -> Result<Reply, Fault> {
+        self.conn.prepare_cached("SAVEPOINT an_order")?.execute([])?;
+        let mut part = batch.part();
+        let fault = match self.carry_out(order, &mut part, full) {
+            Ok(reply) => {
+                self.conn.prepare_cached("RELEASE an_order")?.execute([])?;
+                batch.add(part);
+                return Ok(reply);
+            }
+            Err(fault) => fault,
+        };
+        // Some failures take the whole transaction back.
+        if matches!(fault, Fault::Poison(_) | Fault::Full(_)) || self.conn.is_autocommit() {
+            return Err(fault);
+        }
+        self.conn.execute_batch("ROLLBACK TO an_order; RELEASE an_order")?;
+        self.names.forget(&self.conn);
+        Ok(Reply::Refused(fault.to_error()))
+    }
+
+    fn carry_out(&mut self, order: &Order, batch: &mut Batch, full: Option<&str>) -> Result<Reply, Fault> {
         if let Err(error) = self.check_order(order, full) {
             return Ok(Reply::Refused(error));
         }

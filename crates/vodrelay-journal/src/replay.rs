@@ -122,11 +122,13 @@ fn begin_purged_anew(conn: &Connection, batch: &mut Batch, key: Key) -> rusqlite
     let begun = conn
         .prepare_cached(
             "INSERT INTO deliveries (id, sink, state, due_at, attempts, replays, status)
-             SELECT delivery, ?2, 1, ?3, attempts, replays + 1, status FROM purged WHERE delivery = ?1",
+             SELECT delivery, ?2, 1, ?3, attempts, replays + 1, status FROM purged WHERE delivery = ?1
+             ON CONFLICT (id) DO NOTHING",
         )?
         .execute([key.0, key.sink(), batch.now])?;
+    // What stands beside it, as in a backup that an earlier version made, is the delivery.
+    conn.prepare_cached("DELETE FROM purged WHERE delivery = ?1")?.execute([key.0])?;
     if begun == 1 {
-        conn.prepare_cached("DELETE FROM purged WHERE delivery = ?1")?.execute([key.0])?;
         batch.counters.sink(key.sink()).pending += 1;
     }
     Ok(begun == 1)
@@ -149,7 +151,7 @@ pub(crate) fn purge(conn: &Connection, batch: &mut Batch, places: &[u64]) -> rus
 fn purge_delivery(conn: &Connection, batch: &mut Batch, key: Key) -> rusqlite::Result<bool> {
     let found = conn
         .prepare_cached(
-            "INSERT INTO purged (delivery, attempts, replays, status, reason, settled_at, purged_at)
+            "INSERT OR REPLACE INTO purged (delivery, attempts, replays, status, reason, settled_at, purged_at)
              SELECT id, attempts, replays, status, reason, settled_at, ?2 FROM deliveries
              WHERE id = ?1 AND state = 3",
         )?

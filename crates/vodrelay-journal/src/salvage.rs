@@ -14,8 +14,9 @@ use rusqlite::types::Value;
 
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
-use crate::copy::{self, CopyError, EVENTS, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::copy::{self, CopyError, EVENTS, PURGED, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
+use crate::key::Key;
 use crate::lock;
 use crate::open::{FILE, LOG};
 use crate::schema;
@@ -200,12 +201,15 @@ impl Salvage<'_> {
             Err(error) => self.tell(LossKind::Lost, format!("which sinks are paused: {error}")),
         }
         let version = schema::version(&from.conn).unwrap_or(schema::VERSION);
-        for table in copy::of_later_schemas(version) {
+        for table in [PURGED].iter().chain(copy::of_later_schemas(version)) {
             let (key, mut rows) = (table.key(), Vec::new());
             let expected = from.largest(&[&format!("SELECT MAX({key}) FROM {}", table.name)]);
             let unread = read_range(&from.conn, table, key, 0, expected, &mut |row| rows.push(row));
             self.tell_unread(table, unread);
             for row in rows {
+                if table.name == PURGED.name && self.is_delivery(&row)? {
+                    continue;
+                }
                 if !self.put(table, &row)? {
                     self.tell(
                         LossKind::Lost,
@@ -215,6 +219,20 @@ impl Salvage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is a delivery was not purged, whatever stands there beside it.
+    fn is_delivery(&mut self, purged: &[Value]) -> Result<bool, CopyError> {
+        let Some(Value::Integer(delivery)) = purged.first() else { return Ok(false) };
+        let stands = self.target.has_delivery(*delivery).map_err(|error| self.target.failed(&error))?;
+        if stands {
+            let event = Key(*delivery).seq();
+            self.tell(
+                LossKind::Mended,
+                format!("delivery {delivery} of event {event} was also a purged dead letter"),
+            );
+        }
+        Ok(stands)
     }
 
     fn refusal(&mut self, row: &[Value]) -> Result<(), CopyError> {

@@ -109,7 +109,7 @@ pub(crate) fn rename(
     Ok(done)
 }
 
-/// Nothing is there under the new name, so the number keeps all it has.
+/// Nothing is there under the new name, so the number keeps all it has but the pause: the new name may be at work.
 fn rename_all(
     conn: &Connection,
     names: &mut Names,
@@ -118,7 +118,8 @@ fn rename_all(
 ) -> rusqlite::Result<Step> {
     let changed: i64 = conn
         .prepare_cached(
-            "UPDATE sinks SET name = ?2 WHERE id = ?1 RETURNING pending + dead_letters + delivered",
+            "UPDATE sinks SET name = ?2, paused_at = NULL, pause_reason = NULL WHERE id = ?1
+             RETURNING pending + dead_letters + delivered",
         )?
         .query_row(params![number, new.as_str()], |row| row.get(0))?;
     names.sinks.remove(old);
@@ -146,19 +147,19 @@ fn move_some(
     Ok(step(&found, limit))
 }
 
-/// Where the event has a delivery under the new name, that one stands.
+/// Where the event has a delivery under the new name, that one stands. A dead letter that was purged there does not:
+/// whoever purged it has not seen what the old name has.
 fn move_one(conn: &Connection, batch: &mut Batch, old: Key, to: i64) -> rusqlite::Result<()> {
     let new = Key::new(old.seq(), to);
-    let stands = conn
-        .prepare_cached(
-            "SELECT 1 FROM deliveries WHERE id = ?1 UNION ALL SELECT 1 FROM purged WHERE delivery = ?1",
-        )?
-        .exists([new.0])?;
+    let stands = conn.prepare_cached("SELECT 1 FROM deliveries WHERE id = ?1")?.exists([new.0])?;
     let state: i64 = if stands {
         conn.prepare_cached("DELETE FROM attempts WHERE delivery = ?1")?.execute([old.0])?;
         conn.prepare_cached("DELETE FROM deliveries WHERE id = ?1 RETURNING state")?
             .query_row([old.0], |row| row.get(0))?
     } else {
+        if conn.prepare_cached("DELETE FROM purged WHERE delivery = ?1")?.execute([new.0])? == 1 {
+            conn.prepare_cached("DELETE FROM attempts WHERE delivery = ?1")?.execute([new.0])?;
+        }
         conn.prepare_cached("UPDATE attempts SET delivery = ?2 WHERE delivery = ?1")?
             .execute([old.0, new.0])?;
         conn.prepare_cached("UPDATE deliveries SET id = ?2, sink = ?3 WHERE id = ?1 RETURNING state")?

@@ -87,6 +87,30 @@ pub(crate) struct Batch {
     pub(crate) settled: u64,
 }
 
+impl Batch {
+    /// What a part of the transaction changes, on its own until it is known to stay.
+    pub(crate) fn part(&self) -> Self {
+        Self { now: self.now, steady: self.steady, ..Self::default() }
+    }
+
+    /// Takes a part in.
+    pub(crate) fn add(&mut self, part: Self) {
+        let Self { now: _, steady: _, counters, ended, appeared, added, removed, folded, pauses, .. } = &part;
+        self.counters.add(counters);
+        self.ended.extend(ended);
+        self.appeared.extend(appeared);
+        self.added.extend(added);
+        self.removed.extend(removed);
+        self.folded += folded;
+        if pauses.is_some() {
+            self.pauses.clone_from(pauses);
+        }
+        self.work |= part.work;
+        self.appended += part.appended;
+        self.settled += part.settled;
+    }
+}
+
 impl Writer {
     /// Works until it is told to close, or until nobody can ask any more. The connection is closed before the answer.
     pub(crate) fn run(mut self) {
@@ -205,7 +229,7 @@ impl Writer {
                 troubles::note_all(&self.conn, found)?;
                 Ok(Reply::Done)
             }
-            (Op::Order(order, _), _) => self.carry_out(order, batch, full),
+            (Op::Order(order, _), _) => self.carry_out_apart(order, batch, full),
             (Op::BuryCorrupt(key, _), _) => {
                 settle::bury(&self.conn, batch, *key, "corrupt")?;
                 Ok(Reply::Done)
@@ -367,7 +391,7 @@ impl Names {
 
     /// What was given out in a transaction that came to nothing is not true any more. Only `next_seq` may stay: it
     /// leaves a gap.
-    fn forget(&mut self, conn: &Connection) {
+    pub(crate) fn forget(&mut self, conn: &Connection) {
         self.words.forget();
         if self.load_sinks(conn).is_err() {
             // The names are looked up again one by one.

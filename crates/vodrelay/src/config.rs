@@ -194,6 +194,10 @@ impl Config {
     /// The filters of all sinks.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        Routes::new(self.sinks.iter().map(|(name, sink)| (name.clone(), sink.filter())).collect())
+        let filters = self.sinks.iter().map(|(name, sink)| (name.clone(), sink.filter())).collect();
+        let sources = self.sources().into_iter();
+        let labels =
+            sources.filter_map(|source| self.labels_of(&source).cloned().map(|labels| (source, labels)));
+        Routes::new(filters).with_labels(labels.collect())
     }
 }

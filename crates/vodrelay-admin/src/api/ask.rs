@@ -9,7 +9,6 @@ use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Req
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use vodrelay_core::ledger::LetterFilter;
 use vodrelay_core::{Name, SinkName};
 
 use super::Problem;
@@ -94,7 +93,20 @@ impl fmt::Display for By {
     }
 }
 
-/// For the log, where five hundred ids would be too many.
-pub(crate) fn without_events(filter: &LetterFilter) -> LetterFilter {
-    LetterFilter { events: Vec::new(), ..filter.clone() }
+/// Logs what was done with what a filter means: its parts by name, and of events, which may be five hundred, the count.
+macro_rules! tell {
+    ($filter:expr, $($rest:tt)*) => {{
+        let filter: &vodrelay_core::ledger::LetterFilter = $filter;
+        tracing::info!(
+            filter.events = filter.events.len(),
+            filter.sink = filter.sink.as_ref().map(tracing::field::display),
+            filter.event_type = filter.event_type.as_deref(),
+            filter.reason = filter.reason.as_deref(),
+            filter.since = filter.since.map(tracing::field::display),
+            filter.until = filter.until.map(tracing::field::display),
+            $($rest)*
+        );
+    }};
 }
+
+pub(crate) use tell;

@@ -8,27 +8,38 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use tracing::Instrument;
 use vodrelay_core::ledger::{Deed, DeedRecord};
 
 use super::ask::Asked;
 use super::{Answer, Problem, ROOT};
-use crate::router::Shared;
+use crate::router::{Shared, problem};
 use crate::token::Caller;
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
-/// No answer to a change is larger: five hundred deliveries are named in it at most.
-const LARGEST_ANSWER: usize = 1 << 20;
 
-/// Stands before every path of the API. Whatever changes something is noted once it is answered, and whatever was tried and
-/// failed; what made no sense changed nothing.
+/// Stands before every path of the API. Whatever changes something is noted once it is done, and whatever was tried and
+/// failed; what made no sense changed nothing. A change runs in a task of its own: whoever asked for it may go away, and
+/// it would end in its middle, unlogged and unnoted.
 pub(crate) async fn note(State(state): State<Shared>, request: Request, next: Next) -> Response {
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method()) {
         return next.run(request).await;
     }
+    match tokio::spawn(carry_out(state, request, next).in_current_span()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "a request of the admin API came to no end; this is a mistake in vodrelay");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "the request came to no end; the log says why")
+                .into_response()
+        }
+    }
+}
+
+async fn carry_out(state: Shared, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     // It is all there already, within its bounds.
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -52,7 +63,8 @@ pub(crate) async fn note(State(state): State<Shared>, request: Request, next: Ne
         return answer;
     }
     let (parts, body) = answer.into_parts();
-    let body = to_bytes(body, LARGEST_ANSWER).await.unwrap_or_default();
+    // An answer to a change is made as a whole, however long it is; what is noted of it has a bound of its own.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     deed.status = parts.status.as_u16();
     deed.result = without_items(&body);
     if let Err(error) = state.ledger.note_deed(deed).await {

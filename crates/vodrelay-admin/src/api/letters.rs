@@ -12,7 +12,7 @@ use vod_event::{EventId, Identified};
 use vodrelay_core::ledger::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter};
 use vodrelay_core::{Ledger, SinkName};
 
-use super::ask::{Asked, Body, By, without_events};
+use super::ask::{Asked, Body, By, tell};
 use super::{Answer, Problem};
 use crate::router::Shared;
 
@@ -160,8 +160,7 @@ pub(crate) async fn purge(State(state): State<Shared>, by: By, Body(purge): Body
     let places: Vec<u64> = page.items.iter().map(|letter| letter.place).collect();
     let purged = if places.is_empty() { 0 } else { state.ledger.purge(places).await? };
     if purged > 0 {
-        let (filter, events) = (without_events(&purge.filter), purge.filter.events.len());
-        tracing::info!(%by, purged, ?filter, events, "dead letters were purged");
+        tell!(&purge.filter, %by, purged, "dead letters were purged");
     }
     Ok(Json(Purged { purged, next: page.next }))
 }

@@ -121,7 +121,7 @@ fn of_sinks() -> Vec<Operation> {
             post(sink_orders::retry_now),
         ))
         .takes(optional(&[("asked_at", maybe(moment()))]), json!({"asked_at": "2026-11-01T10:00:00Z"}))
-        .answers(named("Step")),
+        .answers(object(&[("changed", count()), ("more", flag()), ("probed", flag())])),
         order(Operation::post(
             "/sinks/{name}/rename",
             "Give what a sink had to another.",
@@ -199,7 +199,16 @@ fn of_refusals() -> Vec<Operation> {
         ("until", maybe(moment())),
         ("dry_run", flag()),
     ]);
-    let accept = optional(&[("callback", name()), ("stale", flag()), ("dry_run", flag())]);
+    let accept = optional(&[
+        ("callback", name()),
+        ("cause", maybe(cause())),
+        ("address", maybe(text())),
+        ("since", maybe(moment())),
+        ("until", maybe(moment())),
+        ("stale", flag()),
+        ("off_by", maybe(list(json!({"type": "integer"})))),
+        ("dry_run", flag()),
+    ]);
     vec![
         Operation::get("/refused", "Refused requests that are kept, the newest first.", get(refused::list))
             .asks("callback", "Meant for that callback.", name())

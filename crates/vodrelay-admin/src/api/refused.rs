@@ -43,8 +43,14 @@ pub(crate) struct Refusals {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Accept {
     callback: Name,
+    cause: Option<String>,
+    address: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
     #[serde(default)]
     stale: bool,
+    /// In seconds, the least and the most.
+    off_by: Option<(i64, i64)>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -81,9 +87,14 @@ pub(crate) async fn accept(
     State(state): State<Shared>,
     accept: Result<Json<Accept>, JsonRejection>,
 ) -> Answer<Summary> {
-    let Json(Accept { callback, stale, dry_run }) =
+    let Json(Accept { callback, cause, address, since, until, stale, off_by, dry_run }) =
         accept.map_err(|error| Problem::invalid(error.body_text()))?;
-    Ok(Json(state.readmission.accept(&Terms { callback, stale, dry_run }).await?))
+    let wanted = Wanted { cause, address, since, until, ..Wanted::default() }.filter()?;
+    let off_by = off_by.map(|(least, most)| least..=most);
+    if off_by.as_ref().is_some_and(|window| !stale || window.is_empty()) {
+        return Err(Problem::invalid("off_by goes with stale, and has the least first"));
+    }
+    Ok(Json(state.readmission.accept(&Terms { callback, wanted, stale, off_by, dry_run }).await?))
 }
 
 pub(crate) async fn purge(

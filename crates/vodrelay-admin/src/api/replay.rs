@@ -5,7 +5,7 @@ use axum::extract::State;
 use vodrelay_core::replay::{Outcome, Request};
 
 use super::Answer;
-use super::ask::{Body, By, without_events};
+use super::ask::{Body, By, tell};
 use crate::router::Shared;
 
 pub(crate) async fn step(
@@ -16,9 +16,9 @@ pub(crate) async fn step(
     let outcome = state.replayer.step(&request).await?;
     if !request.dry_run && !outcome.items.is_empty() {
         let done = outcome.done;
-        tracing::info!(
-            %by, what = ?request.what, filter = ?without_events(&request.filter), events = request.filter.events.len(), replay.again = done.again, replay.added = done.added,
-            replay.read = done.read, "deliveries were replayed"
+        tell!(
+            &request.filter, %by, what = request.what.as_str(), replay.again = done.again,
+            replay.added = done.added, replay.read = done.read, "deliveries were replayed"
         );
     }
     Ok(Json(outcome))

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use vodrelay_core::replay::{Job, Request};
 
-use super::ask::{Asked, Body, By, without_events};
+use super::ask::{Asked, Body, By, tell};
 use super::{Answer, Problem};
 use crate::replays::NotBegun;
 use crate::router::Shared;
@@ -24,7 +24,6 @@ pub(crate) async fn begin(
     if request.after.is_some() || request.limit.is_some() {
         return Err(Problem::invalid("after and limit are for single steps; a job takes all that is meant"));
     }
-    let filter = without_events(&request.filter);
     let begun = state.replays().begin(&state, request, by.token()).await;
     let job = begun.map_err(|error| match error {
         NotBegun::Busy => {
@@ -32,7 +31,9 @@ pub(crate) async fn begin(
         }
         NotBegun::Journal(error) => error.into(),
     })?;
-    tracing::info!(%by, job = job.id, what = ?job.request.what, ?filter, "a replay has begun");
+    tell!(
+        &job.request.filter, %by, job = job.id, what = job.request.what.as_str(), "a replay has begun"
+    );
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vodrelay_core::standing::BreakerState;
 use vodrelay_core::{Pause, SinkName};
 
 use super::ask::{Body, By, Named};
@@ -73,13 +74,23 @@ pub(crate) async fn retry_now(
     by: By,
     Named(sink): Named,
     Body(AskedAt { asked_at }): Body<AskedAt>,
-) -> Answer<Stepped> {
+) -> Answer<Due> {
     check_known(&state, &sink).await?;
     let asked_at = asked_at.unwrap_or_else(|| state.clock.now());
     let step = state.ledger.retry_now(&sink, asked_at, STEP).await?;
-    state.standings.probe(&sink);
-    tracing::info!(%by, %sink, due = step.changed, "retries of the sink are due now");
-    Ok(Json(Stepped { changed: step.changed, more: step.more }))
+    let is_down = matches!(state.standings.breaker(&sink), Some(BreakerState::Open { .. }));
+    let probed = state.standings.probe(&sink) && is_down;
+    tracing::info!(%by, %sink, due = step.changed, probed, "retries of the sink are due now");
+    Ok(Json(Due { changed: step.changed, more: step.more, probed }))
+}
+
+/// What a step of having retries due came to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Due {
+    changed: u64,
+    more: bool,
+    /// The sink is down, and is tried at once.
+    probed: bool,
 }
 
 #[derive(Debug, Deserialize)]

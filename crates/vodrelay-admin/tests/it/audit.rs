@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -9,14 +10,19 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use vodrelay_admin::{AdminState, Role, Token, router};
 use vodrelay_core::config::Secret;
-use vodrelay_core::testing::{MemoryJournal, MockJudge};
-use vodrelay_core::{Name, SystemClock};
+use vodrelay_core::testing::{MemoryJournal, MockJudge, MockLedger};
+use vodrelay_core::{Ledger, Name, Pause, SystemClock};
 
 /// A relay with the token `plain`, and `see` and `do` for the tokens `watcher` and `ops`.
 fn paths() -> Router {
+    over(Arc::new(MemoryJournal::new(Arc::new(SystemClock))))
+}
+
+fn over(ledger: Arc<dyn Ledger>) -> Router {
     let token = |name: &str, role, secret: &str| Token {
         name: Some(Name::new(name).unwrap()),
         role,
@@ -24,8 +30,7 @@ fn paths() -> Router {
     };
     let tokens =
         [crate::operating("plain"), token("watcher", Role::Read, "see"), token("ops", Role::Operate, "do")];
-    let journal = Arc::new(MemoryJournal::new(Arc::new(SystemClock)));
-    router(AdminState { tokens: tokens.into_iter().collect(), ..crate::state(journal, MockJudge::new()) })
+    router(AdminState { tokens: tokens.into_iter().collect(), ..crate::state(ledger, MockJudge::new()) })
 }
 
 async fn ask(router: &Router, token: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
@@ -90,4 +95,44 @@ async fn what_was_done_is_remembered_with_who_did_it() {
     assert_eq!(pause["result"]["reason"], "<script>\n");
     assert_eq!((page["audit"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null));
     assert_eq!(ask(&paths, "see", "GET", "/audit?before=1", "").await.0, 400);
+}
+
+#[tokio::test]
+async fn what_is_done_for_one_who_goes_away_is_done_to_its_end_and_noted() {
+    let paths = paths();
+    // Asked, and gone before the answer.
+    let wet = r#"{"what": "unrouted"}"#;
+    for (path, body) in [("/sinks/cms/pause", "{}"), ("/replays", wet)] {
+        tokio::select! {
+            biased;
+            answer = ask(&paths, "do", "POST", path, body) => panic!("{path} was answered: {answer:?}"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let all_is_noted = async {
+        loop {
+            let (_, page) = ask(&paths, "see", "GET", "/audit", "").await;
+            let (_, jobs) = ask(&paths, "see", "GET", "/replays", "").await;
+            if page["audit"].as_array().unwrap().len() == 2 && jobs["replays"][0]["state"] == "done" {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), all_is_noted).await.unwrap();
+    let (_, sinks) = ask(&paths, "see", "GET", "/sinks", "").await;
+    assert!(sinks["sinks"][0]["paused"].is_object(), "{sinks}");
+}
+
+#[tokio::test]
+async fn a_long_answer_to_a_change_comes_whole() {
+    let mut ledger = MockLedger::new();
+    let reason = "long ".repeat(1 << 18);
+    let pause = Pause { since: "2026-11-01T10:00:00Z".parse().unwrap(), reason: Some(reason.clone()) };
+    ledger.expect_backlogs().returning(|| Ok(Vec::new()));
+    ledger.expect_pause().returning(move |_, _| Ok(pause.clone()));
+    ledger.expect_note_deed().once().returning(|_| Ok(()));
+    let (status, body) = ask(&over(Arc::new(ledger)), "do", "POST", "/sinks/cms/pause", "{}").await;
+    assert_eq!(status, 200);
+    assert_eq!(body["reason"], json!(reason));
 }

@@ -195,7 +195,7 @@ async fn what_people_do_with_a_sink() {
         .returning(|_, _, _| Ok(Step { changed: 500, more: true }));
     let asked = json!({"asked_at": "2024-03-05T09:12:58Z"});
     let (status, body) = post(ledger, "/api/v1/sinks/cms/retry-now", &asked).await;
-    assert_eq!((status, body), (200, json!({"changed": 500, "more": true})));
+    assert_eq!((status, body), (200, json!({"changed": 500, "more": true, "probed": false})));
 
     let mut ledger = MockLedger::new();
     ledger

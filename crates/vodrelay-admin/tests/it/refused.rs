@@ -127,6 +127,18 @@ async fn they_are_accepted_and_purged() {
     };
     let (_, foretold) = post(&paths, "/refused/accept", json!({"callback": "main", "dry_run": true})).await;
     assert_eq!(foretold, summary(1, true));
+    let nothing_of_then = json!({
+        "callback": "main", "until": "2000-01-01T00:00:00Z", "address": "192.0.2.9", "cause": "stale",
+        "stale": true, "off_by": [-7200, -7100], "dry_run": true,
+    });
+    let (_, none) = post(&paths, "/refused/accept", nothing_of_then).await;
+    assert_eq!((&none["accepted"], &none["left"]), (&json!(0), &json!({})));
+    for wrong in [json!({"off_by": [1, 2]}), json!({"stale": true, "off_by": [2, 1]}), json!({"cause": "x"})]
+    {
+        let mut body = json!({"callback": "main"});
+        body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(post(&paths, "/refused/accept", body).await.0, 422, "{wrong}");
+    }
     let (status, accepted) = post(&paths, "/refused/accept", json!({"callback": "main"})).await;
     assert_eq!((status, accepted), (200, summary(1, false)));
     let (status, problem) = post(&paths, "/refused/accept", json!({"callback": "other"})).await;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use vod_event::{Event, EventId};
 
 use crate::envelope::Envelope;
-use crate::name::SinkName;
+use crate::name::{SinkName, SourceName};
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Kept {
     pub place: u64,
     /// The event with its body.
     pub envelope: Envelope,
+    /// By which other sources it came as well.
+    pub other_sources: Vec<SourceName>,
     /// What became of it.
     pub state: EventState,
     /// Its deliveries.

@@ -76,7 +76,7 @@ impl Readmission {
         let event_id = Intake::identify(&refusal.body);
         let known = self.ledger.has_events(vec![event_id]).await?.first().copied().unwrap_or(false);
         let judgement = self.judge.judge(&refusal);
-        let takes = |stale| matches!(rule(judgement.clone(), refusal.cut_short, stale), Ruling::Take(_));
+        let takes = |stale| matches!(rule(judgement.clone(), refusal.cut_short, |_| stale), Ruling::Take(_));
         let (taken, taken_if_stale) = (takes(false), takes(true));
         let (event, unreadable) = match read(&refusal, event_id) {
             Ok(event) => (Some(event), None),

@@ -49,6 +49,20 @@ pub enum JobState {
     Interrupted,
 }
 
+impl JobState {
+    /// Its word, as answers have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl Job {
     /// One that begins.
     #[must_use]

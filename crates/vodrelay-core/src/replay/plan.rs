@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vod_event::EventId;
 
 use super::{How, Item, Outcome, Request};
+use crate::envelope::Envelope;
 use crate::ledger::{DeadLetter, DeliveryState, EventState, Kept, Redelivery, ReplayOrder};
 use crate::name::SinkName;
 use crate::routing::{Routed, Routes};
@@ -54,8 +55,8 @@ impl<'a> Plan<'a> {
     pub(super) fn event(&mut self, kept: &Kept) {
         self.outcome.looked_at += 1;
         let envelope = &kept.envelope;
-        let routed = self.routes.read(&envelope.body, &envelope.source, &envelope.labels);
-        let routed = match routed {
+        let Envelope { body, source, labels, .. } = envelope;
+        let routed = match self.routes.read_again(body, source, labels, &kept.other_sources) {
             Ok(routed) => routed,
             Err(_) if kept.deliveries.is_empty() => {
                 self.outcome.left.unreadable += 1;
@@ -127,10 +128,10 @@ impl<'a> Plan<'a> {
 mod tests {
     use super::super::What;
     use super::*;
+    use crate::Clock;
     use crate::ledger::LetterFilter;
     use crate::routing::Filter;
     use crate::testing::{ManualClock, envelope_of, event_body};
-    use crate::{Clock, Envelope};
 
     /// The sinks `all` and `other`, which take everything, and `fails`, which takes failures.
     fn routes() -> Routes {
@@ -162,7 +163,7 @@ mod tests {
         let deliveries = stands.iter().map(|(sink, state)| (name(sink), *state)).collect();
         let routes = routes();
         let mut plan = Plan::new(request, &routes);
-        plan.event(&Kept { place: 1, envelope, state, deliveries });
+        plan.event(&Kept { place: 1, envelope, other_sources: Vec::new(), state, deliveries });
         let (orders, outcome) = plan.finish();
         let told: Vec<String> = outcome
             .items

@@ -45,6 +45,7 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
     retries_are_due_when_somebody_says_so(&fresh().await).await;
     a_renamed_sink_keeps_what_it_had(&fresh().await).await;
     two_sinks_become_one(&fresh().await).await;
+    what_was_purged_stops_no_rename(&fresh().await).await;
     what_waits_for_a_forgotten_sink_is_given_up(&fresh().await).await;
     what_people_did_is_remembered(&fresh().await).await;
     a_replay_that_goes_on_by_itself_is_remembered(&fresh().await).await;
@@ -292,6 +293,12 @@ async fn an_event_is_told_whole<J: Journal + Ledger>(bench: &Bench<J>) {
         listed.iter().map(|event| (event.id, event.doubts, event.other_sources.len())).collect();
     assert_eq!(listed, [(bench.id(1), Some(0), 0)], "the source that repeated it is the first one");
     assert_eq!(bench.journal.event(bench.id(2)).await.expect("a healthy journal tells").map(|_| ()), None);
+
+    let other = SourceName::queue(&name("other"));
+    let Envelope { id, received_at, labels, body, sha256, .. } = bench.event(1);
+    let again = Envelope::restore(id, other.clone(), received_at, labels, body, sha256);
+    assert_eq!(bench.journal.append(&again, &[]).await, Ok(Appended::Duplicate));
+    assert_eq!(bench.kept_one(id).await.other_sources, [other], "and not the first one");
 }
 
 async fn dead_letters_come_in_pages<J: Journal + Ledger>(bench: &Bench<J>) {
@@ -607,13 +614,16 @@ async fn in_every_state<J: Journal + Ledger>(bench: &Bench<J>, due: Timestamp) {
 
 async fn a_renamed_sink_keeps_what_it_had<J: Journal + Ledger>(bench: &Bench<J>) {
     in_every_state(bench, bench.clock.now()).await;
-    let pause = bench.journal.pause(&name("old"), None).await.expect("a pause");
+    bench.journal.pause(&name("old"), None).await.expect("a pause");
     let step = bench.journal.rename(&name("old"), &name("new"), 1).await;
     assert!(step.as_ref().is_ok_and(|step| !step.more), "{step:?}");
     assert_eq!(bench.counts("old").await, (0, 0, 0));
     assert_eq!(bench.counts("new").await, (2, 1, 1));
-    assert_eq!(bench.backlog("new").await.paused, Some(pause), "its pause goes with it");
-    assert_eq!(bench.journal.resume(&name("new")).await, Ok(true));
+    assert!(
+        bench.journal.watch_pauses().borrow().is_empty(),
+        "the new name may be at work, and nobody paused it"
+    );
+    assert_eq!(bench.backlog("new").await.paused, None);
     assert!(bench.claim("old", 9).await.is_empty());
     let mut claimed = bench.claimed("new", 9).await;
     claimed.sort_unstable();
@@ -649,6 +659,28 @@ async fn two_sinks_become_one<J: Journal + Ledger>(bench: &Bench<J>) {
     assert_eq!(claimed, [3, 4]);
     assert!(bench.claim("old", 9).await.is_empty());
     assert!(bench.letters(&LetterFilter::default()).await.is_empty());
+}
+
+async fn what_was_purged_stops_no_rename<J: Journal + Ledger>(bench: &Bench<J>) {
+    for number in [1, 2] {
+        bench.append(number, &["old"]).await;
+        bench.bury(number, &["new"], "410 gone").await;
+    }
+    let claims = bench.claim("old", 9).await;
+    bench.settle(&claims[1], Outcome::DeadLetter("404 not found".to_owned())).await;
+    let of_new = LetterFilter { sink: Some(name("new")), ..LetterFilter::default() };
+    let places = bench.letters(&of_new).await.iter().map(|letter| letter.place).collect();
+    assert_eq!(bench.journal.purge(places).await, Ok(2));
+    bench.clock.advance(LEASE);
+    let step = bench.journal.rename(&name("old"), &name("new"), 9).await.expect("a step");
+    assert_eq!(step, Step { changed: 2, more: false });
+    assert_eq!(bench.counts("new").await, (1, 1, 0), "nobody has seen to what the old name had");
+    let states = async |number| bench.kept_one(bench.id(number)).await.deliveries;
+    assert_eq!(states(1).await, [(name("new"), DeliveryState::Fresh)]);
+    assert_eq!(states(2).await, [(name("new"), DeliveryState::DeadLetter)]);
+    let told = bench.journal.event(bench.id(2)).await.expect("a healthy journal").expect("the event");
+    assert_eq!(told.deliveries.len(), 1, "{told:?}");
+    assert_eq!(bench.claimed("new", 9).await, [1]);
 }
 
 async fn what_waits_for_a_forgotten_sink_is_given_up<J: Journal + Ledger>(bench: &Bench<J>) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use vod_event::EventId;
 
 use crate::clock::Clock;
@@ -482,6 +483,8 @@ impl Ledger for MemoryJournal {
         pause.reason = reason.or(pause.reason.take());
         let pause = pause.clone();
         self.pauses.send_replace(Arc::new(pauses));
+        // As with a disk, it is done before whoever asked is told, and who asked may have gone by then.
+        yield_now().await;
         Ok(pause)
     }
 
@@ -506,11 +509,10 @@ impl Ledger for MemoryJournal {
     }
 
     async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
-        let (step, all_at_once) = self.working()?.rename(old, new, limit)?;
+        let step = self.working()?.rename(old, new, limit)?;
         if !step.more {
             let mut pauses = (**self.pauses.borrow()).clone();
-            let pause = pauses.remove(old);
-            pauses.extend(pause.filter(|_| all_at_once).map(|pause| (new.clone(), pause)));
+            pauses.remove(old);
             self.pauses.send_replace(Arc::new(pauses));
         }
         self.work.send_modify(|seq| *seq += 1);
@@ -518,10 +520,14 @@ impl Ledger for MemoryJournal {
     }
 
     async fn note_job(&self, job: Job) -> Result<u64, JournalError> {
-        let mut state = self.working()?;
-        let newest = state.jobs.last_key_value().map_or(0, |(id, _)| *id);
-        let id = if job.id == 0 { newest + 1 } else { job.id };
-        state.jobs.insert(id, Job { id, ..job });
+        let id = {
+            let mut state = self.working()?;
+            let newest = state.jobs.last_key_value().map_or(0, |(id, _)| *id);
+            let id = if job.id == 0 { newest + 1 } else { job.id };
+            state.jobs.insert(id, Job { id, ..job });
+            id
+        };
+        yield_now().await;
         Ok(id)
     }
 

@@ -71,7 +71,7 @@ impl Bench {
     }
 
     async fn accept(&self, stale: bool, dry_run: bool) -> Summary {
-        let terms = Terms { callback: main_callback(), stale, dry_run };
+        let terms = Terms { stale, dry_run, ..Terms::new(main_callback()) };
         self.readmission.accept(&terms).await.unwrap()
     }
 
@@ -119,6 +119,34 @@ async fn what_is_genuine_comes_in_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn only_those_are_taken_that_are_meant() {
+    let bench = Bench::new();
+    bench.refuse(Some("genuine"), event_body(1)).await;
+    bench.refuse(Some("late"), event_body(2)).await;
+    bench.refuse(Some("early"), event_body(3)).await;
+    let check = async |wanted: RefusalFilter, off_by, accepted: u64, left: u64| {
+        let stale = true;
+        let terms = Terms { wanted, stale, off_by, dry_run: true, ..Terms::new(main_callback()) };
+        let summary = bench.readmission.accept(&terms).await.unwrap();
+        assert_eq!((summary.accepted, summary.left.values().sum()), (accepted, left), "{terms:?}");
+        summary.stale_off_by_seconds
+    };
+    let all = RefusalFilter::default;
+    check(all(), None, 3, 0).await;
+    let off_by = check(all(), Some(-3_700..=-3_500), 2, 1).await;
+    assert_eq!(off_by, Some((-3_600, 900)), "all that are stale are told of");
+    check(all(), Some(-3_600..=-3_600), 2, 1).await;
+    check(all(), Some(-3_599..=899), 1, 2).await;
+    let then = Some(bench.received_at);
+    check(RefusalFilter { since: then, ..all() }, None, 3, 0).await;
+    check(RefusalFilter { until: then, ..all() }, None, 0, 0).await;
+    check(RefusalFilter { address: Some("192.0.2.2".to_owned()), ..all() }, None, 0, 0).await;
+    check(RefusalFilter { cause: Some(RefusalCause::Stale), ..all() }, None, 0, 0).await;
+    check(RefusalFilter { cause: Some(RefusalCause::Mismatch), ..all() }, None, 3, 0).await;
+    assert_eq!(bench.journal.refusals().len(), 3);
+}
+
+#[tokio::test]
 async fn an_event_that_came_through_meanwhile_is_merged() {
     let bench = Bench::new();
     bench.refuse(Some("genuine"), event_body(1)).await;
@@ -153,7 +181,7 @@ async fn a_journal_that_says_no_costs_no_refusal() {
     bench.refuse(Some("genuine"), event_body(1)).await;
     let full = JournalError::Full("x".to_owned());
     bench.journal.fail_with(Some(full.clone()));
-    let terms = Terms { callback: main_callback(), stale: false, dry_run: false };
+    let terms = Terms::new(main_callback());
     assert_eq!(bench.readmission.accept(&terms).await, Err(ReadmissionError::Journal(full)));
     bench.journal.fail_with(None);
     assert_eq!(bench.accept(false, false).await.accepted, 1);
@@ -175,7 +203,7 @@ async fn a_refusal_goes_only_after_its_event_is_durable() {
     });
     let routes = Arc::new(Routes::default());
     bench.readmission = Readmission::new(Arc::new(journal), routes, bench.journal.clone(), Arc::new(judge()));
-    let terms = Terms { callback: main_callback(), stale: false, dry_run: false };
+    let terms = Terms::new(main_callback());
     let failed = JournalError::Failed("this one".to_owned());
     assert_eq!(bench.readmission.accept(&terms).await, Err(ReadmissionError::Journal(failed)));
     let kept = bench.journal.refusals();

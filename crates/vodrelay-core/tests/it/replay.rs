@@ -1,5 +1,6 @@
 //! A replay from the request to the journal: in steps, and not at all in a dry run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use vodrelay_core::replay::{Outcome, Request, What};
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{ManualClock, MemoryJournal, envelope_of, event_body};
 use vodrelay_core::{
-    Arrival, Clock, Envelope, Journal, JournalError, Ledger, Replayer, Routes, Settled, SinkName,
+    Arrival, Clock, Envelope, Journal, JournalError, Ledger, Name, Replayer, Routes, Settled, SinkName,
+    SourceName,
 };
 
 struct Bench {
@@ -120,4 +122,40 @@ async fn what_makes_no_sense_is_refused() {
     check(Request { filter: of("gone"), ..Request::new(What::Sink) }, "sink gone is not configured").await;
     let filter = LetterFilter { reason: Some("410".to_owned()), ..LetterFilter::default() };
     check(Request { filter, ..Request::new(What::Unrouted) }, "dead letters only").await;
+}
+
+#[tokio::test]
+async fn what_came_by_two_sources_goes_to_whoever_wants_it_from_one_of_them() {
+    let bench = Bench::new();
+    let source = |name| SourceName::callback(&Name::new(name).unwrap());
+    let labels = |team: &str| BTreeMap::from([("team".to_owned(), team.to_owned())]);
+    for (name, team) in [("first", "a"), ("second", "then"), ("gone", "c")] {
+        let Envelope { id, received_at, body, .. } = envelope_of(event_body(1), bench.clock.now());
+        let event = vod_event::read(&body).unwrap().into_event();
+        let arrival =
+            Arrival { source: source(name), body, received_at, labels: Arc::new(labels(team)), trace: None };
+        bench.journal.append(&Envelope::new(arrival, id, Ok(event)), &[]).await.unwrap();
+    }
+    let sinks = async |filters: &[(&str, &str)]| {
+        let filters = filters.iter().map(|(name, filter)| {
+            (SinkName::new(name).unwrap(), serde_json::from_str::<Filter>(filter).unwrap())
+        });
+        // The second has other labels today than it had then, and the third is not configured any more.
+        let today = [(source("first"), labels("today")), (source("second"), labels("b"))];
+        let routes = Arc::new(Routes::new(filters.collect()).with_labels(today.into()));
+        let request = Request { dry_run: true, ..Request::new(What::Unrouted) };
+        let step = Replayer::new(bench.journal.clone(), routes).step(&request).await.unwrap();
+        let sinks: Vec<String> =
+            step.items.iter().flat_map(|item| &item.sink).map(ToString::to_string).collect();
+        sinks.join(" ")
+    };
+    let a = ("of_a", r#"{"labels": {"team": "a"}}"#);
+    let b = ("of_b", r#"{"labels": {"team": "b"}}"#);
+    let rest = ("rest", r#"{"unmatched": true}"#);
+    assert_eq!(sinks(&[a, b, rest]).await, "of_a of_b");
+    assert_eq!(sinks(&[b, rest]).await, "of_b");
+    assert_eq!(sinks(&[("then", r#"{"labels": {"team": "then"}}"#), rest]).await, "rest");
+    assert_eq!(sinks(&[("c", r#"{"labels": {"team": "c"}}"#)]).await, "");
+    assert_eq!(sinks(&[("by_name", r#"{"sources": "callbacks.gone"}"#)]).await, "by_name");
+    assert_eq!(sinks(&[("both", r#"{"sources": "callbacks.first", "labels": {"team": "b"}}"#)]).await, "");
 }

@@ -15,7 +15,7 @@ use vod_event::EventId;
 use vodrelay_core::ledger::{
     DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, EventState, Page, Standing,
 };
-use vodrelay_core::{Envelope, JournalError, Labels, SinkName};
+use vodrelay_core::{Envelope, JournalError, Labels, SinkName, SourceName};
 
 use super::records::{delivery, delivery_state, event_head, event_state, number_of, repeats};
 use super::{LARGEST_PAGE, Reader, SEQ_OF_ID, failed, sink_name};
@@ -173,15 +173,23 @@ impl Reader {
             statement.query_row([seq], event_head).optional().map_err(failed)?
         };
         let Some(head) = head else { return Ok(None) };
-        let mut other_sources = self.all(
+        let other_sources = self.other_sources(seq, &head.source)?;
+        Ok(Some(EventRecord { other_sources, deliveries: self.standings(seq)?, ..head }))
+    }
+
+    /// By which sources the event came as well, but for the first one.
+    pub(super) fn other_sources(
+        &self,
+        seq: i64,
+        first: &SourceName,
+    ) -> Result<Vec<SourceName>, JournalError> {
+        let came = self.all(
             "SELECT text, first_at, repeats FROM event_sources JOIN words ON words.id = event_sources.source
              WHERE event = ?1 ORDER BY first_at",
             [seq],
             repeats,
         )?;
-        other_sources.retain(|repeats| repeats.source != head.source);
-        let other_sources = other_sources.into_iter().map(|repeats| repeats.source).collect();
-        Ok(Some(EventRecord { other_sources, deliveries: self.standings(seq)?, ..head }))
+        Ok(came.into_iter().map(|repeats| repeats.source).filter(|source| source != first).collect())
     }
 
     /// How many doubts there are, as long as the bodies that were read for this page are not too much.

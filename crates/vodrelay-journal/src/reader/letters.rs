@@ -146,7 +146,9 @@ impl Reader {
             let Some(envelope) = self.envelope(head.seq)? else { continue };
             bytes += envelope.body.len();
             let (place, state) = (head.place, head.state);
-            page.items.push(Kept { place, envelope, state, deliveries: self.standings(head.seq)? });
+            let other_sources = self.other_sources(head.seq, &envelope.source)?;
+            let deliveries = self.standings(head.seq)?;
+            page.items.push(Kept { place, envelope, other_sources, state, deliveries });
         }
         Ok(page)
     }

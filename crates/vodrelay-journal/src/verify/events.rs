@@ -163,11 +163,18 @@ fn check_leftovers(look: &mut Look<'_>) -> rusqlite::Result<()> {
     let of_attempts = format!(
         "SELECT delivery FROM attempts WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE id = delivery) {nor_purged} LIMIT 1"
     );
+    // Whether a dead letter is there or was purged is told in one transaction.
+    let both = if schema::version(&look.conn)? >= 2 {
+        "SELECT delivery FROM purged WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = delivery) LIMIT 1"
+    } else {
+        "SELECT 0 WHERE FALSE"
+    };
     let of_sources =
         "SELECT event FROM event_sources WHERE NOT EXISTS (SELECT 1 FROM events WHERE seq = event) LIMIT 1";
     let leftovers = [
         ("attempts of a delivery that is not there", of_attempts.as_str()),
         ("sources of an event that is not there", of_sources),
+        ("deliveries that are there and were purged as dead letters too", both),
     ];
     for (what, sql) in leftovers {
         let found: Option<i64> =

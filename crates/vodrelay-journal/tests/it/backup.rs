@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Duration, Instant};
-use vodrelay_core::ledger::{Deed, LetterFilter};
+use vodrelay_core::ledger::{Deed, DeliveryState, KeptFilter, LetterFilter, Redelivery, ReplayOrder};
 use vodrelay_core::{Appended, Journal, Ledger, Outcome, SystemClock};
 use vodrelay_journal::{
-    CopyError, Finding, Listener, Progress, RefusedBounds, SqliteJournal, Verified, backup, salvage, verify,
+    CopyError, Finding, Listener, Progress, Reader, RefusedBounds, SqliteJournal, Verified, backup, salvage,
+    verify,
 };
 
 use crate::bench::{Bench, LEASE, config, sink};
@@ -163,6 +164,51 @@ async fn what_people_have_ordered_is_in_a_backup_and_in_what_is_salvaged() {
         assert_eq!(journal.backlogs().await.unwrap()[0].pending, 0);
         assert_eq!(journal.history(since).await.unwrap().lives.len(), lives + 1, "and this one");
     }
+}
+
+/// Dead letters are purged and purged ones replayed while the backup is between two pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_in_a_backup_is_purged_or_not_and_never_both() {
+    let bench = Bench::new();
+    for number in 0..260 {
+        bench.append(number, &["a"]).await;
+    }
+    let claims = bench.claim("a", 999).await;
+    // Two of the first page, and two of the second.
+    let chosen = [10, 20, 240, 250];
+    for number in chosen {
+        bench.settle(&claims[number], Outcome::DeadLetter("gone".to_owned())).await;
+    }
+    let places: Vec<u64> = bench.dead_letters().iter().map(|letter| letter.place).collect();
+    assert_eq!(bench.journal.purge(vec![places[0], places[2]]).await, Ok(2));
+    let again = |number: usize| ReplayOrder {
+        event: claims[chosen[number]].delivery.envelope.id,
+        reading: None,
+        deliveries: vec![Redelivery { sink: sink("a"), from: Some(DeliveryState::Purged) }],
+    };
+    let (orders, to) = (vec![again(0), again(2)], tempfile::tempdir().unwrap());
+    let (journal, from, copy) = (&bench.journal, bench.folder.path(), to.path());
+    let runtime = tokio::runtime::Handle::current();
+    let mut changed = false;
+    let mut change = |_| {
+        if !std::mem::replace(&mut changed, true) {
+            runtime.block_on(async {
+                assert_eq!(journal.purge(vec![places[1], places[3]]).await, Ok(2));
+                assert_eq!(journal.replay(orders.clone()).await.unwrap().again, 2);
+            });
+        }
+    };
+    tokio::task::block_in_place(|| backup(from, copy, &mut change)).unwrap();
+    assert_eq!(verify_whole(copy).deliveries, 258);
+    let reader = Reader::open(copy).unwrap();
+    let state = |number: usize| {
+        let events = vec![claims[chosen[number]].delivery.envelope.id];
+        let filter = KeptFilter { events, ..KeptFilter::default() };
+        let kept = reader.kept(&filter, None, 9).unwrap().items.remove(0);
+        kept.deliveries.iter().map(|(_, state)| *state).collect::<Vec<_>>()
+    };
+    let (purged, dead) = (DeliveryState::Purged, DeliveryState::DeadLetter);
+    assert_eq!([0, 1, 2, 3].map(state), [[purged], [dead], [DeliveryState::Retry], [purged]]);
 }
 
 fn deed() -> Deed {

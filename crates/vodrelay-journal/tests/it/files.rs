@@ -1,12 +1,14 @@
 //! Files that somebody takes away, and rows that somebody damaged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::time::{Instant, sleep};
-use vodrelay_core::{Journal, JournalError};
+use tokio::time::{Instant, sleep, timeout};
+use vodrelay_core::{Journal, JournalError, SystemClock};
+use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
-use crate::bench::{Bench, sink};
+use crate::bench::{Bench, config, sink};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_whose_files_are_taken_away_is_poisoned() {
@@ -25,6 +27,26 @@ async fn a_journal_whose_files_are_taken_away_is_poisoned() {
         };
         let JournalError::Poisoned(cause) = &error else { panic!("{error}") };
         assert!(cause.contains(name) && cause.contains("removed or replaced"), "{cause}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_whose_folder_becomes_something_else_is_poisoned() {
+    let becomes: [(&str, fn(&std::path::Path)); 2] = [
+        ("a file", |path| std::fs::write(path, "").unwrap()),
+        ("a link to itself", |path| std::os::unix::fs::symlink(path, path).unwrap()),
+    ];
+    for (what, make) in becomes {
+        let (place, clock) = (tempfile::tempdir().unwrap(), Arc::new(SystemClock));
+        let folder = place.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        let journal = SqliteJournal::open(&folder, config(), RefusedBounds::default(), clock).unwrap();
+        std::fs::rename(&folder, place.path().join("away")).unwrap();
+        make(&folder);
+        let mut poisoned = journal.poisoned();
+        let cause = timeout(Duration::from_secs(20), poisoned.wait_for(Option::is_some)).await;
+        let cause = cause.expect(what).unwrap().clone().unwrap();
+        assert!(cause.contains("removed or replaced"), "{what}: {cause}");
     }
 }
 
@@ -51,7 +73,7 @@ async fn a_row_that_does_not_read_becomes_a_dead_letter_and_holds_up_nobody() {
         drop(conn);
         Connection::open(folder.path().join("journal.sqlite3")).unwrap().execute_batch(damage).unwrap();
         let as_clock = crate::bench::as_clock(&clock);
-        let journal = vodrelay_journal::SqliteJournal::open(folder.path(), config, bounds, as_clock).unwrap();
+        let journal = SqliteJournal::open(folder.path(), config, bounds, as_clock).unwrap();
         let bench = Bench { folder, clock, journal, config, bounds };
         assert_eq!(bench.claim("a", 9).await.len(), 2, "{damage}");
         assert_eq!(bench.backlog("a").await.dead_letters, 1, "{damage}");

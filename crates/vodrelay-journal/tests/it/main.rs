@@ -11,6 +11,7 @@ mod history;
 mod jobs;
 mod log;
 mod opening;
+mod orders;
 mod promise;
 mod reading;
 mod refusals;

@@ -40,6 +40,11 @@ async fn each_damage_is_found() {
     check("INSERT INTO attempts VALUES (99, 1, 0, 0, NULL, '')", "attempts of a delivery that is not there")
         .await;
     check("INSERT INTO event_sources VALUES (99, 1, 0, 0)", "sources of an event that is not there").await;
+    check(
+        "INSERT INTO purged (delivery, attempts, replays, purged_at) SELECT MIN(id), 0, 0, 0 FROM deliveries",
+        "purged as dead letters too",
+    )
+    .await;
     check("INSERT INTO refusal_shares VALUES ('missing', 'x', 5)", "bytes of refusals by cause").await;
 }
 

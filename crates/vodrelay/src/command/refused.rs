@@ -42,7 +42,7 @@ pub(crate) enum Args {
     #[command(after_help = "Examples:\n  \
         vodrelay refused accept --callback main --dry-run\n  \
         vodrelay refused accept --callback main\n  \
-        vodrelay refused accept --callback main --stale\n\n\
+        vodrelay refused accept --callback main --since 2h --stale --off-by -7200s..-7100s\n\n\
         Each kept request is judged again, by the keys and the public_url that the relay runs with, and by the time \
         at which it was received. Those that are genuine go the way of every event; an event that is there already \
         is merged. The others stay. Run it again whenever it ended early: nothing is lost or doubled by that.")]

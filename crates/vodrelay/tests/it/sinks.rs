@@ -75,7 +75,7 @@ async fn retries_do_not_wait_when_somebody_says_so() {
     }
     until("the breaker", PATIENCE, || says(folder, &["sinks", "list"], "DOWN since")).await;
     receiver.answer_with(200);
-    check_in(folder, &["sinks", "retry-now", "hook"], "", 0, "hook: due now that were not: ");
+    check_in(folder, &["sinks", "retry-now", "hook"], "", 0, "; it is down, and is tried at once");
     until("all of them", PATIENCE, || receiver.count() == 8).await;
     until("the breaker", PATIENCE, || !says(folder, &["sinks", "list"], "DOWN since")).await;
 }
@@ -104,6 +104,9 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
     check_in(folder, &rename, "", 64, "take [sinks.one] out of the configuration");
     assert_eq!(relay.terminate(), Some(0));
     check_in(folder, &rename, "", 64, "take [sinks.one] out of the configuration");
+    check_in(folder, &["sinks", "forget", "one"], "", 64, "take [sinks.one] out of the configuration");
+    let gaps = String::from_utf8(vodrelay(folder, &["gaps"], "").stdout).unwrap();
+    assert!(!gaps.contains("without a word"), "what was refused is told as a crash: {gaps}");
     std::fs::write(folder.join("vodrelay.toml"), one_sink(http, admin, "two", &receiver)).unwrap();
     check_in(folder, &["sinks", "rename", "nobody", "two"], "", 64, "never had a delivery for a sink nobody");
     check_in(folder, &rename, "", 0, "deliveries that were one's are two's: 3");

@@ -12,7 +12,7 @@ use crate::ledger::{
     DeadLetter, DeliveryState, EventState, FailedAttempt, Kept, KeptFilter, LetterDetail, LetterFilter, Page,
     ReplayOrder, Replayed, Step,
 };
-use crate::name::SinkName;
+use crate::name::{SinkName, SourceName};
 
 /// Sinks that an event's place has room for.
 pub(super) const SINKS: u64 = 4096;
@@ -43,6 +43,11 @@ impl State {
 
     pub(super) fn rows_of(&self, event: EventId) -> impl Iterator<Item = &Row> {
         self.deliveries.values().filter(move |row| row.delivery.envelope.id == event)
+    }
+
+    fn other_sources(&self, event: &Envelope) -> Vec<SourceName> {
+        let others = self.repeats.keys().filter(|(id, source)| *id == event.id && *source != event.source);
+        others.map(|(_, source)| source.clone()).collect()
     }
 
     pub(super) fn state_of(&self, event: &Envelope) -> EventState {
@@ -115,6 +120,7 @@ impl State {
             Some(Kept {
                 place: self.place_of(*event)?,
                 envelope: (**envelope).clone(),
+                other_sources: self.other_sources(envelope),
                 state: self.state_of(envelope),
                 deliveries: deliveries.collect(),
             })
@@ -190,13 +196,12 @@ impl State {
         Step { changed, more: changed == limit as u64 }
     }
 
-    /// Also says whether the new name was not known.
     pub(super) fn rename(
         &mut self,
         old: &SinkName,
         new: &SinkName,
         limit: usize,
-    ) -> Result<(Step, bool), JournalError> {
+    ) -> Result<Step, JournalError> {
         self.check_known(old)?;
         let all_at_once = !self.sinks.contains(new);
         let (from, to) = (self.number_of(old), self.number_of(new));
@@ -209,9 +214,12 @@ impl State {
         for place in places.into_iter().take(limit) {
             let Some(mut row) = self.deliveries.remove(&place) else { continue };
             row.delivery.sink = new.clone();
-            self.deliveries.entry(place - from + to).or_insert(row);
+            let stands = self.deliveries.get(&(place - from + to)).is_some_and(|row| !row.is_purged());
+            if !stands {
+                self.deliveries.insert(place - from + to, row);
+            }
         }
-        Ok((step, all_at_once))
+        Ok(step)
     }
 
     pub(super) fn forget(
@@ -243,6 +251,10 @@ impl State {
 impl Row {
     fn is_dead(&self) -> bool {
         matches!(self.state, RowState::Dead(_))
+    }
+
+    fn is_purged(&self) -> bool {
+        self.state == RowState::Purged
     }
 
     pub(super) fn standing(&self) -> DeliveryState {

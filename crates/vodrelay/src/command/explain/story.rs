@@ -13,6 +13,10 @@ use crate::config::Loaded;
 use crate::exit::{Code, Failure};
 use crate::output;
 
+/// What helps where the body is not the one that was accepted.
+pub(super) const DAMAGED: &str = "its body is not the one that was accepted, and no replay delivers that; ask VOD for the \
+    media's state, or look for the event in a backup, and see `vodrelay journal verify` for more damage";
+
 /// What the journal knows of an event beside its body.
 #[derive(Debug, Serialize)]
 pub(super) struct Story {
@@ -21,6 +25,8 @@ pub(super) struct Story {
     #[serde(skip)]
     id: EventId,
     received_at: Timestamp,
+    /// Whether the body is the one that was accepted.
+    pub(super) body_intact: bool,
     repeats: Vec<Repeats>,
     deliveries: Vec<Delivery>,
 }
@@ -71,12 +77,13 @@ pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story
     let found = reader.event(id).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     let missing = || {
         let message = format!(
-            "the journal in {shown} has no event {id}; it never came, or its retention has passed (journal.retention)"
+            "the journal in {shown} has no event {id}; it never came, or was refused, and may be kept so (`vodrelay refused list`), or its retention has passed (journal.retention)"
         );
         Failure::new(Code::Unreadable, message)
     };
     let EventDetail { envelope, repeats, deliveries, .. } = found.ok_or_else(missing)?;
     let story = Story {
+        body_intact: envelope.is_intact(),
         source: envelope.source,
         id,
         received_at: envelope.received_at,
@@ -100,7 +107,9 @@ impl Story {
         for delivery in &self.deliveries {
             delivery.print();
         }
-        if self.deliveries.iter().any(|delivery| delivery.state == "dead_letter") {
+        if !self.body_intact {
+            output::line(format!("next    {DAMAGED}"));
+        } else if self.deliveries.iter().any(|delivery| delivery.state == "dead_letter") {
             output::line(format!("next    `vodrelay replay {}` tries again what was given up", self.id));
         }
     }

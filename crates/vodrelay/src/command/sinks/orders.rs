@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use vodrelay_core::ledger::Step;
 use vodrelay_core::{Clock, JournalError, Ledger, Pause, SinkName, SystemClock};
-use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal};
+use vodrelay_journal::{OpenError, Reader, RefusedBounds, SqliteJournal};
 
 use super::Sinks;
 use crate::command::ask::{NOTHING, RunningRelay, Target};
@@ -111,16 +111,33 @@ pub(super) async fn resume(args: &OneArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct Due {
+    changed: u64,
+    more: bool,
+    probed: bool,
+}
+
 pub(super) async fn retry_now(args: &OneArgs) -> Result<(), Failure> {
     let sink = &args.sink;
     let relay = args.how.target.relay()?;
     // Fixed for all steps: what fails again meanwhile waits for its own time.
     let body = json!({"asked_at": SystemClock.now()});
     let path = format!("/sinks/{sink}/retry-now");
-    let changed = repeat(async || posted(&relay, &path, &body).await).await?;
+    let (mut changed, mut probed) = (0, false);
+    loop {
+        let step: Due = relay.post(&path, &body).await?;
+        changed += step.changed;
+        probed |= step.probed;
+        if !step.more {
+            break;
+        }
+    }
+    let probe =
+        if probed { "; it is down, and is tried at once: what waits goes out when it answers" } else { "" };
     args.how.say(
-        &json!({"sink": sink, "changed": changed}),
-        &format!("{sink}: due now that were not: {changed}"),
+        &json!({"sink": sink, "changed": changed, "probed": probed}),
+        &format!("{sink}: retries due now that were not: {changed}{probe}"),
     );
     Ok(())
 }
@@ -130,12 +147,13 @@ pub(super) async fn rename(args: &RenameArgs) -> Result<(), Failure> {
     if old == new {
         return Err(Failure::new(Code::Usage, "both names are the same"));
     }
-    let changed = match Door::open(&how.target, old)? {
+    let changed = match Door::find(&how.target, old)? {
         Door::Relay(relay) => {
             let (path, body) = (format!("/sinks/{old}/rename"), json!({"to": new}));
             repeat(async || posted(&relay, &path, &body).await).await?
         }
-        Door::Journal(journal) => {
+        Door::Journal(place) => {
+            let journal = place.open()?;
             let changed =
                 repeat(async || journal.rename(old, new, STEP).await.map_err(|error| failed(&error))).await;
             close(journal, changed).await?
@@ -152,7 +170,7 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
         let what = format!("deliveries that wait for {sink} become dead letters: {pending}");
         confirm(*yes, &what)
     };
-    let changed = match Door::open(&how.target, sink)? {
+    let changed = match Door::find(&how.target, sink)? {
         Door::Relay(relay) => {
             let Sinks { sinks } = relay.get("/sinks", NOTHING).await?;
             let found = sinks.iter().find(|found| found.sink == sink.as_str());
@@ -160,14 +178,11 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
             let path = format!("/sinks/{sink}/forget");
             repeat(async || posted(&relay, &path, &json!({})).await).await?
         }
-        Door::Journal(journal) => {
-            let changed = async {
-                let backlogs = journal.backlogs().await.map_err(|error| failed(&error))?;
-                let found = backlogs.iter().find(|found| found.sink == *sink);
-                asks(found.map_or(0, |found| found.pending))?;
-                repeat(async || journal.forget(sink, STEP).await.map_err(|error| failed(&error))).await
-            };
-            let changed = changed.await;
+        Door::Journal(place) => {
+            asks(place.pending(sink)?)?;
+            let journal = place.open()?;
+            let changed =
+                repeat(async || journal.forget(sink, STEP).await.map_err(|error| failed(&error))).await;
             close(journal, changed).await?
         }
     };
@@ -181,11 +196,15 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
 /// Where a sink is renamed or forgotten: by the relay that holds the journal, or, where none runs, in the journal.
 enum Door {
     Relay(RunningRelay),
-    Journal(SqliteJournal),
+    Journal(Place),
 }
 
+/// A journal that nobody holds. It is not opened before all is asked and nothing is to be refused: meanwhile a relay
+/// could not start, and one that is opened and left is not closed cleanly.
+struct Place(Loaded);
+
 impl Door {
-    fn open(target: &Target, sink: &SinkName) -> Result<Self, Failure> {
+    fn find(target: &Target, sink: &SinkName) -> Result<Self, Failure> {
         if target.names_a_relay() {
             return Ok(Self::Relay(target.relay()?));
         }
@@ -195,19 +214,44 @@ impl Door {
             let message = format!("there is no journal in {} yet", data_dir.display());
             return Err(Failure::new(Code::Unreadable, message));
         }
-        let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
-        match SqliteJournal::open(data_dir, config.journal, bounds, Arc::new(SystemClock)) {
-            Err(OpenError::HeldBy { .. }) => Ok(Self::Relay(target.relay()?)),
-            Err(error) => Err(Failure::new(code_of_journal(&error), error.to_string())),
-            Ok(_) if config.sinks.contains_key(sink) => {
-                let message = format!(
-                    "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
-                );
-                Err(Failure::new(Code::Usage, message))
-            }
-            Ok(journal) => Ok(Self::Journal(journal)),
+        if vodrelay_journal::is_held(data_dir) {
+            return Ok(Self::Relay(target.relay()?));
         }
+        if config.sinks.contains_key(sink) {
+            let message = format!(
+                "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
+            );
+            return Err(Failure::new(Code::Usage, message));
+        }
+        Ok(Self::Journal(Place(loaded)))
     }
+}
+
+impl Place {
+    /// What waits for the sink, told without opening the journal.
+    fn pending(&self, sink: &SinkName) -> Result<u64, Failure> {
+        let reader = Reader::open(&self.0.data_dir).map_err(|error| not_opened(&error))?;
+        let backlogs = reader.backlogs().map_err(|error| failed(&error))?;
+        Ok(backlogs.iter().find(|found| found.sink == *sink).map_or(0, |found| found.pending))
+    }
+
+    fn open(&self) -> Result<SqliteJournal, Failure> {
+        let Loaded { config, data_dir, .. } = &self.0;
+        let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
+        SqliteJournal::open(data_dir, config.journal, bounds, Arc::new(SystemClock)).map_err(|error| {
+            match error {
+                OpenError::HeldBy { .. } => Failure::new(
+                    code_of_journal(&error),
+                    "a relay has started meanwhile; run it again, and it does it",
+                ),
+                error => not_opened(&error),
+            }
+        })
+    }
+}
+
+fn not_opened(error: &OpenError) -> Failure {
+    Failure::new(code_of_journal(error), error.to_string())
 }
 
 async fn close(journal: SqliteJournal, changed: Result<u64, Failure>) -> Result<u64, Failure> {
