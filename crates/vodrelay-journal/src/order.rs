@@ -49,7 +49,7 @@ impl Writer {
         let fault = match self.carry_out(order, &mut part, full) {
             Ok(reply) => {
                 self.conn.prepare_cached("RELEASE an_order")?.execute([])?;
-                batch.add(part);
+                batch.add(&part);
                 return Ok(reply);
             }
             Err(fault) => fault,

@@ -94,8 +94,8 @@ impl Batch {
     }
 
     /// Takes a part in.
-    pub(crate) fn add(&mut self, part: Self) {
-        let Self { now: _, steady: _, counters, ended, appeared, added, removed, folded, pauses, .. } = &part;
+    pub(crate) fn add(&mut self, part: &Self) {
+        let Self { now: _, steady: _, counters, ended, appeared, added, removed, folded, pauses, .. } = part;
         self.counters.add(counters);
         self.ended.extend(ended);
         self.appeared.extend(appeared);
