@@ -32,7 +32,7 @@ pub use self::reader::{
 };
 use self::record::{Record, State};
 use self::round::Round;
-use self::store::{Created, Kind, Store, Updated};
+use self::store::{Created, Kind, Store, ThreadsOfFolders, Updated};
 pub use self::survey::{Survey, survey};
 
 /// How often the record is read again because others have written it meanwhile.
@@ -42,13 +42,14 @@ const MOST_ROUNDS: usize = 5;
 #[derive(Debug)]
 pub struct Factory {
     clock: Arc<dyn Clock>,
+    folders: ThreadsOfFolders,
 }
 
 impl Factory {
     /// A factory whose sinks sign image URLs, and mark their probes, with the time of this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+        Self { clock, folders: ThreadsOfFolders::default() }
     }
 }
 
@@ -58,13 +59,14 @@ impl SinkFactory for Factory {
     }
 
     fn build(&self, name: SinkName, options: Options) -> Result<Arc<dyn Sink>, ConfigError> {
-        let (store, image_hosts, fetches) = options::resolve(&options, &self.clock)?;
+        let (store, image_hosts, fetches) = options::resolve(&options, &self.clock, &self.folders)?;
         let meter = Meter::new(&name);
         Ok(Arc::new(Archive { name, store, image_hosts, fetches, clock: Arc::clone(&self.clock), meter }))
     }
 
     fn images(&self, options: &Options) -> Result<Option<Arc<dyn ImageStore>>, ConfigError> {
-        Ok(Some(Arc::new(Reader::open(options, &self.clock)?)))
+        let store = options::store_unseen(options, &self.clock, &self.folders)?;
+        Ok(Some(Arc::new(Reader::beside(store))))
     }
 }
 

@@ -14,7 +14,7 @@ use vodrelay_core::config::{ConfigError, Options};
 use self::written::Written;
 use super::fetches::Fetches;
 use super::image_hosts::ImageHosts;
-use super::store::Store;
+use super::store::{Store, ThreadsOfFolders};
 
 /// What a URL of a store looks like.
 const EXPECTED: &str =
@@ -31,31 +31,43 @@ enum Purpose {
     Read,
 }
 
-/// Opens the store that the options name, and makes a client for each of its image hosts. Nothing is sent anywhere yet.
-/// The clock says when keys are to be renewed.
+/// Opens the store that the options name, and makes a client for each of its image hosts. Nothing is sent anywhere yet,
+/// and no folder is looked at. The clock says when keys are to be renewed.
 pub(super) fn resolve(
     options: &Options,
     clock: &Arc<dyn Clock>,
+    folders: &ThreadsOfFolders,
 ) -> Result<(Store, ImageHosts, Fetches), ConfigError> {
     let written: Written = options.parse()?;
     let image_hosts = ImageHosts::resolve(&written.image_hosts, options.surroundings())?;
     let fetches = Fetches::new(written.fetches.unwrap_or(FETCHES));
-    Ok((open(&written, options, Purpose::Write, clock)?, image_hosts, fetches))
+    Ok((open(&written, options, Purpose::Write, clock, folders)?, image_hosts, fetches))
 }
 
-/// Opens the store that the options name, to read what is there.
+/// Opens the store that the options name, to read what is there. A folder has to be.
 pub(super) fn store_to_read(options: &Options, clock: &Arc<dyn Clock>) -> Result<Store, ConfigError> {
-    open(&options.parse()?, options, Purpose::Read, clock)
+    let store = store_unseen(options, clock, &ThreadsOfFolders::default())?;
+    store.look_for_folder().map_err(|message| ConfigError::new("url", message))?;
+    Ok(store)
 }
 
-/// The same as [`resolve`], where only what is there already is looked at.
+/// The same, and nobody looks whether a folder is there.
+pub(super) fn store_unseen(
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+    folders: &ThreadsOfFolders,
+) -> Result<Store, ConfigError> {
+    open(&options.parse()?, options, Purpose::Read, clock, folders)
+}
+
+/// The same as [`resolve`], for somebody who writes nothing.
 pub(super) fn resolve_to_read(
     options: &Options,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Store, ImageHosts), ConfigError> {
     let written: Written = options.parse()?;
     let image_hosts = ImageHosts::resolve(&written.image_hosts, options.surroundings())?;
-    Ok((open(&written, options, Purpose::Read, clock)?, image_hosts))
+    Ok((open(&written, options, Purpose::Read, clock, &ThreadsOfFolders::default())?, image_hosts))
 }
 
 fn open(
@@ -63,6 +75,7 @@ fn open(
     options: &Options,
     purpose: Purpose,
     clock: &Arc<dyn Clock>,
+    folders: &ThreadsOfFolders,
 ) -> Result<Store, ConfigError> {
     let wrong = |message: String| ConfigError::new("url", message);
     let url = written.url.as_deref().ok_or_else(|| wrong(format!("is missing; {EXPECTED}")))?;
@@ -72,7 +85,7 @@ fn open(
     match scheme {
         "s3" => s3::open(written, bucket_and_prefix(scheme, rest)?, options.surroundings()),
         "oss" => oss::open(written, bucket_and_prefix(scheme, rest)?, options.surroundings(), clock),
-        "file" => folder::open(rest, purpose, options.surroundings(), clock),
+        "file" => folder::open(rest, purpose, options.surroundings(), clock, folders),
         other => Err(wrong(format!("{other:?} is no scheme of a store; {EXPECTED}"))),
     }
 }

@@ -68,6 +68,11 @@ impl Reader {
         options::store_to_read(options, clock).map(|store| Self { store: Arc::new(store) })
     }
 
+    /// The archive of a running sink, whose folder need not be there yet.
+    pub(super) fn beside(store: Store) -> Self {
+        Self { store: Arc::new(store) }
+    }
+
     /// The records, of this day of their keys or of every day: the days in order, and within a day by id where the
     /// archive is a bucket.
     #[must_use]

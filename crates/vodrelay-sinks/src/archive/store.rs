@@ -21,7 +21,7 @@ use vodrelay_core::SinkError;
 pub(super) use self::completion::SparingCompletion;
 use self::fault::Fault;
 pub(super) use self::fault::cause;
-pub(super) use self::folder::Folder;
+pub(super) use self::folder::{Folder, ThreadsOfFolders};
 pub(super) use self::objects::{Reading, Updated, WHOLE};
 
 /// An object store and the prefix inside it.
@@ -230,13 +230,19 @@ impl Store {
         attributes
     }
 
+    /// Whether the folder is there, where it is one, on the thread that asks.
+    pub(super) fn look_for_folder(&self) -> Result<(), String> {
+        let Place::Folder(_) = &self.place else { return Ok(()) };
+        let found = std::fs::read_dir(&self.name);
+        found.map(drop).map_err(|error| format!("cannot use the folder {}: {error}", self.name))
+    }
+
     /// Where it stands, for messages and to tell places apart.
     pub(super) fn place(&self) -> String {
-        let name = match self.bucket() {
-            Some(_) => self.name.clone(),
+        let name = match &self.place {
+            Place::Bucket(_) => self.name.clone(),
             // Different ways to write the way to one folder.
-            None => std::fs::canonicalize(&self.name)
-                .map_or_else(|_| self.name.clone(), |folder| folder.display().to_string()),
+            Place::Folder(folder) => folder.place().display().to_string(),
         };
         if self.prefix.as_ref().is_empty() { name } else { format!("{name}, below {}", self.prefix) }
     }

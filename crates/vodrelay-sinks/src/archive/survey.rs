@@ -22,7 +22,7 @@ pub struct Survey {
 /// Looks at the options of an archive whose deliveries may take `timeout`. Nobody is asked.
 ///
 /// # Errors
-/// If the options are wrong, as for the sink; and if they name a folder that is not there.
+/// If the options are wrong, as for the sink.
 pub fn survey(options: &Options, timeout: Duration, clock: &Arc<dyn Clock>) -> Result<Survey, ConfigError> {
     let (store, image_hosts) = options::resolve_to_read(options, clock)?;
     Ok(Survey { place: store.place(), images: image_hosts.summary(), doubts: image_hosts.doubts(timeout) })

@@ -1,14 +1,17 @@
 //! What the archive keeps, and where.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::expect;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use vodrelay_core::config::Surroundings;
 use vodrelay_core::testing::{delivery_of, event_body, sink_contract};
-use vodrelay_core::{Delivery, Name};
+use vodrelay_core::{Delivery, Name, SinkError};
 
 use crate::build;
 
@@ -42,9 +45,9 @@ pub(crate) fn files(folder: &Path) -> Vec<(String, String)> {
 /// Archives the body into a folder; gives back the one key and its record.
 async fn kept(body: impl Into<Bytes>) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
-    let sink = build("archive", json!({"url": "file:archive/all"}), beside(folder.path())).unwrap();
+    let sink = build("archive", json!({"url": "file:archive"}), beside(folder.path())).unwrap();
     sink.deliver(&delivery(body)).await.unwrap();
-    let mut files = files(&folder.path().join("archive/all"));
+    let mut files = files(&folder.path().join("archive"));
     assert_eq!(files.len(), 1, "{files:?}");
     files.remove(0)
 }
@@ -151,10 +154,80 @@ async fn two_relays_write_one_object_and_the_first_stays() {
     assert_eq!(files(folder.path()), before);
 }
 
+/// The sink is built, whatever the folder is like: the other sinks are not to wait for its disk.
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_is_named() {
+async fn a_folder_that_cannot_be_used_fails_the_delivery_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
-    let error = build("archive", json!({"url": "file:file/archive"}), beside(folder.path())).unwrap_err();
-    assert!(error.starts_with("url: cannot create the folder ") && error.contains("file/archive"), "{error}");
+    let sink = build("archive", json!({"url": "file:file/archive"}), beside(folder.path())).unwrap();
+    for error in [sink.deliver(&delivery(event_body(1))).await.unwrap_err(), sink.check().await.unwrap_err()]
+    {
+        assert_eq!(error.retry, SinkError::temporary("").retry, "{error}");
+        assert!(
+            error.message.contains("file/archive") && error.message.contains("Not a directory"),
+            "{error}"
+        );
+    }
+}
+
+/// A folder above that is missing may be that of a disk, and what came below it would be on another one.
+#[tokio::test]
+async fn the_folder_is_made_at_the_first_delivery_once_and_never_one_above_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mount, archive) = (folder.path().join("mnt"), folder.path().join("mnt/archive"));
+    let sink = build("archive", json!({"url": "file:mnt/archive"}), beside(folder.path())).unwrap();
+    let deliver = async |n| sink.deliver(&delivery(event_body(n))).await;
+    for error in [deliver(1).await.unwrap_err(), sink.check().await.unwrap_err()] {
+        assert_eq!(error.retry, SinkError::temporary("").retry, "{error}");
+        let says = format!("the folder above it, {}, is not there", mount.display());
+        assert!(error.message.contains(&says), "{error}");
+    }
+    assert!(!mount.exists());
+    std::fs::create_dir(&mount).unwrap();
+    let remark = format!("{} is not there yet; the relay makes it at the first delivery", archive.display());
+    assert_eq!(sink.check().await, Ok(vec![remark]));
+    assert_eq!(std::fs::read_dir(&mount).unwrap().count(), 0, "a check makes nothing");
+    deliver(1).await.unwrap();
+    assert_eq!(sink.check().await, Ok(vec![]));
+    let left: Vec<_> = std::fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["events"], "a check leaves nothing");
+    std::fs::remove_dir_all(&archive).unwrap();
+    let error = deliver(2).await.unwrap_err();
+    assert!(error.message.contains("is no longer there; mount it, or make it again"), "{error}");
+    assert!(!archive.exists());
+    std::fs::create_dir(&archive).unwrap();
+    deliver(2).await.unwrap();
+}
+
+/// A FIFO that nobody writes to stands for a file system whose server is gone: whoever opens it waits.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_hangs_takes_no_thread_of_the_runtime_and_says_so() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).max_blocking_threads(1).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sink = build("archive", json!({"url": "file:archive"}), beside(folder.path())).unwrap();
+    let delivery = delivery(event_body(1));
+    runtime.block_on(sink.deliver(&delivery)).unwrap();
+    let record = folder.path().join("archive").join(&files(&folder.path().join("archive"))[0].0);
+    std::fs::remove_file(&record).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&record).status().unwrap().success());
+    let mut attempts: Vec<_> = (0..17)
+        .map(|_| {
+            let (sink, delivery) = (Arc::clone(&sink), delivery.clone());
+            runtime.spawn(async move { sink.deliver(&delivery).await })
+        })
+        .collect();
+    let told = runtime.block_on(async {
+        let first = futures_util::future::select_all(&mut attempts);
+        let (told, ..) = timeout(Duration::from_secs(25), first).await.expect("all hang, and nobody says so");
+        let free = tokio::task::spawn_blocking(|| 7);
+        assert_eq!(timeout(Duration::from_secs(25), free).await.expect("the threads hang").unwrap(), 7);
+        told.unwrap().unwrap_err()
+    });
+    assert_eq!(told.retry, SinkError::temporary("").retry);
+    assert!(told.message.contains("archive: the folder does not answer: 16 operations "), "{told}");
+    // Lets those go who wait.
+    let _ = std::fs::OpenOptions::new().write(true).open(&record).unwrap();
+    attempts.iter().for_each(tokio::task::JoinHandle::abort);
 }

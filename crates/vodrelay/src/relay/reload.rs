@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Door};
 use vodrelay_alerts::Plan;
@@ -29,6 +29,8 @@ use crate::config::{Config, Loaded};
 
 /// What is fixed for as long as the relay runs: its listeners, its journal, and where its spans go.
 const FIXED: [&str; 5] = ["http.listen", "http.refused", "admin.listen", "journal", "traces"];
+/// How long the files of a configuration may take to be read.
+const READ_WITHIN: Duration = Duration::from_secs(20);
 /// A sink that is taken out may have this much to do before it goes; longer, and nobody knows when it will be done.
 const KEEPS_UP: Duration = Duration::from_secs(10);
 
@@ -124,10 +126,15 @@ impl Replaceable {
                     continue;
                 }
                 _ = look.tick() => {
-                    certificates.renew(&self.loaded, &self.receiver, &self.door);
+                    certificates.look(&self.loaded);
+                    continue;
+                }
+                found = certificates.found() => {
+                    certificates.renew(found, &self.receiver, &self.door);
                     continue;
                 }
             };
+            certificates.forget();
             let replaced = self.replace(loaded, &mut crew).await;
             // Whoever has gone finds it in the log.
             let _ = answer.send(replaced);
@@ -181,8 +188,15 @@ impl Replaceable {
         let (loaded, factories) = (loaded.clone(), self.factories.clone());
         let admin_address = self.admin_address;
         let resolving = move || Resolved::of(&loaded, &factories, admin_address);
-        let resolved = tokio::task::spawn_blocking(resolving).await;
-        Ok(resolved.map_err(|panic| ConfigError::new("a sink", format!("could not be built: {panic}")))??)
+        let resolved = timeout(READ_WITHIN, tokio::task::spawn_blocking(resolving)).await;
+        let silent = |_| {
+            let message =
+                "does not answer; see to the disks of the certificates and secrets, then reload again";
+            ConfigError::new("a file", message)
+        };
+        Ok(resolved
+            .map_err(silent)?
+            .map_err(|panic| ConfigError::new("a sink", format!("could not be built: {panic}")))??)
     }
 
     async fn check_orphans(&self, config: &Config) -> Result<(), ReloadError> {

@@ -174,3 +174,23 @@ options = { url = "file:./kept" }
         check_in(folder.path(), &["check", "--offline"], "", 0, says);
     }
 }
+
+/// Whoever checks may be another user than the relay's, and a sink that is down is no matter of the configuration.
+#[test]
+fn a_check_makes_no_folder_and_one_that_cannot_be_made_is_a_finding_of_its_sink() {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        "data_dir = \"deep/data\"\n[sinks.a]\nkind = \"archive\"\noptions = { url = \"file:mnt/kept\" }\n";
+    std::fs::write(folder.path().join("vodrelay.toml"), config).unwrap();
+    let check = |code, says| check_in(folder.path(), &["check"], "", code, says);
+    check(69, "sink a: the archive in mnt/kept: the folder above it, mnt, is not there, and is never made");
+    std::fs::create_dir(folder.path().join("mnt")).unwrap();
+    check(0, "warning    sink a: mnt/kept is not there yet; the relay makes it at the first delivery\n");
+    let names = |folder: &Path| -> Vec<_> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let mut left = names(folder.path());
+    left.sort();
+    assert_eq!(left, ["mnt", "vodrelay.toml"]);
+    assert!(names(&folder.path().join("mnt")).is_empty());
+}

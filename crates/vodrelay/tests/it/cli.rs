@@ -388,9 +388,6 @@ fn a_new_data_dir_is_for_its_user_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
-    std::fs::write(folder.path().join("vodrelay.toml"), "data_dir = \"checked\"\n").unwrap();
-    vodrelay(folder.path(), &["check", "--offline"], "");
-    assert_eq!(mode("checked"), 0o700);
     let opened = folder.path().join("opened");
     let clock = Arc::new(SystemClock);
     SqliteJournal::open(&opened, vodrelay_journal::Config::default(), RefusedBounds::default(), clock)

@@ -114,10 +114,10 @@ impl Store {
     ) -> Result<Updated, SinkError> {
         let path = self.path(key);
         let content = Bytes::from(content);
-        let _alone = match &self.place {
-            Place::Folder(folder) => Some(folder.alone().await.map_err(|error| self.locked(&error))?),
-            Place::Bucket(_) => None,
-        };
+        if let Place::Folder(folder) = &self.place {
+            let updated = folder.update(&path, content, read.e_tag.clone()).await;
+            return updated.map_err(|error| self.failed("write", &path, &error));
+        }
         if self.heeds_versions.get() != Some(&true) {
             let now =
                 self.objects.head(&path).await.map_err(|error| self.failed("look for", &path, &error))?;
@@ -167,10 +167,6 @@ impl Store {
             // The next record that is changed will tell.
             Err(_) => return,
         };
-    }
-
-    fn locked(&self, error: &std::io::Error) -> SinkError {
-        SinkError::temporary(format!("{} cannot be locked for a change: {error}", self.name))
     }
 }
 

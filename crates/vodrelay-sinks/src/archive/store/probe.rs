@@ -9,7 +9,7 @@ use vodrelay_core::SinkError;
 use vodrelay_core::config::Span;
 
 use super::fault::{self, Fault};
-use super::{Kind, Store};
+use super::{Kind, Place, Store};
 
 /// Where the probes are written, in one piece and in parts, and taken away again.
 const KEY: &str = ".vodrelay-check";
@@ -22,6 +22,9 @@ impl Store {
     /// tells if the store does not heed conditions.
     pub(in super::super) async fn probe(&self, mark: &str) -> Result<Vec<String>, SinkError> {
         let deadline = Instant::now() + PATIENCE;
+        if let Place::Folder(folder) = &self.place {
+            return until(deadline, &self.name, folder.probe(mark)).await?;
+        }
         if let Some(bucket) = self.bucket() {
             let asked = format!("whoever is asked for the keys of {}; set them in its options", self.name);
             // Without keys the first write says so, and what to do.

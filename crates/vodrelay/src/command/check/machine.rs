@@ -17,18 +17,25 @@ const SHOWN: usize = 3;
 pub(super) fn data_dir(loaded: &Loaded) -> Finding {
     let folder = &loaded.data_dir;
     let shown = folder.display();
+    // Whoever checks may be somebody else than the relay, so what is made for it goes again.
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
     let probe = || -> std::io::Result<()> {
         vodrelay_journal::make_folder(folder)?;
         tempfile::tempfile_in(folder).map(drop)
     };
-    match probe() {
+    let found = match probe() {
         Ok(()) => room(folder, loaded.config.journal.min_free),
         Err(error) => finding(
             "data_dir",
             Verdict::Wrong,
             format!("{shown} cannot be written: {error}; make it the relay's own"),
         ),
+    };
+    for made in missing {
+        let _ = std::fs::remove_dir(made);
     }
+    found
 }
 
 /// Below `journal.min_free` every callback would be answered 503 sooner or later.
