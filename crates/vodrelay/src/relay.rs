@@ -137,14 +137,13 @@ impl Relay {
         let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
         let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
         let routes = Live::new(routes);
-        let judge = Arc::new(CallbackJudge::new(&http));
         let readmission = Readmission::new(
             Arc::clone(&as_journal),
-            routes.clone(),
+            routes.current(),
             Arc::clone(&ledger),
-            Arc::<CallbackJudge>::clone(&judge),
+            Arc::new(CallbackJudge::new(&http)),
         );
-        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.clone());
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.current());
         let standings = Standings::default();
         warn_of(config, http.warnings.iter().chain(&queues.warnings));
         warn_of_orphans(config, &journal).await;
@@ -175,7 +174,6 @@ impl Relay {
                 ledger: Arc::clone(&ledger),
                 routes,
                 receiver: Receiver::new(http, intake.clone(), Arc::clone(&clock)).into(),
-                judge,
                 door,
                 admin,
             },

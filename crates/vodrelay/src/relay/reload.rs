@@ -97,7 +97,6 @@ pub(super) struct Replaceable {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) routes: Live<Routes>,
     pub(super) receiver: Live<Receiver>,
-    pub(super) judge: Arc<CallbackJudge>,
     pub(super) admin: AdminState,
     pub(super) door: Door,
 }
@@ -138,9 +137,11 @@ impl Replaceable {
         // Whoever is routed to a sink finds it driven.
         crew.drive(drives).await;
         let before = Arc::downgrade(&self.routes.replace(routes));
-        crew.let_go_all_but(&|name| config.sinks.contains_key(name), &before);
-        self.judge.change(&http);
-        self.receiver.replace(self.receiver.current().with_settings(http));
+        crew.let_go_all_but(&|name| config.sinks.contains_key(name), before);
+        // Each source goes with the routes of its own configuration, so nobody ever sees the one without the other.
+        let intake = crew.reroute(self.routes.current());
+        self.admin.readmission.change(self.routes.current(), Arc::new(CallbackJudge::new(&http)));
+        self.receiver.replace(self.receiver.current().with_settings(http, intake));
         crew.poll(queues.queues);
         self.door.show(admin.identity);
         self.admin.tokens = admin.tokens;

@@ -1,17 +1,24 @@
 //! Another configuration for a relay that runs, by SIGHUP: taken as a whole or not at all, and nothing is lost by it.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
+use vod_event::{CallbackProof, PrivateKey};
 use vodrelay_core::testing::event_body;
 
 use crate::cli::vodrelay;
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, configuration, free_port, send_as_vod, until, webhook};
+use crate::relay::{
+    KEY, PUBLIC_URL, Process, attempt, client, configuration, free_port, send_as_vod, until, webhook,
+};
 
 const REFUSED: &str = "the reload was refused";
 const TAKEN: &str = "is the one in force";
@@ -32,7 +39,7 @@ pub(crate) async fn reload(relay: &Process, folder: &Path, config: &str) -> bool
 }
 
 /// A webhook besides.
-fn second(address: std::net::SocketAddr) -> String {
+fn second(address: SocketAddr) -> String {
     webhook(address).replace("sinks.hook", "sinks.second")
 }
 
@@ -114,6 +121,95 @@ async fn a_secret_in_a_file_is_read_again() {
     assert!(reload(&relay, folder, &config).await, "{}", log(folder));
     assert_eq!(attempt(&client, http, event_body(2), "Rotated20261125Key").await, Some(200));
     assert_eq!(attempt(&client, http, event_body(3), KEY).await, Some(401));
+}
+
+/// A callback whose head was received, and whose body was not sent yet.
+struct InHand {
+    connection: TcpStream,
+    body: Bytes,
+}
+
+impl InHand {
+    async fn begin(to: SocketAddr, body: Bytes) -> Self {
+        let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), jiff::Timestamp::now());
+        let head = format!(
+            "POST /vod/callback HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\n\
+             content-length: {}\r\n{}: {}\r\n{}: {}\r\n\r\n",
+            body.len(),
+            CallbackProof::TIMESTAMP_HEADER,
+            proof.timestamp,
+            CallbackProof::SIGNATURE_HEADER,
+            proof.signature_hex()
+        );
+        let mut connection = TcpStream::connect(to).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // It is sent by whoever begins to read the body.
+        let mut answer = [0; 25];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self { connection, body }
+    }
+
+    /// Sends the body, and answers how the answer begins.
+    async fn end(mut self) -> String {
+        self.connection.write_all(&self.body).await.unwrap();
+        let mut answer = String::new();
+        self.connection.read_to_string(&mut answer).await.unwrap();
+        answer.chars().take("HTTP/1.1 200".len()).collect()
+    }
+}
+
+/// Two tenants, each with a callback and a sink of its own; whose callback has which name is another matter.
+fn tenants(http: SocketAddr, admin: SocketAddr, sinks: [SocketAddr; 2], names: [&str; 2]) -> String {
+    let [of_x, of_y] = names;
+    let mut config = configuration(http, admin).replace("callbacks.main", &format!("callbacks.{of_x}"));
+    let other_url = PUBLIC_URL.replace("/vod/callback", "/other");
+    write!(config, "[http.callbacks.{of_y}]\npublic_url = \"{other_url}\"\nkeys = [\"{KEY}\"]\n").unwrap();
+    for (sink, (name, callback)) in sinks.into_iter().zip([("x", of_x), ("y", of_y)]) {
+        let only = format!("[sinks.{name}]\nsources = [\"callbacks.{callback}\"]");
+        config +=
+            &webhook(sink).replace("[sinks.hook]", &only).replace("sinks.hook", &format!("sinks.{name}"));
+    }
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_in_hand_is_routed_as_it_would_have_been_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (x, y) = (Receiver::start().await, Receiver::start().await);
+    let (http, admin) = (free_port(), free_port());
+    let named = |names| tenants(http, admin, [x.address, y.address], names);
+    let relay = Process::start_with(folder, &named(["first", "second"]), http, admin).await;
+
+    let in_hand = InHand::begin(http, event_body(1)).await;
+    assert!(reload(&relay, folder, &named(["second", "first"])).await, "{}", log(folder));
+    assert_eq!(in_hand.end().await, "HTTP/1.1 200");
+    assert_eq!(attempt(&client(), http, event_body(2), KEY).await, Some(200));
+    until("both deliveries", Duration::from_secs(10), || x.count() + y.count() == 2).await;
+    assert_eq!((x.count(), y.count()), (2, 0), "an event of one tenant came to the other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_taken_out_gets_what_was_in_hand_two_reloads_ago() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (stays, gone) = (Receiver::start().await, Receiver::start().await);
+    let (http, admin) = (free_port(), free_port());
+    let base = configuration(http, admin) + &webhook(stays.address);
+    let both = base.clone() + &second(gone.address);
+    let relay = Process::start_with(folder, &both, http, admin).await;
+
+    let in_hand = InHand::begin(http, event_body(1)).await;
+    assert!(reload(&relay, folder, &both.replace("[http]", "[http]\nbody_limit = \"2MiB\"")).await);
+    assert!(reload(&relay, folder, &base).await, "{}", log(folder));
+    // Long enough for a sink that is waited for too little.
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(in_hand.end().await, "HTTP/1.1 200");
+    until("both deliveries", Duration::from_secs(20), || stays.count() + gone.count() == 2).await;
+    assert_eq!((stays.count(), gone.count()), (1, 1));
+    let is_let_go = || said(folder, "the sink that was taken out has got all that was its") == 1;
+    until("the end of the sink", Duration::from_secs(20), is_let_go).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
