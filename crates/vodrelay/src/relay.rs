@@ -5,6 +5,7 @@ mod crew;
 mod parts;
 mod reload;
 mod resolved;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use self::crew::{Crew, Tools};
 use self::parts::{Failures, Parts};
 use self::reload::Replaceable;
 use self::resolved::Resolved;
+use self::secrets::SecretFiles;
 use crate::config::{Config, Loaded};
 use crate::sockets::{SocketError, Sockets};
 
@@ -169,6 +171,7 @@ impl Relay {
             queues: queues.queues,
             replaceable: Replaceable {
                 loaded: loaded.clone(),
+                secrets: SecretFiles::of(loaded),
                 factories,
                 admin_address,
                 ledger: Arc::clone(&ledger),

@@ -141,7 +141,7 @@ async fn reload_on_signal(
         match reload(file.clone(), &reloader).await {
             Ok((status, changed)) => {
                 tracing::info!(
-                    changed = changed.join(", "),
+                    changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") },
                     "the configuration was read again, and is the one in force; so are the secrets in files"
                 );
                 supervisor.ready(&status);

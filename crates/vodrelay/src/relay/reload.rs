@@ -22,6 +22,7 @@ use vodrelay_http::{CallbackJudge, Receiver};
 use super::certificates::{Certificates, LOOK};
 use super::crew::Crew;
 use super::resolved::Resolved;
+use super::secrets::SecretFiles;
 use super::warn_of;
 use crate::config::{Config, Loaded};
 
@@ -76,8 +77,8 @@ impl Reloader {
         (Self(asking), asked)
     }
 
-    /// Puts that configuration in the place of the one before, as a whole, and answers the keys that differ; secrets are
-    /// fetched anew, whether anything differs or not.
+    /// Puts that configuration in the place of the one before, as a whole, and answers the keys that differ, those
+    /// included whose file has another secret; secrets are fetched anew, whether anything differs or not.
     ///
     /// # Errors
     /// If it is refused; nothing is changed then.
@@ -92,6 +93,7 @@ impl Reloader {
 #[derive(Debug)]
 pub(super) struct Replaceable {
     pub(super) loaded: Loaded,
+    pub(super) secrets: SecretFiles,
     pub(super) factories: Vec<Arc<dyn SinkFactory>>,
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) ledger: Arc<dyn Ledger>,
@@ -127,7 +129,7 @@ impl Replaceable {
 
     /// Checks all of it, and only then begins.
     async fn replace(&mut self, loaded: Loaded, crew: &mut Crew) -> Result<Vec<String>, ReloadError> {
-        let resolved = self.resolve(&loaded).await?;
+        let (resolved, secrets) = self.resolve(&loaded).await?;
         check_fixed(&self.loaded, &loaded)?;
         self.check_orphans(&loaded.config).await?;
 
@@ -148,16 +150,20 @@ impl Replaceable {
         self.admin.sinks = config.sinks.keys().cloned().collect();
         self.admin.sources = config.sources();
         self.door.change(self.admin.clone());
-        let changed = changed(&self.loaded, &loaded);
-        self.loaded = loaded;
+        let mut changed = changed(&self.loaded, &loaded);
+        changed.extend(self.secrets.differing(&secrets).map(|key| format!("{key} (what its file holds)")));
+        (self.loaded, self.secrets) = (loaded, secrets);
         Ok(changed)
     }
 
     /// Files of secrets and certificates are read, which may take a while.
-    async fn resolve(&self, loaded: &Loaded) -> Result<Resolved, ReloadError> {
+    async fn resolve(&self, loaded: &Loaded) -> Result<(Resolved, SecretFiles), ReloadError> {
         let (loaded, factories) = (loaded.clone(), self.factories.clone());
         let admin_address = self.admin_address;
-        let resolving = move || Resolved::of(&loaded, &factories, admin_address);
+        let resolving = move || {
+            let resolved = Resolved::of(&loaded, &factories, admin_address)?;
+            Ok::<_, ConfigError>((resolved, SecretFiles::of(&loaded)))
+        };
         let resolved = tokio::task::spawn_blocking(resolving).await;
         Ok(resolved.map_err(|panic| ConfigError::new("a sink", format!("could not be built: {panic}")))??)
     }

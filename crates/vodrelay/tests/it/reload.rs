@@ -121,6 +121,11 @@ async fn a_secret_in_a_file_is_read_again() {
     assert!(reload(&relay, folder, &config).await, "{}", log(folder));
     assert_eq!(attempt(&client, http, event_body(2), "Rotated20261125Key").await, Some(200));
     assert_eq!(attempt(&client, http, event_body(3), KEY).await, Some(401));
+    assert_eq!(said(folder, "http.callbacks.main.keys[0] (what its file holds)"), 1, "{}", log(folder));
+    assert_eq!(said(folder, r#""changed":"nothing""#), 0, "{}", log(folder));
+    assert!(reload(&relay, folder, &config).await, "{}", log(folder));
+    assert_eq!(said(folder, r#""changed":"nothing""#), 1, "{}", log(folder));
+    assert_eq!(said(folder, "Rotated20261125Key"), 0, "a secret stands in the log");
 }
 
 /// A callback whose head was received, and whose body was not sent yet.
