@@ -58,8 +58,10 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     let supervisor = Arc::new(Supervisor::of(&loaded.surroundings.environment, std::process::id()));
     let shutdown = CancellationToken::new();
     let living = tokio::spawn(tell_of_life(Arc::clone(&supervisor), relay.journal(), status(&loaded)));
-    let reloading =
-        tokio::spawn(reload_on_signal(hangups, args.config, relay.reloader(), Arc::clone(&supervisor)));
+    // The file that was found now is the one that is read again: one that is missing for a moment is neither another nor
+    // none.
+    let file = ConfigFile { config: loaded.file.clone() };
+    let reloading = tokio::spawn(reload_on_signal(hangups, file, relay.reloader(), Arc::clone(&supervisor)));
     let stopping = tokio::spawn(stop_on_signal(signals, supervisor, shutdown.clone()));
     let result = relay.run(shutdown).await;
     reloading.abort();

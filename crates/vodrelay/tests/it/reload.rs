@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -215,6 +216,40 @@ async fn a_sink_that_is_taken_out_gets_what_was_in_hand_two_reloads_ago() {
     assert_eq!((stays.count(), gone.count()), (1, 1));
     let is_let_go = || said(folder, "the sink that was taken out has got all that was its") == 1;
     until("the end of the sink", Duration::from_secs(20), is_let_go).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_missing_for_a_moment_is_neither_another_nor_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (http, admin) = (free_port(), free_port());
+    let file = folder.join("vodrelay.toml");
+    std::fs::write(&file, configuration(http, admin)).unwrap();
+    // With these in the environment, a relay without any file would be a relay without any callback.
+    let child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
+        .arg("serve")
+        .current_dir(folder)
+        .env("STATE_DIRECTORY", folder.join("data"))
+        .env("VODRELAY__HTTP__LISTEN", http.to_string())
+        .env("VODRELAY__ADMIN__LISTEN", admin.to_string())
+        .env("VODRELAY__JOURNAL__MIN_FREE", "256MiB")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let relay = Process::of(child);
+    until("the relay", Duration::from_secs(20), || said(folder, "the relay is ready") == 1).await;
+
+    std::fs::rename(&file, folder.join("moved")).unwrap();
+    relay.hang_up();
+    let is_heard = || said(folder, REFUSED) + said(folder, TAKEN) == 1;
+    until("the end of the reload", Duration::from_secs(20), is_heard).await;
+    assert_eq!(said(folder, REFUSED), 1, "{}", log(folder));
+    assert_eq!(attempt(&client(), http, event_body(1), KEY).await, Some(200));
+    std::fs::rename(folder.join("moved"), &file).unwrap();
+    relay.hang_up();
+    until("a reload", Duration::from_secs(20), || said(folder, TAKEN) == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
