@@ -22,7 +22,7 @@ use vodrelay_core::{Clock, Ledger, Live, Readmission, Replayer, Routes, SinkName
 
 use crate::metrics::Metrics;
 use crate::replays::Replays;
-use crate::token::Tokens;
+use crate::token::{Caller, Tokens};
 use crate::{api, health, token};
 
 /// No request needs more: five hundred event ids are the most that one names.
@@ -73,11 +73,17 @@ pub(crate) struct Lasting {
     pub(crate) streams: Arc<Semaphore>,
     /// Replays that go on by themselves.
     pub(crate) replays: Replays,
+    /// The tokens of now: who was let in by an earlier one does not stay for ever.
+    tokens: Live<Tokens>,
 }
 
 impl Default for Lasting {
     fn default() -> Self {
-        Self { streams: Arc::new(Semaphore::new(api::stream::MOST_STREAMS)), replays: Replays::default() }
+        Self {
+            streams: Arc::new(Semaphore::new(api::stream::MOST_STREAMS)),
+            replays: Replays::default(),
+            tokens: Live::new(Tokens::default()),
+        }
     }
 }
 
@@ -88,6 +94,11 @@ impl Inner {
 
     pub(crate) fn replays(&self) -> &Replays {
         &self.lasting.replays
+    }
+
+    /// Whether the tokens of now let the caller in.
+    pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
+        self.lasting.tokens.current().still_admit(caller)
     }
 }
 
@@ -105,6 +116,7 @@ pub fn router(state: AdminState) -> Router {
 }
 
 pub(crate) fn router_of(told: AdminState, lasting: Lasting) -> Router {
+    lasting.tokens.replace(told.tokens.clone());
     let state = Arc::new(Inner { told, lasting });
     let guarded = Router::new()
         .route("/metrics", get(metrics))

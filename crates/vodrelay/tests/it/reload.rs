@@ -253,6 +253,35 @@ async fn a_file_that_is_missing_for_a_moment_is_neither_another_nor_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_token_is_gone_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (http, admin) = (free_port(), free_port());
+    let base = configuration(http, admin);
+    let with_token = |name: &str| format!("[admin.tokens.{name}]\ntoken = \"of-{name}\"\nrole = \"read\"\n");
+    let both = base.clone() + &with_token("stays") + &with_token("goes");
+    let relay = Process::start_with(folder, &both, http, admin).await;
+    let client = client();
+    let listen = async |name: &str| {
+        let asked = client.get(format!("http://{admin}/api/v1/stream")).bearer_auth(format!("of-{name}"));
+        let answer = asked.timeout(Duration::from_secs(60)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer
+    };
+    let (mut stays, goes) = (listen("stays").await, listen("goes").await);
+
+    assert!(reload(&relay, folder, &(base + &with_token("stays"))).await, "{}", log(folder));
+    let told = goes.text().await.unwrap();
+    assert!(told.ends_with("event: end\ndata: {\"reason\":\"token_gone\"}\n\n"), "{told}");
+    assert_eq!(attempt(&client, http, event_body(1), KEY).await, Some(200));
+    let mut told = String::new();
+    while !told.contains("event: accepted") {
+        let piece = stays.chunk().await.unwrap().unwrap_or_else(|| panic!("it ended: {told}"));
+        told += std::str::from_utf8(&piece).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reload_that_is_refused_leaves_all_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
