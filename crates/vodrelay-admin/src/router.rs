@@ -25,7 +25,7 @@ use vodrelay_core::{
 
 use crate::metrics::Metrics;
 use crate::replays::Replays;
-use crate::token::Tokens;
+use crate::token::{Caller, Tokens};
 use crate::{api, health, page, token};
 
 /// No request needs more: five hundred event ids are the most that one names.
@@ -84,6 +84,8 @@ pub(crate) struct Lasting {
     pub(crate) replays: Replays,
     /// Places for images that are on their way to somebody.
     pub(crate) images: Arc<Semaphore>,
+    /// The tokens of now: who was let in by an earlier one does not stay for ever.
+    tokens: Live<Tokens>,
 }
 
 impl Default for Lasting {
@@ -92,6 +94,7 @@ impl Default for Lasting {
             streams: Arc::new(Semaphore::new(api::stream::MOST_STREAMS)),
             replays: Replays::default(),
             images: Arc::new(Semaphore::new(api::images::MOST_AT_ONCE)),
+            tokens: Live::new(Tokens::default()),
         }
     }
 }
@@ -107,6 +110,11 @@ impl Inner {
 
     pub(crate) fn image_places(&self) -> &Arc<Semaphore> {
         &self.lasting.images
+    }
+
+    /// Whether the tokens of now let the caller in.
+    pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
+        self.lasting.tokens.current().still_admit(caller)
     }
 }
 
@@ -124,6 +132,7 @@ pub fn router(state: AdminState) -> Router {
 }
 
 pub(crate) fn router_of(told: AdminState, lasting: Lasting) -> Router {
+    lasting.tokens.replace(told.tokens.clone());
     let state = Arc::new(Inner { told, lasting });
     let guarded = Router::new()
         .route("/metrics", get(metrics))

@@ -44,6 +44,8 @@ pub struct Tokens(Vec<Token>);
 pub(crate) struct Caller {
     pub(crate) name: Option<Name>,
     pub(crate) role: Role,
+    /// What was shown; nothing where nothing was asked for.
+    pub(crate) secret: Option<Secret>,
 }
 
 impl Tokens {
@@ -64,10 +66,15 @@ impl Tokens {
         self.0.iter().any(|token| token.secret.expose() == secret.expose())
     }
 
+    /// Whether a caller that other tokens let in would be let in by these.
+    pub(crate) fn still_admit(&self, caller: &Caller) -> bool {
+        self.is_empty() || caller.secret.as_ref().is_some_and(|secret| self.holds(secret))
+    }
+
     /// Whose the request is, if it is anybody's.
     fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
         if self.is_empty() {
-            return Some(Caller { name: None, role: Role::Operate });
+            return Some(Caller { name: None, role: Role::Operate, secret: None });
         }
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let (Some(line), None) = (lines.next(), lines.next()) else { return None };
@@ -79,7 +86,7 @@ impl Tokens {
             self.0.iter().map(|token| given.ct_eq(token.secret.expose().as_bytes())).collect();
         let mut matching = self.0.iter().zip(matches).filter(|(_, matches)| bool::from(*matches));
         let (token, _) = matching.next().filter(|_| scheme.eq_ignore_ascii_case(b"Bearer "))?;
-        Some(Caller { name: token.name.clone(), role: token.role })
+        Some(Caller { name: token.name.clone(), role: token.role, secret: Some(token.secret.clone()) })
     }
 }
 

@@ -94,7 +94,7 @@ impl SecretSource {
     /// Fetches the secret.
     ///
     /// # Errors
-    /// If it is missing or empty; never prints it. The path of the error is empty: the caller adds it.
+    /// If it is missing, empty or only blanks; never prints it. The path of the error is empty: the caller adds it.
     pub fn resolve(&self, surroundings: &Surroundings) -> Result<Secret, ConfigError> {
         let fail = |message: String| Err(ConfigError::new("", message));
         let value = match self {
@@ -113,7 +113,11 @@ impl SecretSource {
                 }
             },
         };
-        if value.is_empty() { fail("the secret is empty".to_owned()) } else { Ok(Secret(value)) }
+        match value.trim().is_empty() {
+            true if value.is_empty() => fail("the secret is empty".to_owned()),
+            true => fail("the secret is nothing but blanks".to_owned()),
+            false => Ok(Secret(value)),
+        }
     }
 }
 

@@ -17,7 +17,6 @@ use crate::envelope::{Arrival, Envelope};
 use crate::history::TroubleKind;
 use crate::journal::{Appended, Journal, JournalError};
 use crate::ledger::Ledger;
-use crate::live::Live;
 use crate::name::{SinkName, SourceName};
 use crate::parse::parse;
 use crate::refusal::Refusal;
@@ -35,10 +34,13 @@ const REFUSED_BYTES_AT_ONCE: usize = 1 << 20;
 const REFUSED_BYTES_A_SECOND: usize = 4 << 20;
 
 /// The one door into the relay. Cloning it is cheap.
+///
+/// Its routes stay what they are: a source and its intake belong to one configuration, so that a reload never has what is
+/// in hand routed by filters that its name and labels were not meant for.
 #[derive(Clone, Debug)]
 pub struct Intake {
     journal: Arc<dyn Journal>,
-    routes: Live<Routes>,
+    routes: Arc<Routes>,
     refusals: mpsc::Sender<(Refusal, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     troubles: Arc<Troubles>,
@@ -64,7 +66,7 @@ impl Intake {
     /// An intake, and the keeper of its refusals, which is to be run beside it. The recorder of metrics, if any, is to be
     /// installed before.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, routes: impl Into<Live<Routes>>) -> (Self, Bookkeeper) {
+    pub fn new(journal: Arc<dyn Journal>, routes: impl Into<Arc<Routes>>) -> (Self, Bookkeeper) {
         let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
@@ -97,6 +99,12 @@ impl Intake {
         &self.tracer
     }
 
+    /// The same door by other routes, for sources of another configuration.
+    #[must_use]
+    pub fn with_routes(&self, routes: Arc<Routes>) -> Self {
+        Self { routes, ..self.clone() }
+    }
+
     /// Reads the arrival, finds its sinks, and makes both durable. A body that cannot be read is kept all the same.
     ///
     /// Dropping the future is safe: the event is then appended wholly or not at all.
@@ -104,8 +112,7 @@ impl Intake {
     /// # Errors
     /// If the event is not known to be durable. The provider's retry brings it again, and is a duplicate at worst.
     pub async fn accept(&self, arrival: Arrival) -> Result<Accepted, JournalError> {
-        let routes = self.routes.current();
-        let (envelope, sinks) = read_and_route(&routes, arrival);
+        let (envelope, sinks) = read_and_route(&self.routes, arrival);
         let span = self.tracer.child(SpanKind::Internal, || "append".to_owned(), envelope.trace);
         span.set_with("vodrelay.event.id", || envelope.id.to_string());
         let appended = match self.journal.append(&envelope, &sinks).await {

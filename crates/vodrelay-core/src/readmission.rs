@@ -30,11 +30,17 @@ const PAGE: usize = 256;
 /// Judges kept refusals again and accepts those that are genuine.
 #[derive(Debug)]
 pub struct Readmission {
-    intake: Intake,
     ledger: Arc<dyn Ledger>,
-    judge: Arc<dyn Judge>,
+    rules: Live<Rules>,
     /// Held by the one who accepts: two at a time would tell wrong figures.
     turn: Mutex<()>,
+}
+
+/// Both are of one configuration, as the labels that the judge finds are meant for the routes of the intake.
+#[derive(Debug)]
+struct Rules {
+    intake: Intake,
+    judge: Arc<dyn Judge>,
 }
 
 /// What is to be accepted.
@@ -111,13 +117,19 @@ impl Readmission {
     #[must_use]
     pub fn new(
         journal: Arc<dyn Journal>,
-        routes: impl Into<Live<Routes>>,
+        routes: impl Into<Arc<Routes>>,
         ledger: Arc<dyn Ledger>,
         judge: Arc<dyn Judge>,
     ) -> Self {
         // Nothing is refused here, so nobody has to keep what this intake would refuse.
         let (intake, _) = Intake::new(journal, routes);
-        Self { intake, ledger, judge, turn: Mutex::default() }
+        Self { ledger, rules: Live::new(Rules { intake, judge }), turn: Mutex::default() }
+    }
+
+    /// Judges and routes by another configuration from now on; what is in hand ends by the one before.
+    pub fn change(&self, routes: Arc<Routes>, judge: Arc<dyn Judge>) {
+        let intake = self.rules.current().intake.with_routes(routes);
+        self.rules.replace(Rules { intake, judge });
     }
 
     /// Accepts what is genuine among the kept refusals of a callback: those of now, not those that come meanwhile.
@@ -128,7 +140,7 @@ impl Readmission {
     /// # Errors
     /// If there is no such callback, if another run is under way, or if the journal fails.
     pub async fn accept(&self, terms: &Terms) -> Result<Summary, ReadmissionError> {
-        let known = self.judge.callbacks();
+        let known = self.rules.current().judge.callbacks();
         if !known.contains(&terms.callback) {
             let known: Vec<&str> = known.iter().map(Name::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -146,11 +158,12 @@ impl Readmission {
             let page = page
                 .into_iter()
                 .filter(|(id, refusal)| *id <= newest && terms.wanted.matches(&refusal.record(*id)));
-            let genuine = self.sift(page, terms, &mut summary);
+            let rules = self.rules.current();
+            let genuine = rules.sift(page, terms, &mut summary);
             if terms.dry_run {
                 self.foretell(&genuine, &mut met, &mut summary).await?;
             } else {
-                self.take(genuine, &mut summary).await?;
+                self.take(genuine, &rules.intake, &mut summary).await?;
             }
         }
         if !terms.dry_run {
@@ -196,40 +209,15 @@ impl Readmission {
         Ok(newest.first().map_or(0, |record| record.id))
     }
 
-    /// Those that are to be taken; the others are counted.
-    fn sift(
-        &self,
-        page: impl Iterator<Item = (u64, Refusal)>,
-        terms: &Terms,
-        summary: &mut Summary,
-    ) -> Vec<(u64, Arrival)> {
-        let mut genuine = Vec::new();
-        for (id, refusal) in page {
-            let judgement = self.judge.judge(&refusal);
-            if let (Judgement::Stale(found), false) = (&judgement, refusal.cut_short) {
-                let off = found.off_by_seconds;
-                let (least, most) = summary.stale_off_by_seconds.unwrap_or((off, off));
-                summary.stale_off_by_seconds = Some((least.min(off), most.max(off)));
-            }
-            match rule(judgement, refusal.cut_short, |off_by| terms.take_stale(off_by)) {
-                Ruling::Leave(why) => *summary.left.entry(why).or_insert(0) += 1,
-                Ruling::Take(labels) => {
-                    let Refusal { source, body, received_at, .. } = refusal;
-                    genuine.push((id, Arrival { source, body, received_at, labels, trace: None }));
-                }
-            }
-        }
-        genuine
-    }
-
     /// Appends them, in their order and under common syncs, and removes those that are durable.
     async fn take(
         &self,
         genuine: Vec<(u64, Arrival)>,
+        intake: &Intake,
         summary: &mut Summary,
     ) -> Result<(), ReadmissionError> {
         let (ids, arrivals): (Vec<u64>, Vec<Arrival>) = genuine.into_iter().unzip();
-        let accepted = join_all(arrivals.into_iter().map(|arrival| self.intake.accept(arrival))).await;
+        let accepted = join_all(arrivals.into_iter().map(|arrival| intake.accept(arrival))).await;
         let (mut durable, mut failed) = (Vec::new(), None);
         for (id, accepted) in ids.into_iter().zip(accepted) {
             match accepted.map(|accepted| accepted.appended) {
@@ -261,6 +249,34 @@ impl Readmission {
             if met.insert(id) && !is_known { summary.accepted += 1 } else { summary.merged += 1 }
         }
         Ok(())
+    }
+}
+
+impl Rules {
+    /// Those that are to be taken; the others are counted.
+    fn sift(
+        &self,
+        page: impl Iterator<Item = (u64, Refusal)>,
+        terms: &Terms,
+        summary: &mut Summary,
+    ) -> Vec<(u64, Arrival)> {
+        let mut genuine = Vec::new();
+        for (id, refusal) in page {
+            let judgement = self.judge.judge(&refusal);
+            if let (Judgement::Stale(found), false) = (&judgement, refusal.cut_short) {
+                let off = found.off_by_seconds;
+                let (least, most) = summary.stale_off_by_seconds.unwrap_or((off, off));
+                summary.stale_off_by_seconds = Some((least.min(off), most.max(off)));
+            }
+            match rule(judgement, refusal.cut_short, |off_by| terms.take_stale(off_by)) {
+                Ruling::Leave(why) => *summary.left.entry(why).or_insert(0) += 1,
+                Ruling::Take(labels) => {
+                    let Refusal { source, body, received_at, .. } = refusal;
+                    genuine.push((id, Arrival { source, body, received_at, labels, trace: None }));
+                }
+            }
+        }
+        genuine
     }
 }
 

@@ -104,15 +104,15 @@ impl Receiver {
         })
     }
 
-    /// A receiver by other settings, which remembers what this one does and shares its bounds. What this one has in
-    /// hand it answers by its own.
+    /// A receiver by other settings, and the intake that goes with them, which remembers what this one does and shares its
+    /// bounds. What this one has in hand it answers by its own.
     #[must_use]
-    pub fn with_settings(&self, settings: Settings) -> Self {
+    pub fn with_settings(&self, settings: Settings, intake: Intake) -> Self {
         Self {
             by_path: by_path(&settings),
             meters: Meters::of(&settings),
             settings,
-            intake: self.intake.clone(),
+            intake,
             clock: Arc::clone(&self.clock),
             admission: Arc::clone(&self.admission),
             refused: Arc::clone(&self.refused),
@@ -148,7 +148,8 @@ impl Receiver {
     /// The same, with another certificate for connections that come from then on.
     #[must_use]
     pub fn with_identity(&self, identity: Identity) -> Self {
-        self.with_settings(Settings { identity: Some(identity), ..self.settings.clone() })
+        let settings = Settings { identity: Some(identity), ..self.settings.clone() };
+        self.with_settings(settings, self.intake.clone())
     }
 
     /// Whether the receiver is on its way out: it answers what is in hand, and its health path says 503.

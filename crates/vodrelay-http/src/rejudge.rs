@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vod_event::{CallbackProof, ProofError};
 use vodrelay_core::judge::{Judgement, Match, Resemblance};
-use vodrelay_core::{Judge, Live, Name, Refusal};
+use vodrelay_core::{Judge, Name, Refusal};
 
 use crate::proof::cause_of;
 use crate::receiver::{Callback, Settings};
@@ -12,19 +12,14 @@ use crate::receiver::{Callback, Settings};
 /// Knows the callbacks of a configuration and their keys.
 #[derive(Clone, Debug)]
 pub struct CallbackJudge {
-    callbacks: Live<Vec<Callback>>,
+    callbacks: Vec<Callback>,
 }
 
 impl CallbackJudge {
     /// Judges by these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { callbacks: Live::new(settings.callbacks.clone()) }
-    }
-
-    /// Judges by these from now on.
-    pub fn change(&self, settings: &Settings) {
-        self.callbacks.replace(settings.callbacks.clone());
+        Self { callbacks: settings.callbacks.clone() }
     }
 }
 
@@ -34,12 +29,11 @@ fn callback_of<'a>(callbacks: &'a [Callback], refusal: &Refusal) -> Option<&'a C
 
 impl Judge for CallbackJudge {
     fn callbacks(&self) -> Vec<Name> {
-        self.callbacks.current().iter().map(|callback| callback.name.clone()).collect()
+        self.callbacks.iter().map(|callback| callback.name.clone()).collect()
     }
 
     fn judge(&self, refusal: &Refusal) -> Judgement {
-        let callbacks = self.callbacks.current();
-        let Some(callback) = callback_of(&callbacks, refusal) else { return Judgement::UnknownCallback };
+        let Some(callback) = callback_of(&self.callbacks, refusal) else { return Judgement::UnknownCallback };
         let proof = match proof_of(refusal) {
             Ok(proof) => proof,
             Err(error) => return unproven(&error),
@@ -61,12 +55,11 @@ impl Judge for CallbackJudge {
 
     fn find_near_miss(&self, refusal: &Refusal) -> Option<Resemblance> {
         let proof = proof_of(refusal).ok()?;
-        let callbacks = self.callbacks.current();
-        let callback = callback_of(&callbacks, refusal)?;
+        let callback = callback_of(&self.callbacks, refusal)?;
         if let Some(miss) = callback.endpoint.near_miss(&proof) {
             return Some(Resemblance::Spelling(miss));
         }
-        let others = callbacks.iter().filter(|other| other.source != refusal.source);
+        let others = self.callbacks.iter().filter(|other| other.source != refusal.source);
         let mut matching = others.filter(|other| {
             other.endpoint.keys.iter().any(|named| proof.matches(&other.endpoint.url, &named.key))
         });

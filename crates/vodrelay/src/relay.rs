@@ -6,6 +6,7 @@ mod crew;
 mod parts;
 mod reload;
 mod resolved;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use self::crew::{Crew, Tools};
 use self::parts::{Failures, Parts};
 use self::reload::Replaceable;
 use self::resolved::Resolved;
+use self::secrets::SecretFiles;
 use crate::config::{Config, Loaded};
 use crate::sockets::{SocketError, Sockets};
 
@@ -159,14 +161,13 @@ impl Relay {
         let as_journal: Arc<dyn Journal> = Arc::new(journal.clone());
         let ledger: Arc<dyn Ledger> = Arc::new(journal.clone());
         let routes = Live::new(routes);
-        let judge = Arc::new(CallbackJudge::new(&http));
         let readmission = Readmission::new(
             Arc::clone(&as_journal),
-            routes.clone(),
+            routes.current(),
             Arc::clone(&ledger),
-            Arc::<CallbackJudge>::clone(&judge),
+            Arc::new(CallbackJudge::new(&http)),
         );
-        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.clone());
+        let (intake, refusals) = Intake::new(Arc::clone(&as_journal), routes.current());
         let (tracer, exporter) = tracing_to(traces, &clock);
         let intake = intake.tracing(tracer);
         let standings = Standings::default();
@@ -205,12 +206,12 @@ impl Relay {
             queues: queues.queues,
             replaceable: Replaceable {
                 loaded: loaded.clone(),
+                secrets: SecretFiles::of(loaded),
                 factories,
                 admin_address,
                 ledger,
                 routes,
                 receiver: receiver.into(),
-                judge,
                 door,
                 admin,
                 plans: watch::Sender::new(alarm::plan(loaded, alerts.channels)),

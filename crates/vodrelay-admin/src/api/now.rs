@@ -32,7 +32,7 @@ struct You {
 
 pub(crate) async fn tell(
     State(state): State<Shared>,
-    Extension(Caller { name, role }): Extension<Caller>,
+    Extension(Caller { name, role, .. }): Extension<Caller>,
 ) -> Answer<Now> {
     let now = state.clock.now();
     Ok(Json(Now {

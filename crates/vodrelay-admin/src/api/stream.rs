@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +30,7 @@ use super::ask::Asked;
 use super::events::Item;
 use super::sinks::{self, Sink};
 use crate::router::Shared;
+use crate::token::Caller;
 
 /// How many listen at once. Each takes a connection, of which there are few.
 pub(crate) const MOST_STREAMS: usize = 16;
@@ -50,6 +51,7 @@ const KINDS: [&str; 5] = ["accepted", "attempt", "settled", "refused", "sink"];
 
 pub(crate) async fn open(
     State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Asked(asked): Asked<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -72,6 +74,7 @@ pub(crate) async fn open(
     let (sender, receiver) = mpsc::channel(WAITING);
     let teller = Teller {
         state,
+        caller,
         sender,
         kinds,
         // Of another journal, or of one that was set back: what comes next is what it wants.
@@ -110,6 +113,7 @@ async fn newest(state: &Shared) -> Result<u64, JournalError> {
 /// Tells one client.
 struct Teller {
     state: Shared,
+    caller: Caller,
     sender: mpsc::Sender<Bytes>,
     kinds: Vec<String>,
     /// The last event that was sent, or was there before.
@@ -151,6 +155,9 @@ impl Teller {
             self.tell_what_happens_until(looks.tick()).await?;
             if self.state.draining.load(Ordering::Relaxed) {
                 return Err(End::Told(json!({"reason": "stopping"})));
+            }
+            if !self.state.still_admits(&self.caller) {
+                return Err(End::Told(json!({"reason": "token_gone"})));
             }
             self.tell_accepted().await?;
             if look % LOOKS_TO_SLOW_LOOK == 0 {

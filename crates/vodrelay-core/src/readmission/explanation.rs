@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use vod_event::EventId;
 
-use super::{Readmission, Ruling, rule};
+use super::{Readmission, Rules, Ruling, rule};
 use crate::intake::Intake;
 use crate::journal::JournalError;
 use crate::judge::{Judgement, Match, Resemblance};
@@ -75,14 +75,15 @@ impl Readmission {
         let Some(refusal) = self.ledger.refusal(id).await? else { return Ok(None) };
         let event_id = Intake::identify(&refusal.body);
         let known = self.ledger.has_events(vec![event_id]).await?.first().copied().unwrap_or(false);
-        let judgement = self.judge.judge(&refusal);
+        let rules = self.rules.current();
+        let judgement = rules.judge.judge(&refusal);
         let takes = |stale| matches!(rule(judgement.clone(), refusal.cut_short, |_| stale), Ruling::Take(_));
         let (taken, taken_if_stale) = (takes(false), takes(true));
         let (event, unreadable) = match read(&refusal, event_id) {
             Ok(event) => (Some(event), None),
             Err(reason) => (None, Some(reason)),
         };
-        let today = self.today(&refusal, judgement);
+        let today = rules.today(&refusal, judgement);
         let bytes = refusal.body.len() as u64;
         let Refusal { source, cause, detail, received_at, address, timestamp, cut_short, .. } = refusal;
         Ok(Some(Explanation {
@@ -104,7 +105,9 @@ impl Readmission {
             taken_if_stale,
         }))
     }
+}
 
+impl Rules {
     fn today(&self, refusal: &Refusal, judgement: Judgement) -> Today {
         let matching = |judgement, detail: &str, found: Match| Today {
             judgement,

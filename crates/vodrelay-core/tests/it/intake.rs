@@ -48,6 +48,15 @@ async fn an_event_is_appended_for_its_sinks_and_a_repeat_is_merged() {
 }
 
 #[tokio::test]
+async fn an_intake_keeps_its_routes_when_others_come() {
+    let bench = bench();
+    let later = bench.intake.with_routes(Arc::new(Routes::default()));
+    assert_eq!(later.accept(bench.arrival(event_body(1))).await.unwrap().sinks, []);
+    let sinks = bench.intake.accept(bench.arrival(event_body(2))).await.unwrap().sinks;
+    assert_eq!(sinks, [Name::new("cms").unwrap()]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_kept_all_the_same() {
     let bench = bench();
     let accepted = bench.intake.accept(bench.arrival(&b"not json"[..])).await.unwrap();

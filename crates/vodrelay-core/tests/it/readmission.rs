@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use vodrelay_core::judge::{Judgement, Match, Resemblance};
 use vodrelay_core::readmission::{ReadmissionError, Summary, Terms};
+use vodrelay_core::routing::{Filter, OneOrMany};
 use vodrelay_core::testing::{ManualClock, MemoryJournal, MockJournal, MockJudge, event_body};
 use vodrelay_core::{
     Appended, Clock, Journal, JournalError, Labels, Ledger, Name, Readmission, Refusal, RefusalCause,
@@ -84,6 +85,28 @@ impl Bench {
         assert_eq!(foretold, Summary { dry_run: true, ..summary.clone() });
         summary
     }
+}
+
+#[tokio::test]
+async fn another_configuration_brings_its_callbacks_together_with_its_routes() {
+    let bench = Bench::new();
+    bench.refuse(Some("genuine"), event_body(1)).await;
+    let cms = Name::new("cms").unwrap();
+    let wanted = Labels::from([("region".to_owned(), "today".to_owned())]);
+    let labels = wanted.into_iter().map(|(name, value)| (name, OneOrMany(vec![value]))).collect();
+    let routes = Routes::new(vec![(cms.clone(), Filter { labels, ..Filter::default() })]);
+    bench.readmission.change(Arc::new(routes), Arc::new(judge()));
+    assert_eq!(bench.accept(false, false).await.accepted, 1);
+    let backlogs = bench.journal.backlogs().await.unwrap();
+    let waiting: Vec<_> = backlogs.iter().map(|backlog| (&backlog.sink, backlog.pending)).collect();
+    assert_eq!(waiting, [(&cms, 1)]);
+
+    let mut none = MockJudge::new();
+    none.expect_callbacks().returning(Vec::new);
+    bench.readmission.change(Arc::new(Routes::default()), Arc::new(none));
+    let terms = Terms { callback: main_callback(), stale: false, dry_run: true };
+    let refused = bench.readmission.accept(&terms).await;
+    assert!(matches!(refused, Err(ReadmissionError::UnknownCallback { .. })), "{refused:?}");
 }
 
 #[tokio::test]

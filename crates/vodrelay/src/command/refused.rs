@@ -24,7 +24,7 @@ use crate::output::table::{Column, Table};
     vodrelay refused accept --callback main --dry-run\n  \
     vodrelay refused accept --callback main\n  \
     vodrelay refused purge --cause missing --yes\n\n\
-    The running relay judges by the configuration that it was started with, so mend that and restart it first.")]
+    The running relay judges by the configuration that it has now, so mend that and have it reload (SIGHUP) first.")]
 pub(crate) enum Args {
     /// List refused requests, the newest first
     #[command(after_help = "Examples:\n  \

@@ -59,8 +59,10 @@ pub(crate) async fn run(args: Args, own_factories: Vec<Arc<dyn SinkFactory>>) ->
     let supervisor = Arc::new(Supervisor::of(&loaded.surroundings.environment, std::process::id()));
     let shutdown = CancellationToken::new();
     let living = tokio::spawn(tell_of_life(Arc::clone(&supervisor), relay.journal(), status(&loaded)));
-    let reloading =
-        tokio::spawn(reload_on_signal(hangups, args.config, relay.reloader(), Arc::clone(&supervisor)));
+    // The file that was found now is the one that is read again: one that is missing for a moment is neither another nor
+    // none.
+    let file = ConfigFile { config: loaded.file.clone() };
+    let reloading = tokio::spawn(reload_on_signal(hangups, file, relay.reloader(), Arc::clone(&supervisor)));
     let stopping = tokio::spawn(stop_on_signal(signals, supervisor, shutdown.clone()));
     let result = relay.run(shutdown).await;
     reloading.abort();
@@ -143,7 +145,7 @@ async fn reload_on_signal(
             Ok((status, changed)) => {
                 note_configuration(true);
                 tracing::info!(
-                    changed = changed.join(", "),
+                    changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") },
                     "the configuration was read again, and is the one in force; so are the secrets in files"
                 );
                 supervisor.ready(&status);

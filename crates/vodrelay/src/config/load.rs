@@ -53,9 +53,11 @@ pub fn from_text(
     let shown = file.as_ref().map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
     // Values stay text until a typed field converts them: guessing types here would round a 32-digit key.
     let overlay = Environment::with_prefix("VODRELAY").prefix_separator("__").separator("__");
+    let mut laid_over = environment.clone();
+    laid_over.retain(|key, value| !(key.eq_ignore_ascii_case("VODRELAY__DATA_DIR") && value.is_empty()));
     let merged = config::Config::builder()
         .add_source(File::from_str(text, FileFormat::Toml))
-        .add_source(overlay.source(Some(environment.clone())))
+        .add_source(overlay.source(Some(laid_over)))
         .build()
         .map_err(|error| ConfigError::new(&shown, syntax_error(&error.to_string())))?;
     let config: Config =
@@ -69,11 +71,13 @@ pub fn from_text(
 
 /// The current directory is never taken: a relay started elsewhere would open an empty journal and look healthy.
 fn data_dir(config: &Config, has_file: bool, surroundings: &Surroundings) -> Result<PathBuf, ConfigError> {
-    if let Some(named) = &config.data_dir {
+    if let Some(named) = config.data_dir.as_ref().filter(|named| !named.as_os_str().is_empty()) {
         return Ok(surroundings.resolve(named));
     }
-    if let Some(state) = surroundings.environment.get("STATE_DIRECTORY") {
-        return Ok(PathBuf::from(state));
+    // A unit may have several, with colons between them.
+    let state = surroundings.environment.get("STATE_DIRECTORY").into_iter().flat_map(|list| list.split(':'));
+    if let Some(first) = state.into_iter().find(|folder| !folder.is_empty()) {
+        return Ok(PathBuf::from(first));
     }
     if has_file {
         return Ok(surroundings.resolve(Path::new("data")));

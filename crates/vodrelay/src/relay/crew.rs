@@ -36,6 +36,8 @@ pub(crate) struct Crew {
     receiving: Parts,
     sinks: BTreeMap<SinkName, Post>,
     queues: BTreeMap<Name, Stop>,
+    /// The routes of earlier configurations that somebody may still hold.
+    earlier: Vec<Weak<Routes>>,
 }
 
 /// What those need who are taken on.
@@ -72,8 +74,26 @@ impl Crew {
         receiving: Parts,
     ) -> Self {
         let Tools { journal, ledger, clock, standings, intake } = tools;
-        let (sinks, queues) = (BTreeMap::new(), BTreeMap::new());
-        Self { journal, ledger, clock, standings, intake, shutdown, delivering, receiving, sinks, queues }
+        let (sinks, queues, earlier) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self {
+            journal,
+            ledger,
+            clock,
+            standings,
+            intake,
+            shutdown,
+            delivering,
+            receiving,
+            sinks,
+            queues,
+            earlier,
+        }
+    }
+
+    /// Has queues that are polled from now on hand in by these routes; answers the intake that does.
+    pub(crate) fn reroute(&mut self, routes: Arc<Routes>) -> Intake {
+        self.intake = self.intake.with_routes(routes);
+        self.intake.clone()
     }
 
     /// Has each of these sinks driven so from now on. What is under way ends as it began.
@@ -100,15 +120,18 @@ impl Crew {
         self.sinks.insert(name, Post { drive: told, stop, leaving: None });
     }
 
-    /// Lets all others go, each when it has nothing left. Until nobody holds the routes of before, more may come.
-    pub(crate) fn let_go_all_but(&mut self, stay: &dyn Fn(&SinkName) -> bool, before: &Weak<Routes>) {
+    /// Lets all others go, each when it has nothing left. Until nobody holds the routes of before, nor any earlier ones,
+    /// more may come.
+    pub(crate) fn let_go_all_but(&mut self, stay: &dyn Fn(&SinkName) -> bool, before: Weak<Routes>) {
+        self.earlier.retain(is_held);
+        self.earlier.push(before);
         let leaving = self.sinks.iter_mut().filter(|(name, post)| !stay(name) && post.leaving.is_none());
         for (name, post) in leaving {
             let (ledger, stop) = (Arc::clone(&self.ledger), post.stop.clone());
-            let (name, before) = (name.clone(), Weak::clone(before));
+            let (name, earlier) = (name.clone(), self.earlier.clone());
             post.leaving = Some(tokio::spawn(async move {
                 tokio::select! {
-                    () = until_nothing_is_left(&name, ledger.as_ref(), &before) => stop.cancel(),
+                    () = until_nothing_is_left(&name, ledger.as_ref(), &earlier) => stop.cancel(),
                     () = stop.cancelled() => {}
                 }
             }));
@@ -148,9 +171,13 @@ impl Post {
     }
 }
 
-async fn until_nothing_is_left(name: &SinkName, ledger: &dyn Ledger, before: &Weak<Routes>) {
+fn is_held(routes: &Weak<Routes>) -> bool {
+    routes.strong_count() > 0
+}
+
+async fn until_nothing_is_left(name: &SinkName, ledger: &dyn Ledger, earlier: &[Weak<Routes>]) {
     let mut said_at = Instant::now();
-    while before.strong_count() > 0 {
+    while earlier.iter().any(is_held) {
         sleep(LOOK / 10).await;
     }
     loop {

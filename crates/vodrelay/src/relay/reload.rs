@@ -24,6 +24,7 @@ use super::alarm::plan;
 use super::certificates::{Certificates, LOOK};
 use super::crew::Crew;
 use super::resolved::Resolved;
+use super::secrets::SecretFiles;
 use super::warn_of;
 use crate::config::{Config, Loaded};
 
@@ -80,8 +81,8 @@ impl Reloader {
         (Self(asking), asked)
     }
 
-    /// Puts that configuration in the place of the one before, as a whole, and answers the keys that differ; secrets are
-    /// fetched anew, whether anything differs or not.
+    /// Puts that configuration in the place of the one before, as a whole, and answers the keys that differ, those
+    /// included whose file has another secret; secrets are fetched anew, whether anything differs or not.
     ///
     /// # Errors
     /// If it is refused; nothing is changed then.
@@ -96,12 +97,12 @@ impl Reloader {
 #[derive(Debug)]
 pub(super) struct Replaceable {
     pub(super) loaded: Loaded,
+    pub(super) secrets: SecretFiles,
     pub(super) factories: Vec<Arc<dyn SinkFactory>>,
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) routes: Live<Routes>,
     pub(super) receiver: Live<Receiver>,
-    pub(super) judge: Arc<CallbackJudge>,
     pub(super) admin: AdminState,
     pub(super) door: Door,
     pub(super) plans: watch::Sender<Plan>,
@@ -156,7 +157,7 @@ impl Replaceable {
 
     /// Checks all of it, and only then begins.
     async fn replace(&mut self, loaded: Loaded, crew: &mut Crew) -> Result<Vec<String>, ReloadError> {
-        let resolved = self.resolve(&loaded).await?;
+        let (resolved, secrets) = self.resolve(&loaded).await?;
         check_fixed(&self.loaded, &loaded)?;
         self.check_orphans(&loaded.config).await?;
 
@@ -167,9 +168,11 @@ impl Replaceable {
         // Whoever is routed to a sink finds it driven.
         crew.drive(drives).await;
         let before = Arc::downgrade(&self.routes.replace(routes));
-        crew.let_go_all_but(&|name| config.sinks.contains_key(name), &before);
-        self.judge.change(&http);
-        self.receiver.replace(self.receiver.current().with_settings(http));
+        crew.let_go_all_but(&|name| config.sinks.contains_key(name), before);
+        // Each source goes with the routes of its own configuration, so nobody ever sees the one without the other.
+        let intake = crew.reroute(self.routes.current());
+        self.admin.readmission.change(self.routes.current(), Arc::new(CallbackJudge::new(&http)));
+        self.receiver.replace(self.receiver.current().with_settings(http, intake));
         crew.poll(if self.admin.drain.is_on() { Vec::new() } else { queues.queues });
         self.door.show(admin.identity);
         self.admin.tokens = admin.tokens;
@@ -178,16 +181,20 @@ impl Replaceable {
         self.admin.sources = config.sources();
         self.door.change(self.admin.clone());
         self.plans.send_replace(plan(&loaded, alerts.channels));
-        let changed = changed(&self.loaded, &loaded);
-        self.loaded = loaded;
+        let mut changed = changed(&self.loaded, &loaded);
+        changed.extend(self.secrets.differing(&secrets).map(|key| format!("{key} (what its file holds)")));
+        (self.loaded, self.secrets) = (loaded, secrets);
         Ok(changed)
     }
 
     /// Files of secrets and certificates are read, which may take a while.
-    async fn resolve(&self, loaded: &Loaded) -> Result<Resolved, ReloadError> {
+    async fn resolve(&self, loaded: &Loaded) -> Result<(Resolved, SecretFiles), ReloadError> {
         let (loaded, factories) = (loaded.clone(), self.factories.clone());
         let admin_address = self.admin_address;
-        let resolving = move || Resolved::of(&loaded, &factories, admin_address);
+        let resolving = move || {
+            let resolved = Resolved::of(&loaded, &factories, admin_address)?;
+            Ok::<_, ConfigError>((resolved, SecretFiles::of(&loaded)))
+        };
         let resolved = timeout(READ_WITHIN, tokio::task::spawn_blocking(resolving)).await;
         let silent = |_| {
             let message =

@@ -76,6 +76,26 @@ fn without_a_file_and_without_a_data_directory_it_says_what_to_do() {
     assert_eq!(from_text("", None, state).unwrap().data_dir, Path::new("/var/lib/vodrelay"));
 }
 
+#[test]
+fn a_data_directory_that_is_empty_is_none_and_of_a_list_the_first_is_taken() {
+    let check = |text: &str, environment: &[(&str, &str)], expect: &str| {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
+        let loaded = from_text(text, Some("/etc/vodrelay/vodrelay.toml".into()), environment).unwrap();
+        assert_eq!(loaded.data_dir, Path::new(expect), "{text}");
+    };
+    let beside = "/etc/vodrelay/data";
+    check("", &[], beside);
+    check("", &[("STATE_DIRECTORY", "")], beside);
+    check("", &[("STATE_DIRECTORY", "/a:/b")], "/a");
+    check("", &[("STATE_DIRECTORY", ":/b")], "/b");
+    check("", &[("VODRELAY__DATA_DIR", "")], beside);
+    check("", &[("VODRELAY__DATA_DIR", ""), ("STATE_DIRECTORY", "/a")], "/a");
+    check("data_dir = \"\"", &[("STATE_DIRECTORY", "/a")], "/a");
+    check("data_dir = \"/kept\"", &[("VODRELAY__DATA_DIR", "")], "/kept");
+    check("data_dir = \"/kept\"", &[("VODRELAY__DATA_DIR", "/over"), ("STATE_DIRECTORY", "/a")], "/over");
+}
+
 /// The examples of the document, each with the files that it names.
 #[test]
 fn the_examples_of_stores_load() {

@@ -1,16 +1,24 @@
 //! Another configuration for a relay that runs, by SIGHUP: taken as a whole or not at all, and nothing is lost by it.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
+use vod_event::{CallbackProof, PrivateKey};
 use vodrelay_core::testing::event_body;
 
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, configuration, free_port, send_as_vod, until, webhook};
+use crate::relay::{
+    KEY, PUBLIC_URL, Process, attempt, client, configuration, free_port, send_as_vod, until, webhook,
+};
 use crate::sinks::waits;
 
 const REFUSED: &str = "the reload was refused";
@@ -32,7 +40,7 @@ pub(crate) async fn reload(relay: &Process, folder: &Path, config: &str) -> bool
 }
 
 /// A webhook besides.
-fn second(address: std::net::SocketAddr) -> String {
+fn second(address: SocketAddr) -> String {
     webhook(address).replace("sinks.hook", "sinks.second")
 }
 
@@ -109,6 +117,163 @@ async fn a_secret_in_a_file_is_read_again() {
     assert!(reload(&relay, folder, &config).await, "{}", log(folder));
     assert_eq!(attempt(&client, http, event_body(2), "Rotated20261125Key").await, Some(200));
     assert_eq!(attempt(&client, http, event_body(3), KEY).await, Some(401));
+    assert_eq!(said(folder, "http.callbacks.main.keys[0] (what its file holds)"), 1, "{}", log(folder));
+    assert_eq!(said(folder, r#""changed":"nothing""#), 0, "{}", log(folder));
+    assert!(reload(&relay, folder, &config).await, "{}", log(folder));
+    assert_eq!(said(folder, r#""changed":"nothing""#), 1, "{}", log(folder));
+    assert_eq!(said(folder, "Rotated20261125Key"), 0, "a secret stands in the log");
+}
+
+/// A callback whose head was received, and whose body was not sent yet.
+struct InHand {
+    connection: TcpStream,
+    body: Bytes,
+}
+
+impl InHand {
+    async fn begin(to: SocketAddr, body: Bytes) -> Self {
+        let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), jiff::Timestamp::now());
+        let head = format!(
+            "POST /vod/callback HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\n\
+             content-length: {}\r\n{}: {}\r\n{}: {}\r\n\r\n",
+            body.len(),
+            CallbackProof::TIMESTAMP_HEADER,
+            proof.timestamp,
+            CallbackProof::SIGNATURE_HEADER,
+            proof.signature_hex()
+        );
+        let mut connection = TcpStream::connect(to).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // It is sent by whoever begins to read the body.
+        let mut answer = [0; 25];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self { connection, body }
+    }
+
+    /// Sends the body, and answers how the answer begins.
+    async fn end(mut self) -> String {
+        self.connection.write_all(&self.body).await.unwrap();
+        let mut answer = String::new();
+        self.connection.read_to_string(&mut answer).await.unwrap();
+        answer.chars().take("HTTP/1.1 200".len()).collect()
+    }
+}
+
+/// Two tenants, each with a callback and a sink of its own; whose callback has which name is another matter.
+fn tenants(http: SocketAddr, admin: SocketAddr, sinks: [SocketAddr; 2], names: [&str; 2]) -> String {
+    let [of_x, of_y] = names;
+    let mut config = configuration(http, admin).replace("callbacks.main", &format!("callbacks.{of_x}"));
+    let other_url = PUBLIC_URL.replace("/vod/callback", "/other");
+    write!(config, "[http.callbacks.{of_y}]\npublic_url = \"{other_url}\"\nkeys = [\"{KEY}\"]\n").unwrap();
+    for (sink, (name, callback)) in sinks.into_iter().zip([("x", of_x), ("y", of_y)]) {
+        let only = format!("[sinks.{name}]\nsources = [\"callbacks.{callback}\"]");
+        config +=
+            &webhook(sink).replace("[sinks.hook]", &only).replace("sinks.hook", &format!("sinks.{name}"));
+    }
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_in_hand_is_routed_as_it_would_have_been_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (x, y) = (Receiver::start().await, Receiver::start().await);
+    let (http, admin) = (free_port(), free_port());
+    let named = |names| tenants(http, admin, [x.address, y.address], names);
+    let relay = Process::start_with(folder, &named(["first", "second"]), http, admin).await;
+
+    let in_hand = InHand::begin(http, event_body(1)).await;
+    assert!(reload(&relay, folder, &named(["second", "first"])).await, "{}", log(folder));
+    assert_eq!(in_hand.end().await, "HTTP/1.1 200");
+    assert_eq!(attempt(&client(), http, event_body(2), KEY).await, Some(200));
+    until("both deliveries", Duration::from_secs(10), || x.count() + y.count() == 2).await;
+    assert_eq!((x.count(), y.count()), (2, 0), "an event of one tenant came to the other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_taken_out_gets_what_was_in_hand_two_reloads_ago() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (stays, gone) = (Receiver::start().await, Receiver::start().await);
+    let (http, admin) = (free_port(), free_port());
+    let base = configuration(http, admin) + &webhook(stays.address);
+    let both = base.clone() + &second(gone.address);
+    let relay = Process::start_with(folder, &both, http, admin).await;
+
+    let in_hand = InHand::begin(http, event_body(1)).await;
+    assert!(reload(&relay, folder, &both.replace("[http]", "[http]\nbody_limit = \"2MiB\"")).await);
+    assert!(reload(&relay, folder, &base).await, "{}", log(folder));
+    // Long enough for a sink that is waited for too little.
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(in_hand.end().await, "HTTP/1.1 200");
+    until("both deliveries", Duration::from_secs(20), || stays.count() + gone.count() == 2).await;
+    assert_eq!((stays.count(), gone.count()), (1, 1));
+    let is_let_go = || said(folder, "the sink that was taken out has got all that was its") == 1;
+    until("the end of the sink", Duration::from_secs(20), is_let_go).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_missing_for_a_moment_is_neither_another_nor_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (http, admin) = (free_port(), free_port());
+    let file = folder.join("vodrelay.toml");
+    std::fs::write(&file, configuration(http, admin)).unwrap();
+    // With these in the environment, a relay without any file would be a relay without any callback.
+    let child = Command::new(env!("CARGO_BIN_EXE_vodrelay"))
+        .arg("serve")
+        .current_dir(folder)
+        .env("STATE_DIRECTORY", folder.join("data"))
+        .env("VODRELAY__HTTP__LISTEN", http.to_string())
+        .env("VODRELAY__ADMIN__LISTEN", admin.to_string())
+        .env("VODRELAY__JOURNAL__MIN_FREE", "256MiB")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let relay = Process::of(child);
+    until("the relay", Duration::from_secs(20), || said(folder, "the relay is ready") == 1).await;
+
+    std::fs::rename(&file, folder.join("moved")).unwrap();
+    relay.hang_up();
+    let is_heard = || said(folder, REFUSED) + said(folder, TAKEN) == 1;
+    until("the end of the reload", Duration::from_secs(20), is_heard).await;
+    assert_eq!(said(folder, REFUSED), 1, "{}", log(folder));
+    assert_eq!(attempt(&client(), http, event_body(1), KEY).await, Some(200));
+    std::fs::rename(folder.join("moved"), &file).unwrap();
+    relay.hang_up();
+    until("a reload", Duration::from_secs(20), || said(folder, TAKEN) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_token_is_gone_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (http, admin) = (free_port(), free_port());
+    let base = configuration(http, admin);
+    let with_token = |name: &str| format!("[admin.tokens.{name}]\ntoken = \"of-{name}\"\nrole = \"read\"\n");
+    let both = base.clone() + &with_token("stays") + &with_token("goes");
+    let relay = Process::start_with(folder, &both, http, admin).await;
+    let client = client();
+    let listen = async |name: &str| {
+        let asked = client.get(format!("http://{admin}/api/v1/stream")).bearer_auth(format!("of-{name}"));
+        let answer = asked.timeout(Duration::from_secs(60)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer
+    };
+    let (mut stays, goes) = (listen("stays").await, listen("goes").await);
+
+    assert!(reload(&relay, folder, &(base + &with_token("stays"))).await, "{}", log(folder));
+    let told = goes.text().await.unwrap();
+    assert!(told.ends_with("event: end\ndata: {\"reason\":\"token_gone\"}\n\n"), "{told}");
+    assert_eq!(attempt(&client, http, event_body(1), KEY).await, Some(200));
+    let mut told = String::new();
+    while !told.contains("event: accepted") {
+        let piece = stays.chunk().await.unwrap().unwrap_or_else(|| panic!("it ended: {told}"));
+        told += std::str::from_utf8(&piece).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
