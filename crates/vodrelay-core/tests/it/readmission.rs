@@ -104,7 +104,7 @@ async fn another_configuration_brings_its_callbacks_together_with_its_routes() {
     let mut none = MockJudge::new();
     none.expect_callbacks().returning(Vec::new);
     bench.readmission.change(Arc::new(Routes::default()), Arc::new(none));
-    let terms = Terms { callback: main_callback(), stale: false, dry_run: true };
+    let terms = Terms { dry_run: true, ..Terms::new(main_callback()) };
     let refused = bench.readmission.accept(&terms).await;
     assert!(matches!(refused, Err(ReadmissionError::UnknownCallback { .. })), "{refused:?}");
 }

@@ -201,7 +201,7 @@ enum Door {
 
 /// A journal that nobody holds. It is not opened before all is asked and nothing is to be refused: meanwhile a relay
 /// could not start, and one that is opened and left is not closed cleanly.
-struct Place(Loaded);
+struct Place(Box<Loaded>);
 
 impl Door {
     fn find(target: &Target, sink: &SinkName) -> Result<Self, Failure> {
@@ -223,7 +223,7 @@ impl Door {
             );
             return Err(Failure::new(Code::Usage, message));
         }
-        Ok(Self::Journal(Place(loaded)))
+        Ok(Self::Journal(Place(Box::new(loaded))))
     }
 }
 
@@ -236,7 +236,7 @@ impl Place {
     }
 
     fn open(&self) -> Result<SqliteJournal, Failure> {
-        let Loaded { config, data_dir, .. } = &self.0;
+        let Loaded { config, data_dir, .. } = &*self.0;
         let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
         SqliteJournal::open(data_dir, config.journal, bounds, Arc::new(SystemClock)).map_err(|error| {
             match error {
