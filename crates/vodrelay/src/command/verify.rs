@@ -2,8 +2,9 @@
 
 use clap::Args as ClapArgs;
 use serde_json::json;
-use vod_event::{CallbackProof, Endpoint, NamedKey, PrivateKey};
+use vod_event::{CallbackProof, Endpoint, NamedKey};
 
+use crate::command::key::KeyArgs;
 use crate::exit::{Code, Failure};
 use crate::output;
 
@@ -11,7 +12,7 @@ use crate::output;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     vodrelay verify --url https://hooks.example.com/vod --timestamp 1700000000 \\\n    \
-    --signature ad8020183abed515d47b1ae0f92e453f --key Abcdef0123456789")]
+    --signature ad8020183abed515d47b1ae0f92e453f --key-file vod-callback.key")]
 pub(crate) struct Args {
     /// The callback URL exactly as it is configured at VOD
     #[arg(long)]
@@ -22,9 +23,8 @@ pub(crate) struct Args {
     /// X-VOD-SIGNATURE as it came
     #[arg(long)]
     signature: String,
-    /// The callback key (PrivateKey, AuthKey)
-    #[arg(long)]
-    key: String,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let headers = (args.timestamp.as_bytes(), args.signature.as_bytes());
     let proof = CallbackProof::from_headers(std::iter::once(headers.0), std::iter::once(headers.1))
         .map_err(|error| Failure::new(Code::Unreadable, error.to_string()))?;
-    let key = NamedKey { name: "the key given".to_owned(), key: PrivateKey::new(args.key.clone()) };
+    let key = NamedKey { name: "the key given".to_owned(), key: args.key.require()? };
     let endpoint = Endpoint { url: args.url.clone(), keys: vec![key] };
     let matches = endpoint.keys.iter().any(|named| proof.matches(&endpoint.url, &named.key));
     let near_miss = if matches {
