@@ -18,8 +18,6 @@ use crate::words::Word;
 /// The journal's own code for "poisoned": the disk does not do what it says.
 const POISONED: i32 = 74;
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
-/// A journal that cannot be opened has said so by then.
-const OPENING: Duration = Duration::from_millis(200);
 /// What a disk writes as a whole.
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
@@ -111,11 +109,16 @@ pub(super) async fn power_cut(rig: &mut Rig) -> Result<usize, String> {
     take_back(&rig.relay, &mut rig.dice).map_err(|error| format!("cannot cut the power: {error}"))?;
     keep_copies(&rig.relay)?;
     rig.relay.start()?;
-    sleep(OPENING).await;
-    if let Some(status) = rig.relay.ended()? {
-        let words = rig.relay.last_words();
-        return Err(format!("after a power cut the relay does not come up, it ended with {status}: {words}"));
-    }
+    let (relay, load) = (&mut rig.relay, &rig.load);
+    let accepted = load.accepted();
+    let comes_up = || match relay.ended()? {
+        None => Ok(load.accepted() > accepted),
+        Some(status) => {
+            let words = relay.last_words();
+            Err(format!("after a power cut the relay does not come up, it ended with {status}: {words}"))
+        }
+    };
+    until("that callbacks are accepted after a power cut", comes_up).await?;
     Ok(in_flight)
 }
 
