@@ -76,7 +76,7 @@ fn integrity(conn: &Connection) -> Vec<String> {
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
     let (mut cuts, mut with_losses) = (0, 0);
-    for seed in seeds(12, 120) {
+    for seed in seeds(12, 24) {
         let report = run(seed, &Rig::new(), Belief::Answered);
         assert!(report.wrong.is_empty(), "FAULT_SEED={seed}: {:#?}", report.wrong);
         (cuts, with_losses) = (cuts + report.cuts, with_losses + report.with_losses);
