@@ -102,6 +102,13 @@ impl FaultyDisk {
             file.written_anew();
         }
     }
+
+    /// Somebody ended the file there, beside SQLite, if it went on, and synced it.
+    pub fn cut_off(&self, path: &Path, end: u64) {
+        if let Some(file) = self.disk.state().files.get_mut(path).filter(|file| file.length() > end) {
+            file.cut_off(end);
+        }
+    }
 }
 
 impl Default for FaultyDisk {

@@ -88,6 +88,13 @@ impl Unsynced {
         *self = Self::new(self.length, self.is_in_folder);
     }
 
+    /// The file was ended there, and a sync took that.
+    pub(crate) fn cut_off(&mut self, end: u64) {
+        self.length = end;
+        self.pages.retain(|number, _| number * PAGE < end);
+        self.synced();
+    }
+
     /// Puts down what the disk has kept; returns how many pages are not what they were.
     pub(crate) fn cut(&self, file: &std::fs::File, dice: &mut Dice) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;

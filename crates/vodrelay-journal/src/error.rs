@@ -144,6 +144,16 @@ pub(crate) enum Fault {
     Failed(String),
 }
 
+/// Of the log beside SQLite.
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
+            _ => Self::Poison(format!("the log of the journal: {error}")),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;

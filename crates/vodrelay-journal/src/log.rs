@@ -13,6 +13,8 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::storage::Storage;
+
 const MAGIC: u32 = 0x377f_0682;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
@@ -132,10 +134,37 @@ fn open(path: &Path) -> io::Result<Option<(Head, Frames)>> {
     Ok(Some((Head { order, salts, stored, is_right }, Frames { file })))
 }
 
-/// Says where the log is damaged, if commits that were acknowledged stand behind that.
+/// What a log is.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// Where it is damaged, if commits that were acknowledged stand behind that.
+    pub(crate) damage: Option<String>,
+    /// Where the last commit ends that SQLite takes; nothing where there is no log with a header that is right. What
+    /// stands behind that is of transactions that never were.
+    pub(crate) end: Option<u64>,
+}
+
+/// Says where the log is damaged, if it is.
 pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
-    let Some((head, frames)) = open(path)? else { return Ok(None) };
+    Ok(look(path)?.damage)
+}
+
+/// Ends the log with its last commit. What stands behind that is of a transaction that never was, each frame continuing
+/// from the one before; a next one that is written over the first of them, and cut by the power in its turn, may leave
+/// the beginning of a commit in front of the rest, which could not be told from damage. The caller has begun a
+/// transaction, so that nobody writes meanwhile.
+pub(crate) fn end_with_last_commit(path: &Path, storage: &Storage) -> io::Result<()> {
+    match look(path)? {
+        Look { damage: None, end: Some(end) } => (storage.cut_off)(path, end),
+        _ => Ok(()),
+    }
+}
+
+/// Looks through the log.
+pub(crate) fn look(path: &Path) -> io::Result<Look> {
+    let Some((head, frames)) = open(path)? else { return Ok(Look::default()) };
     let mut broken_at = (!head.is_right).then_some(0);
+    let mut end = head.is_right.then_some(HEADER as u64);
     let mut salts = head.salts;
     // The checksums that a frame may follow: as stored, and as they ought to be stored.
     let mut before = [head.stored; 2];
@@ -152,18 +181,19 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
             if continues && follows_commit {
                 let place =
                     if broken_at == 0 { "its header".to_owned() } else { format!("frame {broken_at}") };
-                return Ok(Some(format!(
-                    "{place} is not what was written, and commits that were acknowledged stand behind it"
-                )));
+                let what = "is not what was written, and commits that were acknowledged stand behind it";
+                return Ok(Look { damage: Some(format!("{place} {what}")), end });
             }
         } else if !continues {
             broken_at = Some(number);
+        } else if frame.is_commit() {
+            end = Some(HEADER as u64 + number * FRAME as u64);
         }
         let is_false = !continues && frame.is_false_commit(before[0], head.order);
         follows_commit = frame.salts() == salts && frame.is_commit() && !is_false;
         before = [frame.stored(), frame.sum_after(before[0], head.order)];
     }
-    Ok(None)
+    Ok(Look { damage: None, end })
 }
 
 /// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is

@@ -130,6 +130,8 @@ pub(crate) fn open(
         checkpoints,
         space: Space::new(config.min_free.0, Arc::clone(&storage.free_bytes)),
         files: Files::of(folder).map_err(|error| OpenError::from_io(folder, &error))?,
+        storage: storage.clone(),
+        has_leftovers: false,
         retention: Retention::new(config),
         refusals,
         heart: opened.heart,
@@ -228,11 +230,11 @@ fn look_at_log(path: &Path) -> Result<(), OpenError> {
 /// lost, and a file into which commits from behind it were half moved would be damaged. So before anything is written
 /// or moved, the whole log is written anew. Nobody else writes to it meanwhile: the transaction has begun.
 fn make_log_durable(log: &Path, storage: &Storage) -> Result<(), OpenError> {
-    let is_empty = std::fs::metadata(log).map_or(true, |found| found.len() == 0);
-    if is_empty {
+    if std::fs::metadata(log).map_or(true, |found| found.len() == 0) {
         return Ok(());
     }
-    (storage.write_anew)(log).map_err(|error| OpenError::from_io(log, &error))
+    let done = log::end_with_last_commit(log, storage).and_then(|()| (storage.write_anew)(log));
+    done.map_err(|error| OpenError::from_io(log, &error))
 }
 
 /// Settings that live in the file are made before the first table is.

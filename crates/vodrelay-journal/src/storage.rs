@@ -16,6 +16,8 @@ use crate::space::{FreeBytes, free_bytes};
 
 /// Does something to the file or folder there.
 pub(crate) type OnPath = Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
+/// Does something to the file there, from that place on.
+pub(crate) type FromPlace = Arc<dyn Fn(&Path, u64) -> io::Result<()> + Send + Sync>;
 
 /// The ground that one journal stands on.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Storage {
     pub(crate) sync_folder: OnPath,
     /// Writes each page of the file again with the bytes that it has, and syncs it.
     pub(crate) write_anew: OnPath,
+    /// Ends the file there, and syncs it; a file that ends before stays as it is.
+    pub(crate) cut_off: FromPlace,
     /// How many pages of log make the first checkpoint.
     pub(crate) checkpoint_at: i64,
 }
@@ -38,6 +42,7 @@ impl Default for Storage {
             free_bytes: Arc::new(free_bytes),
             sync_folder: Arc::new(folder::sync),
             write_anew: Arc::new(write_anew),
+            cut_off: Arc::new(cut_off),
             checkpoint_at: checkpoint::PAGES,
         }
     }
@@ -76,6 +81,15 @@ fn write_anew(path: &Path) -> io::Result<()> {
     file.sync_data()
 }
 
+fn cut_off(path: &Path, end: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    if file.metadata()?.len() > end {
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +102,9 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         write_anew(&path).unwrap();
         assert!(std::fs::read(&path).unwrap() == bytes);
+        cut_off(&path, 3_000_000).unwrap();
+        assert!(std::fs::read(&path).unwrap() == bytes, "nothing is added");
+        cut_off(&path, 2_000_000).unwrap();
+        assert!(std::fs::read(&path).unwrap() == bytes[..2_000_000]);
     }
 }

@@ -19,12 +19,14 @@ use crate::ids::Ids;
 use crate::key::Key;
 use crate::meter::Meter;
 use crate::op::{Answer, Op, Queued, Reply};
+use crate::open::LOG;
 use crate::refused::Refusals;
 use crate::retention::Retention;
 use crate::shared::Shared;
 use crate::space::Space;
+use crate::storage::Storage;
 use crate::words::Words;
-use crate::{append, in_hand, indexes, settle, troubles};
+use crate::{append, in_hand, indexes, log, settle, troubles};
 
 /// One commit takes at most so many requests, or so many bytes of bodies.
 const BATCH: usize = 1_024;
@@ -43,6 +45,9 @@ pub(crate) struct Writer {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) space: Space,
     pub(crate) files: Files,
+    pub(crate) storage: Storage,
+    /// A transaction that failed may have written a part of its frames.
+    pub(crate) has_leftovers: bool,
     pub(crate) retention: Retention,
     pub(crate) refusals: Refusals,
     pub(crate) heart: Heart,
@@ -284,6 +289,10 @@ impl Writer {
         work: impl FnOnce(&mut Self, &mut Batch) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        if self.has_leftovers {
+            log::end_with_last_commit(&self.shared.folder.join(LOG), &self.storage)?;
+            self.has_leftovers = false;
+        }
         // The beat comes first, so that whatever judges an age knows of a clock that was set.
         if let Some(back_by) = self.heart.ride(&self.conn, batch.now, batch.steady)? {
             self.dues.set_back(&self.conn, back_by)?;
@@ -312,6 +321,7 @@ impl Writer {
         }
         self.names.forget(&self.conn);
         self.shared.leases().mark_changed();
+        self.has_leftovers = true;
         if let Fault::Full(cause) = fault {
             self.space.ran_out(&self.shared, cause);
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use vodrelay_core::Journal;
+use vodrelay_core::testing::envelope_of;
+use vodrelay_core::{Appended, Journal, JournalError};
 use vodrelay_fault_vfs::{Dice, Fault, File, How, Operation};
 
 use super::model::{Model, SINKS};
@@ -10,7 +11,7 @@ use super::play::{Belief, name, play};
 use super::power::compare;
 use super::rig::Rig;
 use super::runs;
-use crate::SqliteJournal;
+use crate::{SqliteJournal, log};
 
 /// Everything that can fail.
 fn faults() -> Vec<Fault> {
@@ -129,14 +130,15 @@ fn a_failed_sync_and_then_a_power_cut_lose_nothing() {
 fn a_full_disk_passes() {
     let rig = Rig::new();
     let journal = rig.open().unwrap();
-    rig.disk.fail(Fault { times: u64::MAX, ..Fault::once(Operation::Write, How::Full) });
+    rig.disk.fail(Fault { after: 40, times: u64::MAX, ..Fault::once(Operation::Write, How::Full) });
     runtime().block_on(async {
-        let body = super::play::body(&mut Dice::new(1));
-        let envelope = vodrelay_core::testing::envelope_of(body, jiff::Timestamp::UNIX_EPOCH);
-        let full = journal.append(&envelope, &[name(SINKS[0])]).await;
-        assert!(matches!(full, Err(vodrelay_core::JournalError::Full(_))), "{full:?}");
+        let envelope = |length| envelope_of(vec![b'x'; length].into(), jiff::Timestamp::UNIX_EPOCH);
+        let full = journal.append(&envelope(200_000), &[name(SINKS[0])]).await;
+        assert!(matches!(full, Err(JournalError::Full(_))), "{full:?}");
         rig.disk.heal();
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        assert_eq!(journal.append(&envelope, &[name(SINKS[0])]).await, Ok(vodrelay_core::Appended::New));
+        assert_eq!(journal.append(&envelope(9), &[name(SINKS[0])]).await, Ok(Appended::New));
     });
+    let length = std::fs::metadata(rig.log()).unwrap().len();
+    assert_eq!(log::look(&rig.log()).unwrap().end, Some(length), "frames of what never was are still there");
 }

@@ -1,12 +1,15 @@
 //! Power cuts at any moment: what was acknowledged is there, and what was not is there whole or not at all.
 
 use rusqlite::Connection;
+use vodrelay_core::Journal;
+use vodrelay_core::testing::envelope_of;
 use vodrelay_fault_vfs::{Cut, Dice};
 
 use super::model::Model;
 use super::play::{Belief, play};
 use super::rig::Rig;
 use super::seeds;
+use crate::log;
 
 /// One journal lives so often: a delivery in hand at five crashes in a row would become a dead letter.
 const LIVES: u64 = 3;
@@ -76,13 +79,53 @@ fn integrity(conn: &Connection) -> Vec<String> {
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
     let (mut cuts, mut with_losses) = (0, 0);
-    for seed in seeds(12, 24) {
+    for seed in seeds(12, 120) {
         let report = run(seed, &Rig::new(), Belief::Answered);
         assert!(report.wrong.is_empty(), "FAULT_SEED={seed}: {:#?}", report.wrong);
         (cuts, with_losses) = (cuts + report.cuts, with_losses + report.with_losses);
     }
     println!("{cuts} power cuts, {with_losses} of which took back something that was written");
     assert!(with_losses * 2 > cuts, "most cuts have to take something back, or they show nothing");
+}
+
+/// A cut leaves frames of a large transaction behind the last commit. The next opening's commit is written over the first
+/// of them and cut in its turn, where a sector ends between the words of a frame that say it is a commit and those that
+/// sum it up: the new words stand before the old sum then, and the old frames go on from that.
+#[test]
+fn a_commit_cut_over_what_another_left_is_no_damage() {
+    /// Counted from 1: the second frame of such a commit is one whose head is in two sectors.
+    const BEFORE_A_HEAD_IN_TWO_SECTORS: u64 = 40;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut met = 0_u64;
+    for seed in seeds(60, 600) {
+        let (rig, mut dice) = (Rig::new(), Dice::new(seed));
+        let journal = rig.open().unwrap();
+        let event = |length| envelope_of(vec![b'x'; length].into(), jiff::Timestamp::UNIX_EPOCH);
+        let mut length = 0;
+        while frames(&rig) % 2 == 1 {
+            length += 1;
+            runtime.block_on(journal.append(&event(length), &[])).unwrap();
+        }
+        rig.disk.cut_power_in(200 + dice.below(20));
+        runtime.block_on(journal.append(&event(500_000), &[])).unwrap_err();
+        drop(journal);
+        rig.disk.power_cut(dice.roll());
+        // Each opening has a commit of two frames.
+        while frames(&rig) % 64 != BEFORE_A_HEAD_IN_TWO_SECTORS {
+            drop(rig.open().unwrap());
+        }
+        rig.disk.cut_power_in(2 + dice.below(2));
+        let is_met = frames(&rig) % 64 == BEFORE_A_HEAD_IN_TWO_SECTORS && rig.open().is_err();
+        rig.disk.power_cut(dice.roll());
+        met += u64::from(is_met);
+        rig.open().unwrap_or_else(|error| panic!("FAULT_SEED={seed}: {error}"));
+    }
+    assert!(met > 0, "no commit was cut there, which shows nothing");
+}
+
+/// How many frames the log has up to its last commit.
+fn frames(rig: &Rig) -> u64 {
+    log::look(&rig.log()).unwrap().end.unwrap_or(32).saturating_sub(32) / (24 + 4_096)
 }
 
 /// A check that cannot fail shows nothing: on a disk whose syncs are lies, as with `synchronous = OFF`, it has to.

@@ -32,14 +32,21 @@ impl Rig {
             true => Err(std::io::Error::other("the power has gone")),
             false => Ok(()),
         };
-        let (folder, log, whole) = (Arc::clone(&self.disk), Arc::clone(&self.disk), Storage::default());
+        let [folder, whole, end] = [(); 3].map(|()| Arc::clone(&self.disk));
+        let real = Storage::default();
         Storage {
             vfs: Some(self.disk.name().to_owned()),
             sync_folder: Arc::new(move |path| works(&folder).map(|()| folder.folder_synced(path))),
             write_anew: Arc::new(move |path| {
-                works(&log)?;
-                (whole.write_anew)(path)?;
-                log.written_anew(path);
+                works(&whole)?;
+                (real.write_anew)(path)?;
+                whole.written_anew(path);
+                Ok(())
+            }),
+            cut_off: Arc::new(move |path, at| {
+                works(&end)?;
+                (real.cut_off)(path, at)?;
+                end.cut_off(path, at);
                 Ok(())
             }),
             checkpoint_at: 60,

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use vodrelay_core::{Appended, Journal, JournalError, Ledger, SystemClock};
+use vodrelay_core::testing::envelope_of;
+use vodrelay_core::{Appended, Clock, Journal, JournalError, Ledger, SystemClock};
 use vodrelay_journal::{OpenError, RefusedBounds, SqliteJournal, backup, salvage, verify};
 
-use crate::backup::Findings;
+use crate::backup::{Findings, verify_whole};
 use crate::bench::{Bench, config, copy_files};
 
 fn open(folder: &Path) -> Result<SqliteJournal, OpenError> {
@@ -119,6 +120,54 @@ async fn a_log_that_has_lost_its_file_is_left_alone() {
         assert_eq!(salvaged.events, 100, "nothing of it was in the file yet");
         assert_eq!(std::fs::read(folder.path().join(log)).unwrap(), before);
     }
+}
+
+/// A power cut took the beginning of the last transaction, and its other frames stand in the log, each continuing from
+/// the one before. What is written over some of them, and cut in its turn, would look like damage.
+#[tokio::test]
+async fn what_stands_behind_the_last_commit_is_gone_before_anything_is_written() {
+    const FRAME: usize = 24 + 4_096;
+    let bench = Bench::new();
+    bench.append(1, &["a"]).await;
+    let log = |folder: &Path| std::fs::read(folder.join("journal.sqlite3-wal")).unwrap();
+    let acknowledged = log(bench.folder.path()).len();
+    let body = bytes::Bytes::from(vec![b'x'; 30 * 4_096]);
+    bench.journal.append(&envelope_of(body, bench.clock.now()), &[]).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    copy_files(bench.folder.path(), folder.path());
+    let mut bytes = log(folder.path());
+    let last = bytes[bytes.len() - FRAME..].to_vec();
+    assert!(bytes.len() > acknowledged + 30 * FRAME);
+    bytes[acknowledged..acknowledged + 512].fill(0);
+    std::fs::write(folder.path().join("journal.sqlite3-wal"), bytes).unwrap();
+
+    let journal = open(folder.path()).unwrap();
+    assert_eq!(journal.totals().await.unwrap().events, 1);
+    let after = log(folder.path());
+    assert!(after.windows(FRAME).all(|frame| frame != last), "frames of what never was are still there");
+    drop(journal);
+    verify_whole(folder.path());
+}
+
+/// A power cut took the first start of all but for the header of its log. The settings of an empty file are a commit of
+/// their own, which is made in that log before it is cut off.
+#[tokio::test]
+async fn a_first_start_that_was_cut_is_begun_again() {
+    let first = tempfile::tempdir().unwrap();
+    drop(open(first.path()).unwrap());
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy_files(first.path(), folder.path());
+    let log = folder.path().join("journal.sqlite3-wal");
+    let header = &std::fs::read(&log).unwrap()[..32];
+    std::fs::write(&log, [header, &[7; 9_000]].concat()).unwrap();
+
+    let journal = open(folder.path()).unwrap();
+    journal
+        .append(&envelope_of(bytes::Bytes::from_static(b"{}"), jiff::Timestamp::UNIX_EPOCH), &[])
+        .await
+        .unwrap();
+    copy_files(folder.path(), killed.path());
+    assert_eq!(open(killed.path()).unwrap().totals().await.unwrap().events, 1);
 }
 
 #[tokio::test]
