@@ -89,7 +89,7 @@ impl Receiver {
         if let Some(probed) = self.probe(callback, &visit, &judged) {
             return Err(probed);
         }
-        self.note_clock(&judged, visit.received_at);
+        self.note_clock(callback, &judged, visit.received_at);
         let judged = match judged {
             Ok(judged) => judged,
             Err(unproven) => return Err(self.refuse(callback, visit, incoming, unproven).await),
@@ -129,9 +129,8 @@ impl Receiver {
     }
 
     fn note(&self, callback: &Callback, visit: &Visit, judged: &Judged<'_>) {
-        if let (Some((proof, key)), Some(meter)) = (&judged.proven, self.meters.get(callback)) {
+        if let (Some((_, key)), Some(meter)) = (&judged.proven, self.meters.get(callback)) {
             meter.used(key, visit.received_at);
-            meter.clock(visit.received_at.as_duration().as_secs_f64() - proof.timestamp as f64);
         }
         if judged.standing == Standing::Unjudged && self.hints.due(Hint::Ignored) {
             tracing::warn!(
@@ -142,13 +141,17 @@ impl Receiver {
     }
 
     /// What is signed with a key of ours tells the provider's time, be it too far off or not.
-    fn note_clock(&self, judged: &Result<Judged<'_>, Unproven>, received_at: Timestamp) {
+    fn note_clock(&self, callback: &Callback, judged: &Result<Judged<'_>, Unproven>, received_at: Timestamp) {
         let signed_at = match judged {
             Ok(Judged { proven: Some((proof, _)), .. }) => proof.timestamp,
             Err(Unproven { cause: RefusalCause::Stale, proof: Some(proof), .. }) => proof.timestamp,
             _ => return,
         };
-        self.intake.vitals().signed(signed_at, signed_at.saturating_sub(received_at.as_second()));
+        let behind = signed_at.saturating_sub(received_at.as_second());
+        self.intake.vitals().signed(signed_at, behind);
+        if let Some(meter) = self.meters.get(callback) {
+            meter.clock(-(behind as f64));
+        }
     }
 
     fn check_length(&self, callback: &Callback, visit: &Visit) -> Result<(), Ended> {

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use vod_event::ProofError;
 use vodrelay_core::{Refusal, RefusalCause, TroubleKind};
 
 use crate::answer::Answer;
@@ -23,12 +22,6 @@ impl Receiver {
         unproven: Unproven,
     ) -> Ended {
         self.count(callback, &visit, unproven.cause);
-        if let (ProofError::Stale { off_by_seconds }, Some(meter)) =
-            (&unproven.error, self.meters.get(callback))
-        {
-            // Made with our key, so whose clock is wrong is all that it leaves open.
-            meter.clock(-(*off_by_seconds as f64));
-        }
         let size = self.size(&visit);
         if !self.throttle.keeps(visit.sender, unproven.cause, size, Instant::now()) {
             return Answer::Unproven.into();
