@@ -30,6 +30,10 @@ usage: cargo xtask COMMAND
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let result = match command.as_str() {
         "ci" => ci::ci(),
         "tidy" => tidy::tidy(),

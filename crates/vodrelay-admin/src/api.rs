@@ -4,6 +4,7 @@ mod ask;
 pub(crate) mod audit;
 mod drain;
 mod events;
+mod forget;
 mod gaps;
 pub(crate) mod images;
 mod letters;

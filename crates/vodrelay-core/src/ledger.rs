@@ -69,7 +69,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// If none is removed.
     async fn remove_refusals(&self, ids: Vec<u64>) -> Result<u64, JournalError>;
 
-    /// Which of the events are in the journal, one answer for each.
+    /// Which of the events are in the journal, or were erased from it, one answer for each: a repeat of these is merged.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -221,6 +221,32 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// [`JournalError::Invalid`] where the journal does not know the sink; else if this step changed nothing.
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError>;
 
+    /// A page of the events of a video, in the order of acceptance: those that say its id, and those that cannot be read
+    /// and have it in their bytes; `after` is the `next` of the page before. A call looks at a bounded number, so a page
+    /// may be empty while there is a next one.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn events_of_video(
+        &self,
+        video_id: &str,
+        after: Option<u64>,
+    ) -> Result<Page<EventId>, JournalError>;
+
+    /// Removes these events for good: body, deliveries, attempts, and all that was noted of them. Their ids stay, so that
+    /// a repeat is a duplicate and brings nothing back. Those of which a delivery is in hand stay; what else of them is
+    /// pending becomes a dead letter with the reason `forgotten`, so that they can go once that one is settled.
+    ///
+    /// # Errors
+    /// If the last of its two transactions changed nothing.
+    async fn erase(&self, events: Vec<EventId>) -> Result<Erased, JournalError>;
+
+    /// When the event was erased, if it was.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    async fn erased_at(&self, event: EventId) -> Result<Option<Timestamp>, JournalError>;
+
     /// Remembers who had the relay change something, within the bounds of what is remembered.
     ///
     /// # Errors
@@ -287,6 +313,15 @@ impl SinkBacklog {
             paused: None,
         }
     }
+}
+
+/// What became of events that were to go for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Those that went.
+    pub erased: u64,
+    /// Those that stayed, since a delivery of theirs is in hand.
+    pub in_hand: u64,
 }
 
 /// What the journal holds.

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use vod_event::Event;
 use vodrelay_core::{Appended, Envelope, JournalError, MOST_LABEL_BYTES, SinkName};
 
+use crate::erase;
 use crate::ids::Ids;
 use crate::key::{Key, MOST_SINKS, excerpt, nanos};
 use crate::op::Row;
@@ -70,6 +71,10 @@ pub(crate) fn append(
 ) -> rusqlite::Result<Appended> {
     if let Some(seq) = ids.find(conn, &row.id)? {
         merge(conn, names, batch, row, seq)?;
+        return Ok(Appended::Duplicate);
+    }
+    if erase::is_erased(conn, &row.id)? {
+        batch.counters.duplicates += 1;
         return Ok(Appended::Duplicate);
     }
     let seq = names.next_seq;

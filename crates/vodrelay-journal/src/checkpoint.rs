@@ -27,6 +27,8 @@ pub(crate) struct Checkpoints {
     pages: Arc<AtomicI64>,
     first_at: i64,
     next_at: i64,
+    /// The log has what is to be nowhere.
+    is_to_be_emptied: bool,
 }
 
 impl Checkpoints {
@@ -38,15 +40,16 @@ impl Checkpoints {
             gauge.store(i64::from(count), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, first_at, next_at: first_at })
+        Ok(Self { pages, first_at, next_at: first_at, is_to_be_emptied: false })
     }
 
     pub(crate) fn run_when_due(&mut self, conn: &Connection) -> Result<(), Fault> {
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages < self.next_at {
+        if pages < self.next_at && !self.is_to_be_emptied {
             return Ok(());
         }
         let (mode, wait) = match pages {
+            _ if self.is_to_be_emptied => (CheckpointMode::TRUNCATE, Duration::ZERO),
             TOO_MANY_PAGES.. => (CheckpointMode::RESTART, LONG_WAIT),
             MANY_PAGES.. => (CheckpointMode::RESTART, SHORT_WAIT),
             _ => (CheckpointMode::PASSIVE, Duration::ZERO),
@@ -56,8 +59,14 @@ impl Checkpoints {
         self.next_at = if complete { self.first_at } else { pages + self.first_at / 4 };
         if complete {
             self.pages.store(0, Ordering::Relaxed);
+            self.is_to_be_emptied = false;
         }
         Ok(())
+    }
+
+    /// Has the log moved and cut off as soon as no reader needs it.
+    pub(crate) fn empty_log_soon(&mut self) {
+        self.is_to_be_emptied = true;
     }
 
     /// Moves all of it and gives the room back, as far as readers let it.

@@ -58,9 +58,13 @@ const OF_SCHEMA_3: [Table; 2] = [
 /// The tables that the fourth schema added.
 const OF_SCHEMA_4: [Table; 1] = [Table { name: "traces", columns: "event, context" }];
 
+/// The tables that the fifth schema added.
+const OF_SCHEMA_5: [Table; 1] = [Table { name: "forgotten", columns: "seq, id, at" }];
+
 /// The tables that a file of that schema has besides those of the first.
 pub(crate) fn of_later_schemas(version: i64) -> impl Iterator<Item = &'static Table> {
-    let later: [(i64, &[Table]); 3] = [(2, &OF_SCHEMA_2), (3, &OF_SCHEMA_3), (4, &OF_SCHEMA_4)];
+    let later: [(i64, &[Table]); 4] =
+        [(2, &OF_SCHEMA_2), (3, &OF_SCHEMA_3), (4, &OF_SCHEMA_4), (5, &OF_SCHEMA_5)];
     later.into_iter().filter(move |(schema, _)| *schema <= version).flat_map(|(_, tables)| tables)
 }
 

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
 use vodrelay_core::ledger::{
-    DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, Kept, KeptFilter, LetterDetail,
-    LetterFilter, Page, ReplayOrder, Replayed, Step,
+    DeadLetter, Deed, DeedRecord, Erased, EventDetail, EventFilter, EventRecord, Kept, KeptFilter,
+    LetterDetail, LetterFilter, Page, ReplayOrder, Replayed, Step,
 };
 use vodrelay_core::replay::Job;
 use vodrelay_core::{
@@ -103,9 +103,7 @@ impl SqliteJournal {
     /// If the journal is poisoned or closed.
     pub async fn pulse(&self) -> Result<(), JournalError> {
         let running = self.alive()?;
-        let (answer, claims_go_on) = oneshot::channel();
-        running.claims.send(Request::Pulse(answer)).map_err(|_| JournalError::Closed)?;
-        claims_go_on.await.map_err(|_| JournalError::Closed)?;
+        self.claims_so_far().await?;
         match running.writer.ask(Op::Pulse).await {
             Err(error @ (JournalError::Poisoned(_) | JournalError::Closed)) => Err(error),
             _ => Ok(()),
@@ -119,6 +117,13 @@ impl SqliteJournal {
             Some(running) => running.shared.poison.subscribe(),
             None => watch::channel(None).1,
         }
+    }
+
+    /// Waits until what was claimed before is handed out.
+    async fn claims_so_far(&self) -> Result<(), JournalError> {
+        let (answer, handed_out) = oneshot::channel();
+        self.alive()?.claims.send(Request::Pulse(answer)).map_err(|_| JournalError::Closed)?;
+        handed_out.await.map_err(|_| JournalError::Closed)
     }
 
     fn running(&self) -> Result<&Running, JournalError> {
@@ -347,6 +352,31 @@ impl Ledger for SqliteJournal {
 
     async fn rename(&self, old: &SinkName, new: &SinkName, limit: usize) -> Result<Step, JournalError> {
         self.step(Order::Rename { old: old.clone(), new: new.clone(), limit }).await
+    }
+
+    async fn events_of_video(
+        &self,
+        video_id: &str,
+        after: Option<u64>,
+    ) -> Result<Page<EventId>, JournalError> {
+        self.alive()?;
+        let video_id = video_id.to_owned();
+        self.read(move |reader| reader.events_of_video(&video_id, after)).await
+    }
+
+    async fn erase(&self, events: Vec<EventId>) -> Result<Erased, JournalError> {
+        self.order(Order::GiveUp(events.clone())).await?;
+        // What a claim had read before that is in hand after this.
+        self.claims_so_far().await?;
+        match self.order(Order::Erase(events)).await? {
+            Carried::Erased(erased) => Ok(erased),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn erased_at(&self, event: EventId) -> Result<Option<Timestamp>, JournalError> {
+        self.alive()?;
+        self.read(move |reader| reader.erased_at(event)).await
     }
 
     async fn note_job(&self, job: Job) -> Result<u64, JournalError> {

@@ -99,6 +99,12 @@ impl Leases {
         lease.is_some_and(|lease| lease.number == number && now < lease.until)
     }
 
+    /// Whether somebody has it in hand.
+    pub(crate) fn holds(&self, key: Key, now: i64) -> bool {
+        let lease = self.desks.get(&key.sink()).and_then(|desk| desk.held.get(&key));
+        lease.is_some_and(|lease| now < lease.until)
+    }
+
     /// Ends the lease on a delivery that was settled or given back in a commit, which wrote that down already.
     pub(crate) fn end_settled(&mut self, key: Key) {
         if let Some(desk) = self.desks.get_mut(&key.sink()) {

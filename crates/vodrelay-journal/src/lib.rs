@@ -10,6 +10,7 @@ mod config;
 mod copy;
 mod counters;
 mod dues;
+mod erase;
 mod error;
 #[cfg(test)]
 mod faults;

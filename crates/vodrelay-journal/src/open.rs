@@ -15,6 +15,7 @@ use crate::checkpoint::Checkpoints;
 use crate::claim::Claimant;
 use crate::config::{Config, RefusedBounds};
 use crate::dues::Dues;
+use crate::erase;
 use crate::error::OpenError;
 use crate::files::Files;
 use crate::first_look;
@@ -252,6 +253,7 @@ fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
          PRAGMA mmap_size = 0;
          PRAGMA cache_size = -8192;",
     )?;
+    erase::set_secure_delete(conn, "FAST")?;
     // A poisoned journal must not be synced again, and closing is no exception.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_prepared_statement_cache_capacity(64);

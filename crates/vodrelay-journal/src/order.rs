@@ -1,13 +1,14 @@
 //! What people tell the journal to do with dead letters, replays and sinks, and how it is carried out.
 
-use vodrelay_core::ledger::{Deed, ReplayOrder, Replayed, Step};
+use vod_event::EventId;
+use vodrelay_core::ledger::{Deed, Erased, ReplayOrder, Replayed, Step};
 use vodrelay_core::replay::Job;
 use vodrelay_core::{JournalError, Pause, SinkName};
 
 use crate::error::Fault;
 use crate::op::Reply;
 use crate::writer::{Batch, Writer};
-use crate::{audit, jobs, replay, sinks};
+use crate::{audit, erase, jobs, replay, sinks};
 
 /// One thing to be done in one transaction.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) enum Order {
     RetryNow { sink: SinkName, asked_at: i64, limit: usize },
     Rename { old: SinkName, new: SinkName, limit: usize },
     Forget { sink: SinkName, limit: usize },
+    GiveUp(Vec<EventId>),
+    Erase(Vec<EventId>),
     NoteDeed(Deed),
     NoteJob(Box<Job>),
 }
@@ -31,6 +34,7 @@ pub(crate) enum Carried {
     Paused(Pause),
     Resumed(bool),
     Step(Step),
+    Erased(Erased),
     Noted,
     Job(u64),
 }
@@ -67,11 +71,9 @@ impl Writer {
         if let Err(error) = self.check_order(order, full) {
             return Ok(Reply::Refused(error));
         }
-        let (conn, names) = (&self.conn, &mut self.names);
+        let (conn, names, ids) = (&self.conn, &mut self.names, &self.ids);
         let carried = match order {
-            Order::Replay(orders) => {
-                Carried::Replayed(replay::replay(conn, names, &self.ids, batch, orders)?)
-            }
+            Order::Replay(orders) => Carried::Replayed(replay::replay(conn, names, ids, batch, orders)?),
             Order::Purge(places) => Carried::Purged(replay::purge(conn, batch, places)?),
             Order::Pause(sink, reason) => {
                 Carried::Paused(sinks::pause(conn, names, batch, sink, reason.as_deref())?)
@@ -82,6 +84,15 @@ impl Writer {
             }
             Order::Rename { old, new, limit } => {
                 Carried::Step(sinks::rename(conn, names, batch, (old, new), *limit)?)
+            }
+            Order::GiveUp(events) => {
+                erase::give_up(conn, ids, &self.shared.leases(), batch, events)?;
+                Carried::Noted
+            }
+            Order::Erase(events) => {
+                let erased = erase::erase(conn, ids, &self.shared.leases(), batch, events)?;
+                self.checkpoints.empty_log_soon();
+                Carried::Erased(erased)
             }
             Order::NoteDeed(deed) => {
                 audit::note(conn, deed)?;

@@ -1,5 +1,6 @@
 //! Looking into a journal, running or not, without its lock: totals, backlogs, pages of events, one event whole.
 
+mod erased;
 mod events;
 mod history;
 mod letters;
@@ -37,6 +38,8 @@ pub struct Reader {
     knows_purged: bool,
     /// … or the third.
     pub(crate) knows_audit: bool,
+    /// Whether the file can have ids of events that were erased: one that is only read stays as it is.
+    knows_forgotten: bool,
     /// Tells the stopwatch that another statement begins.
     begins: Arc<AtomicBool>,
 }
@@ -62,7 +65,13 @@ impl Reader {
         let version = schema::version(&conn).map_err(sqlite)?;
         let begins = Arc::<AtomicBool>::default();
         limit_time(&mut conn, Arc::clone(&begins)).map_err(sqlite)?;
-        Ok(Self { conn, knows_purged: version >= 2, knows_audit: version >= 3, begins })
+        Ok(Self {
+            conn,
+            knows_purged: version >= 2,
+            knows_audit: version >= 3,
+            knows_forgotten: version >= 5,
+            begins,
+        })
     }
 
     /// What the journal holds.
@@ -233,7 +242,7 @@ mod tests {
         let begins = Arc::<AtomicBool>::default();
         let mut conn = Connection::open_in_memory().unwrap();
         limit_time(&mut conn, Arc::clone(&begins)).unwrap();
-        let reader = Reader { conn, knows_purged: true, knows_audit: true, begins };
+        let reader = Reader { conn, knows_purged: true, knows_audit: true, knows_forgotten: true, begins };
         let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT COUNT(*) FROM n";
         for _ in 0..50 {
             assert_eq!(reader.all(count, [], |row| row.get(0)), Ok(vec![5_000_u64]));

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use tokio::time::Instant;
 
 use crate::age;
+use crate::append;
 use crate::config::{Config, Keep};
 use crate::error::Fault;
 use crate::ids::Ids;
@@ -175,7 +176,7 @@ pub(crate) fn remove_old_events(
         }
         walked.to = event.seq;
         if event.may_go(conn, limits)? {
-            event.remove(conn, batch)?;
+            remove(conn, batch, event.seq)?;
             walked.removed += 1;
         }
     }
@@ -231,36 +232,32 @@ impl Old {
         }
         Ok(deliveries > 0 || self.received_at < limits.unrouted_before)
     }
+}
 
-    fn remove(&self, conn: &Connection, batch: &mut Batch) -> rusqlite::Result<()> {
-        let (first, last) = Key::range_of(self.seq);
-        let mut statement =
-            conn.prepare_cached("DELETE FROM deliveries WHERE id BETWEEN ?1 AND ?2 RETURNING sink, state")?;
-        let mut rows = statement.query([first, last])?;
-        while let Some(row) = rows.next()? {
-            let counters = batch.counters.sink(row.get(0)?);
-            match row.get(1)? {
-                2 => counters.delivered -= 1,
-                3 => counters.dead_letters -= 1,
-                _ => counters.pending -= 1,
-            }
+/// Removes an event with all that belongs to it.
+pub(crate) fn remove(conn: &Connection, batch: &mut Batch, seq: i64) -> rusqlite::Result<()> {
+    let (first, last) = Key::range_of(seq);
+    let mut statement =
+        conn.prepare_cached("DELETE FROM deliveries WHERE id BETWEEN ?1 AND ?2 RETURNING sink, state")?;
+    let mut rows = statement.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        let counters = batch.counters.sink(row.get(0)?);
+        match row.get(1)? {
+            2 => counters.delivered -= 1,
+            3 => counters.dead_letters -= 1,
+            _ => counters.pending -= 1,
         }
-        conn.prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
-            .execute([first, last])?;
-        conn.prepare_cached("DELETE FROM purged WHERE delivery BETWEEN ?1 AND ?2")?.execute([first, last])?;
-        conn.prepare_cached("DELETE FROM event_sources WHERE event = ?1")?.execute([self.seq])?;
-        let id = conn
-            .prepare_cached("DELETE FROM events WHERE seq = ?1 RETURNING id")?
-            .query_row([self.seq], |row| row.get(0))?;
-        Ids::remove(conn, batch, id)?;
-        batch.counters.events -= 1;
-        match self.state {
-            1 => batch.counters.unrouted -= 1,
-            2 => batch.counters.unreadable -= 1,
-            _ => {}
-        }
-        Ok(())
     }
+    conn.prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?.execute([first, last])?;
+    conn.prepare_cached("DELETE FROM purged WHERE delivery BETWEEN ?1 AND ?2")?.execute([first, last])?;
+    conn.prepare_cached("DELETE FROM event_sources WHERE event = ?1")?.execute([seq])?;
+    let (id, state) = conn
+        .prepare_cached("DELETE FROM events WHERE seq = ?1 RETURNING id, state")?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ids::remove(conn, batch, id)?;
+    batch.counters.events -= 1;
+    append::count_state(batch, state, -1);
+    Ok(())
 }
 
 /// When the dead letters of an event were purged: from then on they are history like what was delivered.
@@ -271,7 +268,7 @@ fn purged(conn: &Connection, first: i64, last: i64) -> rusqlite::Result<Vec<i64>
 }
 
 /// The newest event may have been removed; its number is not given out again after a restart.
-fn note_last_seq(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
+pub(crate) fn note_last_seq(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO meta (key, value) VALUES ('last_seq', ?1)
          ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",

@@ -3,17 +3,18 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The schema that this version writes.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 /// Marks the file as ours: "vodr".
 const APPLICATION: i64 = 0x766f_6472;
 const TABLES: &str = include_str!("schema.sql");
 /// What each later schema adds to the one before it. The first version's readers and writers work with all of them.
-const ADDITIONS: [(i64, &str); 5] = [
+const ADDITIONS: [(i64, &str); 6] = [
     (2, include_str!("schema/2_history.sql")),
     (2, include_str!("schema/2_orders.sql")),
     (3, include_str!("schema/3_audit.sql")),
     (3, include_str!("schema/3_jobs.sql")),
     (4, include_str!("schema/4_traces.sql")),
+    (5, include_str!("schema/5_forgotten.sql")),
 ];
 /// The first schema whose version can work with a file of this one.
 const READABLE_FROM: i64 = 1;

@@ -9,8 +9,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use vodrelay_core::SinkFactory;
 
 use crate::command::{
-    alerts, archive, check, dead_letters, drain, events, explain, export, gaps, health, init, journal,
-    listen, refused, replay, serve, show, sign_url, sinks, trigger, verify,
+    alerts, archive, check, dead_letters, drain, events, explain, export, forget, gaps, health, init,
+    journal, listen, refused, replay, serve, show, sign_url, sinks, trigger, verify,
 };
 use crate::exit::{self, Code, Failure};
 use crate::{demo, output};
@@ -72,6 +72,8 @@ enum Command {
     /// Tell what waits for each sink; pause, resume, retry, rename, forget one
     #[command(subcommand)]
     Sinks(sinks::Args),
+    /// Remove a video for good: bodies, attempts, archived images; the ids of its events stay
+    Forget(forget::Args),
     /// Have a relay take nothing more in, and wait until it has finished
     Drain(drain::Args),
     /// List, explain, accept or purge the requests that a running relay refused
@@ -169,6 +171,7 @@ async fn answer(command: Command, own_factories: Vec<Arc<dyn SinkFactory>>) -> R
         Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
+        Command::Forget(args) => forget::run(args).await,
         Command::Drain(args) => drain::run(args).await,
         Command::Refused(args) => refused::run(args).await,
         Command::Gaps(args) => gaps::run(args).await,

@@ -272,8 +272,15 @@ pub(super) async fn find(
 ) -> Result<EventDetail, Problem> {
     let Path(id) = id.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let id: EventId = id.parse().map_err(|error| wrong("id", &format!("{error}")))?;
-    let gone = || Problem::not_found(format!("no event {id} is kept, or no longer"));
-    state.ledger.event(id).await?.ok_or_else(gone)
+    if let Some(detail) = state.ledger.event(id).await? {
+        return Ok(detail);
+    }
+    Err(Problem::not_found(match state.ledger.erased_at(id).await? {
+        Some(at) => {
+            format!("event {id} was forgotten at {at:.0}; only its id is left, so that a repeat is merged")
+        }
+        None => format!("no event {id} is kept, or no longer"),
+    }))
 }
 
 impl From<DeliveryRecord> for WholeDelivery {

@@ -6,8 +6,8 @@ use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
 use super::{
-    audit, drain, events, gaps, images, letters, now, probes, refused, replay, replays, sink_orders, sinks,
-    stream,
+    audit, drain, events, forget, gaps, images, letters, now, probes, refused, replay, replays, sink_orders,
+    sinks, stream,
 };
 use crate::openapi::schema::{
     after, cause, count, event_id, flag, limit, list, maybe, moment, name, named, object, optional, page,
@@ -80,6 +80,17 @@ fn of_events() -> Vec<Operation> {
             .answers(json!({}))
             .also_fails(&[404])
         },
+        Operation::post("/forget", "Remove what the journal has of a video.", post(forget::video))
+            .takes(
+                with(optional(&[("video_id", text()), ("dry_run", flag())]), &["video_id"]),
+                json!({"video_id": "5af3f0a5c5004971a1e9f9bb6b0ea0e4", "dry_run": true}),
+            )
+            .answers(object(&[
+                ("events", count()),
+                ("in_hand", count()),
+                ("refused", count()),
+                ("dry_run", flag()),
+            ])),
         Operation {
             media_type: "text/event-stream",
             ..Operation::get("/stream", "What happens, as it happens.", get(stream::open))

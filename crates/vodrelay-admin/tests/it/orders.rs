@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
 use vodrelay_admin::{AdminState, router};
-use vodrelay_core::ledger::{DeadLetter, LetterFilter, Page, Replayed, Step};
+use vodrelay_core::ledger::{DeadLetter, Erased, LetterFilter, Page, Replayed, Step};
 use vodrelay_core::testing::{MockJudge, MockLedger, envelope_of, event_body};
 use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName};
 
@@ -109,6 +109,32 @@ async fn a_purge_takes_what_the_filter_finds_and_says_where_it_goes_on() {
     check_refused(MockLedger::new(), purge, &json!({"filter": {"snk": "cms"}}), 422, "snk").await;
     let large = json!({"filter": {"reason": "x".repeat(100_000)}});
     check_refused(MockLedger::new(), purge, &large, 413, "64 KiB").await;
+}
+
+#[tokio::test]
+async fn a_video_is_forgotten_or_only_counted() {
+    let has_one = || {
+        let mut ledger = MockLedger::new();
+        let event = letter(1, "cms").event;
+        ledger
+            .expect_events_of_video()
+            .withf(|video, _| video == "v1")
+            .returning(move |_, _| Ok(Page { items: vec![event], next: None }));
+        ledger.expect_list_refusals().returning(|_, _, _| Ok(Vec::new()));
+        ledger.expect_remove_refusals().returning(|_| Ok(0));
+        ledger
+    };
+    // A mock that is not expected to erase panics when it is.
+    let dry_run = json!({"video_id": "v1", "dry_run": true});
+    let (status, body) = post(has_one(), "/api/v1/forget", &dry_run).await;
+    assert_eq!((status, body), (200, json!({"events": 1, "in_hand": 0, "refused": 0, "dry_run": true})));
+    let mut ledger = has_one();
+    ledger.expect_erase().once().returning(|_| Ok(Erased { erased: 0, in_hand: 1 }));
+    let (_, body) = post(ledger, "/api/v1/forget", &json!({"video_id": "v1"})).await;
+    assert_eq!(body, json!({"events": 0, "in_hand": 1, "refused": 0, "dry_run": false}));
+    check_refused(MockLedger::new(), "/api/v1/forget", &json!({"video_id": ""}), 422, "no id of a video")
+        .await;
+    check_refused(MockLedger::new(), "/api/v1/forget", &json!({}), 422, "video_id").await;
 }
 
 #[tokio::test]

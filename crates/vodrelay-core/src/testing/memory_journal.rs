@@ -21,8 +21,9 @@ use crate::journal::{
     Token,
 };
 use crate::ledger::{
-    DeadLetter, Deed, DeedRecord, EventDetail, EventFilter, EventRecord, FailedAttempt, Kept, KeptFilter,
-    Ledger, LetterDetail, LetterFilter, Page, Repeats, ReplayOrder, Replayed, SinkBacklog, Step, Totals,
+    DeadLetter, Deed, DeedRecord, Erased, EventDetail, EventFilter, EventRecord, FailedAttempt, Kept,
+    KeptFilter, Ledger, LetterDetail, LetterFilter, Page, Repeats, ReplayOrder, Replayed, SinkBacklog, Step,
+    Totals,
 };
 use crate::name::{SinkName, SourceName};
 use crate::refusal::{Refusal, RefusalFilter, RefusalRecord};
@@ -49,6 +50,8 @@ struct State {
     /// The sinks by number.
     sinks: Vec<SinkName>,
     deliveries: BTreeMap<u64, Row>,
+    /// Events that were erased, and when.
+    erased: BTreeMap<EventId, Timestamp>,
     /// Unreadable events that are no dead letters any more.
     purged: BTreeSet<EventId>,
     refusals: BTreeMap<u64, Refusal>,
@@ -141,6 +144,10 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     async fn append(&self, envelope: &Envelope, sinks: &[SinkName]) -> Result<Appended, JournalError> {
         let mut state = self.working()?;
+        if state.erased.contains_key(&envelope.id) {
+            state.duplicates += 1;
+            return Ok(Appended::Duplicate);
+        }
         let known = state.events.get(&envelope.id).cloned();
         let appended = if known.is_some() { Appended::Duplicate } else { Appended::New };
         let kept = known.unwrap_or_else(|| Arc::new(envelope.clone()));
@@ -365,7 +372,8 @@ impl Ledger for MemoryJournal {
 
     async fn has_events(&self, ids: Vec<EventId>) -> Result<Vec<bool>, JournalError> {
         let state = self.working()?;
-        Ok(ids.iter().map(|id| state.events.contains_key(id)).collect())
+        let is_known = |id: &EventId| state.events.contains_key(id) || state.erased.contains_key(id);
+        Ok(ids.iter().map(is_known).collect())
     }
 
     async fn note_troubles(&self, troubles: Vec<Trouble>) -> Result<(), JournalError> {
@@ -539,6 +547,44 @@ impl Ledger for MemoryJournal {
         let state = self.working()?;
         let older = state.jobs.range(..before.unwrap_or(u64::MAX)).rev();
         Ok(older.take(limit).map(|(_, job)| job.clone()).collect())
+    }
+
+    async fn events_of_video(
+        &self,
+        video_id: &str,
+        after: Option<u64>,
+    ) -> Result<Page<EventId>, JournalError> {
+        // One at a time, so that whoever asks has to ask again.
+        let state = self.working()?;
+        let place = usize::try_from(after.unwrap_or(0)).unwrap_or(usize::MAX);
+        let Some(id) = state.order.get(place) else { return Ok(Page { items: Vec::new(), next: None }) };
+        let is_of_video = |envelope: &&Arc<Envelope>| match envelope.event() {
+            Ok(event) => event.video_id.as_deref() == Some(video_id),
+            Err(_) => crate::forget::names(&envelope.body, video_id),
+        };
+        let found = state.events.get(id).filter(is_of_video);
+        Ok(Page {
+            items: found.map(|envelope| envelope.id).into_iter().collect(),
+            next: Some(place as u64 + 1),
+        })
+    }
+
+    async fn erase(&self, events: Vec<EventId>) -> Result<Erased, JournalError> {
+        let (now, steady) = (self.clock.now(), self.clock.steady());
+        let mut state = self.working()?;
+        let mut erased = Erased::default();
+        for id in events {
+            match state.erase(id, now, steady) {
+                Some(true) => erased.erased += 1,
+                Some(false) => erased.in_hand += 1,
+                None => {}
+            }
+        }
+        Ok(erased)
+    }
+
+    async fn erased_at(&self, event: EventId) -> Result<Option<Timestamp>, JournalError> {
+        Ok(self.working()?.erased.get(&event).copied())
     }
 
     async fn note_deed(&self, deed: Deed) -> Result<(), JournalError> {

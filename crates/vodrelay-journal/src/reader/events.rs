@@ -26,7 +26,7 @@ use crate::key::{Key, excerpt, nanos};
 /// So many rows are looked at in one statement.
 const STEP: i64 = 2_000;
 /// So long is looked for one page, as long as there is something to look at; other readers wait for that.
-const PAGE_TIME: Duration = Duration::from_millis(100);
+pub(super) const PAGE_TIME: Duration = Duration::from_millis(100);
 /// Up to so many pending deliveries are looked up by what waits, beyond that by walking the events.
 const FEW_PENDING: u64 = 2_000;
 /// A body up to that size is read so that its doubts can be counted, and so many bytes of them for one page.

@@ -81,12 +81,14 @@ impl Reader {
         Ok(page)
     }
 
-    /// Which of the events are there.
+    /// Which of the events are there, or were erased.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn has_events(&self, ids: &[EventId]) -> Result<Vec<bool>, JournalError> {
-        let sql = format!("SELECT {SEQ_OF_ID} IS NOT NULL");
+        let or_erased =
+            if self.knows_forgotten { "OR EXISTS (SELECT 1 FROM forgotten WHERE id = ?1)" } else { "" };
+        let sql = format!("SELECT {SEQ_OF_ID} IS NOT NULL {or_erased}");
         let mut statement = self.conn().prepare_cached(&sql).map_err(failed)?;
         ids.iter().map(|id| statement.query_row([id.as_bytes()], |row| row.get(0)).map_err(failed)).collect()
     }

@@ -5,6 +5,7 @@ mod backup;
 mod bench;
 mod contract;
 mod crashes;
+mod erased;
 mod files;
 mod fixture;
 mod history;

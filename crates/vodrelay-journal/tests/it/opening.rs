@@ -63,7 +63,7 @@ async fn a_newer_schema_is_refused() {
                UPDATE meta SET value = '4.2.0' WHERE key = 'written_by'";
     check_changed(sql, |opened| {
         let error = opened.unwrap_err();
-        let OpenError::NewerSchema { found: 9, known: 4, written_by, .. } = &error else { panic!("{error}") };
+        let OpenError::NewerSchema { found: 9, known: 5, written_by, .. } = &error else { panic!("{error}") };
         assert_eq!(written_by, "4.2.0");
     })
     .await;

@@ -1,6 +1,8 @@
 //! Reads an archive back: lists its records, and holds the objects against what the records say of them. Nothing is
-//! written, and no more than a few records and pieces of objects are in memory at a time.
+//! written, what is to be forgotten is removed, and no more than a few records and pieces of objects are in memory at a
+//! time.
 
+mod forget;
 mod found;
 mod images;
 mod verify;

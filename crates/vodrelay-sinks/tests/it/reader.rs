@@ -133,9 +133,9 @@ async fn records_are_listed_by_day() {
         assert!(archive.listed(Some("1999-12-31".parse().unwrap())).await.is_empty());
     }
     expect![[r#"
-        events/date=2024-03-04/evt_1afa881fe4fc99b17abebc2219dc12194.json {"id":"evt_1afa881fe4fc99b17abebc2219dc12194","event_type":"FileUploadComplete","status":null,"time":"2024-03-04T00:00:00Z","images":[]}
-        events/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.json {"id":"evt_171faa24a9cdbe31316da17ae207f3c31","event_type":"DynamicImageComplete","status":"success","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","cause":null,"reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null,"doubts":[]}]}
-        events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json {"id":"evt_1a837bca04c4f17debab042bcffb2153d","event_type":"DynamicImageComplete","status":"success","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","cause":null,"reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null,"doubts":[]}]}"#]].assert_eq(&listed.join("\n"));
+        events/date=2024-03-04/evt_1afa881fe4fc99b17abebc2219dc12194.json {"id":"evt_1afa881fe4fc99b17abebc2219dc12194","event_type":"FileUploadComplete","status":null,"video_id":"v","time":"2024-03-04T00:00:00Z","images":[]}
+        events/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.json {"id":"evt_171faa24a9cdbe31316da17ae207f3c31","event_type":"DynamicImageComplete","status":"success","video_id":"00000000000000000000000000000002","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","cause":null,"reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null,"doubts":[]}]}
+        events/date=2024-03-05/evt_1a837bca04c4f17debab042bcffb2153d.json {"id":"evt_1a837bca04c4f17debab042bcffb2153d","event_type":"DynamicImageComplete","status":"success","video_id":"00000000000000000000000000000001","time":"2024-03-05T09:12:58Z","images":[{"state":"linked","cause":null,"reason":"no entry of image_hosts matches vod.example.com","key":null,"sha256":null,"kept_bytes":null,"doubts":[]}]}"#]].assert_eq(&listed.join("\n"));
 }
 
 #[tokio::test]
@@ -156,6 +156,35 @@ async fn a_bucket_that_is_not_there_is_an_error() {
     let error = reader.records(None).next().await.unwrap_err();
     let error = error.to_string().replace(&format!(":{}", server.port), ":PORT");
     expect!["cannot list some/prefix/events in s3://missing at http://127.0.0.1:PORT; there is no such bucket at this endpoint; make it, or correct url: NoSuchBucket"].assert_eq(&error);
+}
+
+/// Removes what the archive has of the second event, and says which objects are left.
+pub(crate) async fn remove_second(archive: &Archive) {
+    let reader = archive.reader();
+    let mut records = reader.records(None);
+    while let Some(found) = records.next().await.unwrap() {
+        let record = found.record.unwrap();
+        if record.video_id == Some(format!("{:032x}", 2)) {
+            reader.remove(&found.key, &record).await.unwrap();
+            // As after one that was interrupted, when nothing is left of it.
+            reader.remove(&found.key, &record).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_removed_is_gone_with_its_images() {
+    for archive in [Archive::in_folder().await, Archive::in_bucket().await] {
+        archive.keep(|_| {});
+        let image = "images/date=2024-03-05/evt_171faa24a9cdbe31316da17ae207f3c31.0.webp";
+        write(&archive.folder.join(image), "of which the record does not tell");
+        let names = || files(&archive.folder).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let mut rest = names();
+        remove_second(&archive).await;
+        rest.retain(|name| !name.contains("evt_171faa24a9cdbe31316da17ae207f3c31"));
+        assert_eq!(names(), rest);
+        assert_eq!(archive.verified().await, "1 kept\n");
+    }
 }
 
 async fn check(change: impl FnOnce(&Archive), expect: &Expect) {

@@ -12,7 +12,7 @@ use vodrelay_core::testing::{event_body, sink_contract};
 
 use crate::archive::delivery;
 use crate::build;
-use crate::reader::Archive;
+use crate::reader::{Archive, remove_second};
 use crate::s3::keep_images;
 use crate::server::{KEY, SECRET};
 
@@ -113,6 +113,11 @@ async fn seaweedfs_is_an_archive_like_any_other() {
     assert_eq!(archive.listed(None).await.len(), 4);
     keep_images(server.options("events")).await;
     assert_eq!(archive.verified().await, "2 kept\n");
+    let sink = build("archive", server.options("events"), Surroundings::default()).unwrap();
+    sink.deliver(&delivery(event_body(2))).await.unwrap();
+    let before = archive.listed(None).await;
+    remove_second(&archive).await;
+    assert_eq!(archive.listed(None).await.len(), before.len() - 1);
 
     let refused = async |key: &str, value: &str| {
         let mut options = server.options("events");

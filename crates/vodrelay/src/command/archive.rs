@@ -6,10 +6,12 @@ use std::sync::Arc;
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::civil::Date;
 use serde_json::{Value, json};
+use vodrelay_core::config::ConfigError;
 use vodrelay_core::{Clock, Name, SystemClock};
 use vodrelay_sinks::archive::{Found, FoundImage, FoundRecord, ReadError, Reader};
 
 use crate::cli::ConfigFile;
+use crate::config::{Loaded, SinkConfig};
 use crate::exit::{Code, Failure};
 use crate::output;
 use crate::output::table::{Column, Table};
@@ -98,20 +100,27 @@ impl Selection {
                 if names.is_empty() { String::new() } else { format!("; there are: {}", names.join(", ")) };
             return Err(wrong(format!("no sink of kind \"archive\"{named} is configured{there_are}")));
         }
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let open = |(name, sink): (&Name, &crate::config::SinkConfig)| {
-            let reader = Reader::open(&sink.options(&loaded.surroundings), &clock)
-                .map_err(|error| error.within(&format!("sinks.{name}.options")));
-            Ok((
-                name.clone(),
-                reader.map_err(|error| wrong(format!("the configuration is wrong\n  {error}")))?,
-            ))
-        };
-        meant.into_iter().map(open).collect()
+        meant.into_iter().map(|(name, sink)| open(&loaded, name, sink)).collect()
     }
 }
 
-fn unreadable(sink: &Name, error: &ReadError) -> Failure {
+fn open(loaded: &Loaded, name: &Name, sink: &SinkConfig) -> Result<(Name, Reader), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let reader = Reader::open(&sink.options(&loaded.surroundings), &clock);
+    let wrong = |error: ConfigError| {
+        let error = error.within(&format!("sinks.{name}.options"));
+        Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
+    };
+    Ok((name.clone(), reader.map_err(wrong)?))
+}
+
+/// Every archive that is configured, by name.
+pub(crate) fn all_of(loaded: &Loaded) -> Result<Vec<(Name, Reader)>, Failure> {
+    let archives = loaded.config.sinks.iter().filter(|(_, sink)| sink.kind == "archive");
+    archives.map(|(name, sink)| open(loaded, name, sink)).collect()
+}
+
+pub(crate) fn unreadable(sink: &Name, error: &ReadError) -> Failure {
     Failure::new(Code::Unreachable, format!("sink {sink}: {error}"))
 }
 

@@ -113,7 +113,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if args.filter.is_only_sink() && total.looked_at < named {
         let missing = named - total.looked_at;
         let message = format!(
-            "named events that are not in the journal: {missing}; they never came, or their retention has passed (journal.retention)"
+            "named events that are not in the journal: {missing}; they never came, were forgotten, or their retention has passed (journal.retention)"
         );
         return Err(Failure::new(Code::Unreadable, message));
     }

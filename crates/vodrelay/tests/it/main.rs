@@ -13,6 +13,7 @@ mod descriptors;
 mod drain;
 mod events;
 mod export;
+mod forget;
 mod gaps;
 mod journal;
 mod letters;

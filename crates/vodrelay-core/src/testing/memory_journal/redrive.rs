@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use vod_event::EventId;
 
@@ -240,6 +242,30 @@ impl State {
         Ok(Step { changed, more: changed == limit as u64 })
     }
 
+    /// Says whether it went; nothing where there is none.
+    pub(super) fn erase(&mut self, id: EventId, now: Timestamp, steady: Duration) -> Option<bool> {
+        self.events.get(&id)?;
+        let mut in_hand = false;
+        for row in
+            self.deliveries.values_mut().filter(|row| row.delivery.envelope.id == id && row.is_pending())
+        {
+            if row.lease.is_some_and(|(_, until)| until > steady) {
+                in_hand = true;
+            } else {
+                (row.state, row.settled_at) = (RowState::Dead("forgotten".to_owned()), Some(now));
+            }
+        }
+        if in_hand {
+            return Some(false);
+        }
+        self.events.remove(&id);
+        self.deliveries.retain(|_, row| row.delivery.envelope.id != id);
+        self.repeats.retain(|(event, _), _| *event != id);
+        self.purged.remove(&id);
+        self.erased.insert(id, now);
+        Some(true)
+    }
+
     fn check_known(&self, sink: &SinkName) -> Result<(), JournalError> {
         if self.sinks.contains(sink) {
             return Ok(());
@@ -295,7 +321,7 @@ impl Row {
         (self.state, self.settled_at) = (RowState::Retry(now), None);
         let delivery = &mut self.delivery;
         delivery.replay += u32::from(is_replay);
-        (delivery.tries, delivery.age) = (0, std::time::Duration::ZERO);
+        (delivery.tries, delivery.age) = (0, Duration::ZERO);
         (delivery.first_attempt_at, delivery.last_attempt_at) = (None, None);
     }
 }

@@ -25,6 +25,8 @@ pub struct FoundRecord {
     pub event_type: String,
     /// The event's status, where it has one.
     pub status: Option<String>,
+    /// The event's `VideoId`, where it has one.
+    pub video_id: Option<String>,
     /// The event's time, or that of its acceptance where it has none.
     pub time: Timestamp,
     /// The event's images, by their place in it.
@@ -104,6 +106,8 @@ struct Event {
     event_type: String,
     #[serde(default)]
     status: Option<String>,
+    #[serde(default)]
+    video_id: Option<String>,
     event_time: Option<Timestamp>,
 }
 
@@ -125,7 +129,7 @@ impl FoundRecord {
         }
         let Written { event, images, body, receipt } = serde_json::from_slice(bytes).map_err(no_record)?;
         let time = event.event_time.unwrap_or(receipt.received_at);
-        let Event { id, event_type, status, .. } = event;
-        Ok(Self { id, event_type, status, time, images, body })
+        let Event { id, event_type, status, video_id, .. } = event;
+        Ok(Self { id, event_type, status, video_id, time, images, body })
     }
 }

@@ -97,6 +97,16 @@ impl Store {
         }
     }
 
+    /// Removes the object; one that is not there need not be removed.
+    pub(in crate::archive) async fn remove(&self, key: &str) -> Result<(), SinkError> {
+        let path = self.path(key);
+        match self.objects.delete(&path).await {
+            Ok(()) => Ok(()),
+            Err(error) if fault::of(&error) == Fault::NoObject => Ok(()),
+            Err(error) => Err(self.failed("remove", &path, &error)),
+        }
+    }
+
     /// Writes the object, over the one that may stand there.
     pub(super) async fn replace(&self, key: &str, kind: Kind, content: Bytes) -> Result<(), SinkError> {
         self.overwrite(&self.path(key), kind, content.into()).await.map(drop)

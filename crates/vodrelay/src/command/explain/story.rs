@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use vod_event::EventId;
 use vodrelay_core::ledger::{DeliveryRecord, EventDetail, FailedAttempt, Repeats as RepeatsRecord};
-use vodrelay_core::{SinkName, SourceName};
+use vodrelay_core::{JournalError, SinkName, SourceName};
 use vodrelay_journal::Reader;
 
 use crate::command::serve::code_of_journal;
@@ -74,14 +74,19 @@ pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story
     }
     let reader = Reader::open(&loaded.data_dir)
         .map_err(|error| Failure::new(code_of_journal(&error), error.to_string()))?;
-    let found = reader.event(id).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    let missing = || {
-        let message = format!(
-            "the journal in {shown} has no event {id}; it never came, or was refused, and may be kept so (`vodrelay refused list`), or its retention has passed (journal.retention)"
-        );
-        Failure::new(Code::Unreadable, message)
+    let failed = |error: JournalError| Failure::new(Code::Internal, error.to_string());
+    let Some(detail) = reader.event(id).map_err(failed)? else {
+        let message = match reader.erased_at(id).map_err(failed)? {
+            Some(at) => format!(
+                "event {id} was forgotten at {at:.0}; only its id is left, so that a repeat is merged"
+            ),
+            None => format!(
+                "the journal in {shown} has no event {id}; it never came, or was refused, and may be kept so (`vodrelay refused list`), or its retention has passed (journal.retention)"
+            ),
+        };
+        return Err(Failure::new(Code::Unreadable, message));
     };
-    let EventDetail { envelope, repeats, deliveries, .. } = found.ok_or_else(missing)?;
+    let EventDetail { envelope, repeats, deliveries, .. } = detail;
     let story = Story {
         body_intact: envelope.is_intact(),
         source: envelope.source,

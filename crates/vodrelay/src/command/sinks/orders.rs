@@ -1,19 +1,15 @@
 //! What people do with one sink: pause, resume, have it retried, rename, forget.
 
-use std::sync::Arc;
-
 use clap::Args as ClapArgs;
 use serde::Deserialize;
 use serde_json::json;
 use vodrelay_core::ledger::Step;
-use vodrelay_core::{Clock, JournalError, Ledger, Pause, SinkName, SystemClock};
-use vodrelay_journal::{OpenError, Reader, RefusedBounds, SqliteJournal};
+use vodrelay_core::{Clock, Ledger, Pause, SinkName, SystemClock};
 
 use super::Sinks;
 use crate::command::ask::{NOTHING, RunningRelay, Target};
 use crate::command::confirm::confirm;
-use crate::command::serve::code_of_journal;
-use crate::config::Loaded;
+use crate::command::door::{Door, Place, close, failed};
 use crate::exit::{Code, Failure};
 use crate::output;
 
@@ -147,7 +143,7 @@ pub(super) async fn rename(args: &RenameArgs) -> Result<(), Failure> {
     if old == new {
         return Err(Failure::new(Code::Usage, "both names are the same"));
     }
-    let changed = match Door::find(&how.target, old)? {
+    let changed = match door(&how.target, old)? {
         Door::Relay(relay) => {
             let (path, body) = (format!("/sinks/{old}/rename"), json!({"to": new}));
             repeat(async || posted(&relay, &path, &body).await).await?
@@ -170,7 +166,7 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
         let what = format!("deliveries that wait for {sink} become dead letters: {pending}");
         confirm(*yes, &what)
     };
-    let changed = match Door::find(&how.target, sink)? {
+    let changed = match door(&how.target, sink)? {
         Door::Relay(relay) => {
             let Sinks { sinks } = relay.get("/sinks", NOTHING).await?;
             let found = sinks.iter().find(|found| found.sink == sink.as_str());
@@ -179,7 +175,7 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
             repeat(async || posted(&relay, &path, &json!({})).await).await?
         }
         Door::Journal(place) => {
-            asks(place.pending(sink)?)?;
+            asks(pending(&place, sink)?)?;
             let journal = place.open()?;
             let changed =
                 repeat(async || journal.forget(sink, STEP).await.map_err(|error| failed(&error))).await;
@@ -193,79 +189,24 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where a sink is renamed or forgotten: by the relay that holds the journal, or, where none runs, in the journal.
-enum Door {
-    Relay(RunningRelay),
-    Journal(Place),
-}
-
-/// A journal that nobody holds. It is not opened before all is asked and nothing is to be refused: meanwhile a relay
-/// could not start, and one that is opened and left is not closed cleanly.
-struct Place(Box<Loaded>);
-
-impl Door {
-    fn find(target: &Target, sink: &SinkName) -> Result<Self, Failure> {
-        if target.names_a_relay() {
-            return Ok(Self::Relay(target.relay()?));
-        }
-        let loaded = target.load()?;
-        let Loaded { config, data_dir, .. } = &loaded;
-        if !data_dir.join(vodrelay_journal::FILE).exists() {
-            let message = format!("there is no journal in {} yet", data_dir.display());
-            return Err(Failure::new(Code::Unreadable, message));
-        }
-        if vodrelay_journal::is_held(data_dir) {
-            return Ok(Self::Relay(target.relay()?));
-        }
-        if config.sinks.contains_key(sink) {
-            let message = format!(
-                "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
-            );
-            return Err(Failure::new(Code::Usage, message));
-        }
-        Ok(Self::Journal(Place(Box::new(loaded))))
+/// By whom it is done; what is configured is not renamed or forgotten.
+fn door(target: &Target, sink: &SinkName) -> Result<Door, Failure> {
+    let door = Door::find(target)?;
+    if let Door::Journal(place) = &door
+        && place.config().sinks.contains_key(sink)
+    {
+        let message = format!(
+            "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
+        );
+        return Err(Failure::new(Code::Usage, message));
     }
+    Ok(door)
 }
 
-impl Place {
-    /// What waits for the sink, told without opening the journal.
-    fn pending(&self, sink: &SinkName) -> Result<u64, Failure> {
-        let reader = Reader::open(&self.0.data_dir).map_err(|error| not_opened(&error))?;
-        let backlogs = reader.backlogs().map_err(|error| failed(&error))?;
-        Ok(backlogs.iter().find(|found| found.sink == *sink).map_or(0, |found| found.pending))
-    }
-
-    fn open(&self) -> Result<SqliteJournal, Failure> {
-        let Loaded { config, data_dir, .. } = &*self.0;
-        let bounds = RefusedBounds { keep: config.http.refused.keep, max_age: config.http.refused.max_age };
-        SqliteJournal::open(data_dir, config.journal, bounds, Arc::new(SystemClock)).map_err(|error| {
-            match error {
-                OpenError::HeldBy { .. } => Failure::new(
-                    code_of_journal(&error),
-                    "a relay has started meanwhile; run it again, and it does it",
-                ),
-                error => not_opened(&error),
-            }
-        })
-    }
-}
-
-fn not_opened(error: &OpenError) -> Failure {
-    Failure::new(code_of_journal(error), error.to_string())
-}
-
-async fn close(journal: SqliteJournal, changed: Result<u64, Failure>) -> Result<u64, Failure> {
-    let closed = journal.close().await.map_err(|error| failed(&error));
-    changed.and_then(|changed| closed.map(|()| changed))
-}
-
-fn failed(error: &JournalError) -> Failure {
-    let code = match error {
-        JournalError::Invalid(_) => Code::Usage,
-        JournalError::Poisoned(_) => Code::Poisoned,
-        _ => Code::Internal,
-    };
-    Failure::new(code, error.to_string())
+/// What waits for the sink.
+fn pending(place: &Place, sink: &SinkName) -> Result<u64, Failure> {
+    let backlogs = place.reader()?.backlogs().map_err(|error| failed(&error))?;
+    Ok(backlogs.iter().find(|found| found.sink == *sink).map_or(0, |found| found.pending))
 }
 
 /// Asks for step after step until there is no more; says how many deliveries were changed.

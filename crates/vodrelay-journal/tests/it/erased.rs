@@ -1,0 +1,57 @@
+//! Events that are erased leave their ids, and nothing else in any file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use vodrelay_core::ledger::Erased;
+use vodrelay_core::testing::envelope_of;
+use vodrelay_core::{Appended, Clock, Journal, Ledger, Outcome};
+
+use crate::backup::verify_whole;
+use crate::bench::{Bench, sink};
+
+fn has_in_a_file(folder: &Path, bytes: &[u8]) -> bool {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    files.into_iter().any(|file| file.windows(bytes.len()).any(|found| found == bytes))
+}
+
+#[tokio::test]
+async fn no_file_has_what_was_erased() {
+    const SMALL: &[u8] = b"a body in one page";
+    let large = [&b"a body in many pages"[..], &[b'x'; 40_000], b"and its end"].concat();
+    let bench = Bench::new();
+    let mut erased = Vec::new();
+    for (number, body) in [SMALL, &large].into_iter().enumerate() {
+        bench.append(2 * number, &["a"]).await;
+        let envelope = envelope_of(Bytes::copy_from_slice(body), bench.clock.now());
+        bench.journal.append(&envelope, &[sink("a")]).await.unwrap();
+        bench.append(2 * number + 1, &["a"]).await;
+        erased.push(envelope.id);
+    }
+    for claim in bench.claim("a", 9).await {
+        bench.settle(&claim, Outcome::DeadLetter("410 gone".to_owned())).await;
+    }
+    let folder = bench.folder.path();
+    for part in [SMALL, b"a body in many pages", b"and its end"] {
+        assert!(has_in_a_file(folder, part));
+    }
+    assert_eq!(bench.journal.erase(erased.clone()).await, Ok(Erased { erased: 2, in_hand: 0 }));
+    // The log is emptied after the answer, at the latest with the next look around.
+    for part in [SMALL, b"a body in many pages", b"and its end", &[b'x'; 100]] {
+        for _ in 0..100 {
+            if !has_in_a_file(folder, part) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(!has_in_a_file(folder, part), "{:?} is still there", part.escape_ascii().to_string());
+    }
+    assert_eq!(bench.journal.totals().await.unwrap().events, 4);
+
+    let bench = bench.crash();
+    let again = envelope_of(Bytes::from_static(SMALL), bench.clock.now());
+    assert_eq!(bench.journal.append(&again, &[sink("a")]).await, Ok(Appended::Duplicate));
+    assert!(!has_in_a_file(bench.folder.path(), SMALL));
+    verify_whole(bench.folder.path());
+}
