@@ -41,6 +41,11 @@ pub(crate) struct Scale {
     is_strict: bool,
 }
 
+/// Twice what the relay has places for, less a little, since as many more wait in the kernel's queue. Whoever comes when
+/// that is full too has no answer to its SYN, and asks again after one second and after three: that would measure the
+/// kernel.
+const MOST_UNDER_WAY: usize = 8_000;
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -53,6 +58,12 @@ impl Scale {
     pub(crate) fn new(is_long: bool) -> Self {
         let [phase, flood] = if is_long { [30, 15] } else { [3, 3] };
         Self { phase: Duration::from_secs(phase), flood: Duration::from_secs(flood), is_strict: is_long }
+    }
+
+    /// How many requests are under way at most, each over a connection of its own: so many that a relay which takes that
+    /// many a second is a second behind, where it is no released one.
+    fn most_under_way(self, capacity: f64) -> usize {
+        if self.is_strict { MOST_UNDER_WAY } else { MOST_UNDER_WAY.min(capacity as usize) }
     }
 }
 

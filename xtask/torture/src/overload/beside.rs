@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::phases::judge_settlement;
 use super::stage::Stage;
 use super::tally::Tally;
-use super::{ACK_LIMIT, Found, MEMORY_LIMIT, Scale, table};
+use super::{ACK_LIMIT, Found, MEMORY_LIMIT, MOST_UNDER_WAY, Scale, table};
 use crate::relay::Programs;
 
 /// Valid callbacks a second.
@@ -53,7 +53,7 @@ async fn drive(flood: &'static Flood, stage: &Stage, scale: Scale) -> Result<Bes
     let running = flood.start(&stage.sender(""));
     sleep(RISE).await;
     let crowd = stage.crowd(Attempts::ByContract, true, flood.proxy);
-    let tally = crowd.open_loop(PER_SECOND, scale.flood).await;
+    let tally = crowd.open_loop(PER_SECOND, scale.flood, MOST_UNDER_WAY).await;
     let got = running.end().await;
     Ok(Beside { flood, tally, memory: memory.look()?, got })
 }

@@ -13,10 +13,6 @@ use crate::sender::{Line, Sender};
 
 /// How often the timetable is looked at.
 const TICK: Duration = Duration::from_millis(1);
-/// So many requests are under way at most, each over a connection of its own: twice what the relay has places for, less
-/// a little, since as many more wait in the kernel's queue. Whoever comes when that is full too has no answer to its SYN,
-/// and asks again after one second and after three: that would measure the kernel.
-pub(crate) const MOST_UNDER_WAY: usize = 8_000;
 /// A sender that is further behind its timetable leaves out what is due, and offers less.
 const BEHIND: Duration = Duration::from_millis(100);
 
@@ -46,13 +42,13 @@ impl Crowd {
         Arc::new(Self { sender, attempts, mixes, books: Arc::clone(books), lines: Mutex::default() })
     }
 
-    /// So many a second, whatever the answers are.
-    pub(crate) async fn open_loop(self: &Arc<Self>, per_second: f64, time: Duration) -> Tally {
+    /// So many a second, whatever the answers are, with so many under way at most.
+    pub(crate) async fn open_loop(self: &Arc<Self>, per_second: f64, time: Duration, most: usize) -> Tally {
         let behind = (per_second * BEHIND.as_secs_f64()) as usize + 1;
         let (mut sent, mut left_out) = (0, 0);
         let due = |elapsed: Duration, under_way: usize| {
             let due = ((elapsed.as_secs_f64() * per_second) as usize).saturating_sub(sent + left_out);
-            let sends = due.min(behind).min(MOST_UNDER_WAY.saturating_sub(under_way));
+            let sends = due.min(behind).min(most.saturating_sub(under_way));
             left_out += due - sends;
             sent += sends;
             sends

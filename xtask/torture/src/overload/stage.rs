@@ -53,7 +53,7 @@ impl Stage {
 
     async fn until_it_accepts(&self) -> Result<(), String> {
         let first = self.crowd(Attempts::ByContract, false, "");
-        let tally = first.open_loop(1.0, Duration::from_secs(2)).await;
+        let tally = first.open_loop(1.0, Duration::from_secs(2), 1).await;
         if tally.accepted() > 0 {
             return Ok(());
         }
