@@ -208,6 +208,9 @@ fn prepare(
             });
         }
     }
+    if let (Found::Journal, Some(cause)) = (&found, schema::damage(conn).map_err(sqlite)?) {
+        return Err(OpenError::Corrupt { path: file, cause });
+    }
     if found == Found::Empty {
         // The file has to be there before its log is: a log alone is taken for one that has lost its file.
         (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;

@@ -1,6 +1,9 @@
 //! The tables and their version.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashSet;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The schema that this version writes.
 pub(crate) const VERSION: i64 = 5;
@@ -52,6 +55,53 @@ pub(crate) fn look(conn: &Connection) -> rusqlite::Result<Found> {
     Ok(Found::Journal)
 }
 
+/// What of a file's tables is not as it was made, if something is. SQLite knows its tables by a text in the file, and a
+/// letter of it that has changed may leave a name that no statement finds, long after the journal was opened.
+pub(crate) fn damage(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    let as_made = Connection::open_in_memory()?;
+    as_made.execute_batch(TABLES)?;
+    add(&as_made, 1, version(conn)?)?;
+    let columns = columns(conn)?;
+    let is_missing = |column: &Column| !columns.contains(column);
+    Ok(self::columns(&as_made)?.into_iter().find(is_missing).map(|column| {
+        let Column { table, name, .. } = column;
+        format!("the column {name} of its table {table} is not as it was made")
+    }))
+}
+
+/// A column of a table or an index.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Column {
+    table: String,
+    name: String,
+    /// Type, whether it may be null, default, place in the key.
+    rest: [Option<String>; 4],
+}
+
+fn columns(conn: &Connection) -> rusqlite::Result<HashSet<Column>> {
+    let mut statement = conn.prepare(
+        "SELECT t.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk
+         FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'
+         UNION ALL
+         SELECT i.name, c.name, i.tbl_name, c.\"desc\", c.coll, c.seqno
+         FROM sqlite_schema AS i, pragma_index_xinfo(i.name) AS c WHERE i.type = 'index' AND c.key",
+    )?;
+    let text = |row: &Row<'_>, column| -> rusqlite::Result<Option<String>> {
+        let value: Value = row.get(column)?;
+        Ok(match value {
+            Value::Null => None,
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Text(text) => Some(text),
+            other => Some(format!("{other:?}")),
+        })
+    };
+    let column = |row: &Row<'_>| {
+        let rest = [text(row, 2)?, text(row, 3)?, text(row, 4)?, text(row, 5)?];
+        Ok(Column { table: row.get(0)?, name: text(row, 1)?.unwrap_or_default(), rest })
+    };
+    statement.query_map([], column)?.collect()
+}
+
 /// Makes the tables of an empty file, in the running transaction.
 pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(TABLES)?;
@@ -63,11 +113,17 @@ pub(crate) fn create(conn: &Connection) -> rusqlite::Result<()> {
 /// Adds what the file does not have yet, in the running transaction. One of a later version is left as it is.
 pub(crate) fn migrate(conn: &Connection) -> rusqlite::Result<()> {
     let found = version(conn)?;
-    for (number, statements) in ADDITIONS.iter().filter(|(number, _)| *number > found) {
-        conn.execute_batch(statements)?;
-        conn.execute_batch(&format!("PRAGMA user_version = {number};"))?;
+    add(conn, found, VERSION)?;
+    if found < VERSION {
+        conn.execute_batch(&format!("PRAGMA user_version = {VERSION};"))?;
     }
     Ok(())
+}
+
+/// Adds what the schemas behind that one up to this one have.
+fn add(conn: &Connection, behind: i64, up_to: i64) -> rusqlite::Result<()> {
+    let meant = ADDITIONS.iter().filter(|(number, _)| (behind + 1..=up_to).contains(number));
+    meant.map(|(_, statements)| statements).try_for_each(|statements| conn.execute_batch(statements))
 }
 
 /// The schema of the file.

@@ -122,6 +122,30 @@ async fn a_log_that_has_lost_its_file_is_left_alone() {
     }
 }
 
+/// SQLite knows its tables by a text in the file; what it does not find by that is found missing before anything depends
+/// on it.
+#[tokio::test]
+async fn a_table_that_is_not_as_it_was_made_is_damage() {
+    for (table, letters) in [
+        ("deliveries", ["crashes", "crbshes"]),
+        ("totals", ["duplicates INTEGER NOT NULL DEFAULT 0", "duplicates INTEGER NOT NULL DEFAULT 8"]),
+        ("event_ids", ["seq", "sep"]),
+    ] {
+        let bench = Bench::new();
+        let folder = bench.folder;
+        bench.journal.close().await.unwrap();
+        let conn = Connection::open(folder.path().join("journal.sqlite3")).unwrap();
+        conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
+        conn.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        let sql = "UPDATE sqlite_schema SET sql = replace(sql, ?2, ?3) WHERE name = ?1";
+        assert_eq!(conn.execute(sql, [table, letters[0], letters[1]]).unwrap(), 1);
+        drop(conn);
+        let error = open(folder.path()).unwrap_err();
+        let OpenError::Corrupt { cause, .. } = &error else { panic!("{error}") };
+        assert!(cause.contains(&format!("of its table {table} is not as it was made")), "{cause}");
+    }
+}
+
 /// A power cut took the beginning of the last transaction, and its other frames stand in the log, each continuing from
 /// the one before. What is written over some of them, and cut in its turn, would look like damage.
 #[tokio::test]
