@@ -120,6 +120,7 @@ impl Question {
     }
 }
 
+/// One that stands alone.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Moment(#[serde(deserialize_with = "moment::read")] Option<Timestamp>);
