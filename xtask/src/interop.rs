@@ -1,8 +1,10 @@
 //! `cargo xtask interop`: receivers made of other people's libraries, in other languages, take what the relay sends
 //! and refuse what was altered; queue clients of other people find the MNS emulator to be what they know; Prometheus'
-//! own tool takes the alert rules and a scrape. Needs what `.ci/run` installs; says loudly what is missing.
+//! own tool takes the alert rules and a scrape; schemathesis finds the API to be what its document says. Needs what
+//! `.ci/run` installs; says loudly what is missing.
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a key that it does not have")]
 
+mod api;
 mod mns;
 mod prometheus;
 
@@ -41,9 +43,8 @@ pub(crate) fn interop() -> Result<(), String> {
     // Built as for the tests, so that `ci` finds it ready: a build of the one package would compile half of it anew.
     cargo(&["test", "--workspace", "--locked", "--no-run", "--quiet"], &[])?;
     mns::clients(&python)?;
-    let folder = root().join("target/interop/relay");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    api::check(&python)?;
+    let folder = fresh("relay")?;
 
     let python = Receiver::start(&python, "python/receiver.py", SECRET)?;
     // The receiver knows the old secret only: during a rotation the relay signs with both.
@@ -158,7 +159,40 @@ impl Drop for Receiver {
     }
 }
 
+/// A folder below those of interop that has nothing in it.
+fn fresh(name: &str) -> Result<PathBuf, String> {
+    let folder = root().join("target/interop").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A relay in a process of its own; ended with this value.
 struct Relay(Child);
+
+impl Relay {
+    /// Returns once callbacks are taken.
+    fn start(folder: &Path, config: &str, http: &str) -> Result<Self, String> {
+        let file = folder.join("vodrelay.toml");
+        fs::write(&file, config).map_err(|error| error.to_string())?;
+        let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
+        let child = Command::new(binary("vodrelay"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let relay = Self(child.map_err(|error| format!("the relay could not be started: {error}"))?);
+        for _ in 0..400 {
+            if TcpStream::connect(http).is_ok() {
+                return Ok(relay);
+            }
+            sleep(Duration::from_millis(25));
+        }
+        let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+        Err(format!("the relay did not come up:\n{log}"))
+    }
+}
 
 impl Drop for Relay {
     fn drop(&mut self) {
@@ -196,23 +230,7 @@ fn start_relay(
          vod_key = \"{HANDLER_KEY}\"\nvod_url = \"https://api.example.com/vod/callback\"\nsuccess = [\"200\"]\n",
         handler.port
     );
-    let file = folder.join("vodrelay.toml");
-    fs::write(&file, config).map_err(|error| error.to_string())?;
-    let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
-    let child = Command::new(binary("vodrelay"))
-        .args(["serve", "--config"])
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stderr(log)
-        .spawn();
-    let relay = Relay(child.map_err(|error| format!("the relay could not be started: {error}"))?);
-    for _ in 0..400 {
-        if TcpStream::connect(http).is_ok() {
-            return Ok(relay);
-        }
-        sleep(Duration::from_millis(25));
-    }
-    Err(format!("the relay did not come up:\n{}", fs::read_to_string(folder.join("log")).unwrap_or_default()))
+    Relay::start(folder, &config, http)
 }
 
 fn trigger(http: &str, number: usize) -> Result<(), String> {

@@ -20,7 +20,7 @@ usage: cargo xtask COMMAND
            the fuzz targets over their seeds, deny
   tidy     layering, module headers, fixtures all used, crate list in the documents true
   interop  receivers made of published libraries take what the relay sends, published queue clients run against the emulator,
-           promtool takes the alert rules and a scrape
+           promtool takes the alert rules and a scrape, schemathesis finds the API as its document says
   bench    the numbers to reach: [--write] [ROW...], see docs/PERFORMANCE.md
   fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
   torture  every fault in the middle of a load: [--long] [--write] [--seed N] [--times N] [ROW...]; nothing acknowledged

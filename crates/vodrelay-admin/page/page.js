@@ -200,6 +200,12 @@ const TEXT = {
     replay_all_text: "Each is delivered anew, step by step; new events keep half of the slots meanwhile. It can be ended at any time, and what was replayed by then stays so.",
     replayed: "Replayed: {n}.",
     left_alone: "Left alone: {n}.",
+    purge_chosen: "Purge chosen",
+    purge_chosen_title: "Purge what is chosen: {n}?",
+    purge_all: "Purge all that match",
+    purge_all_title: "Purge all that match?",
+    purge_text: "They leave the list and the figures, and nothing brings them back by itself. Their events stay as history until retention removes them.",
+    purged_n: "Purged: {n}.",
     chosen: "Chosen: {n}",
     choose: "Choose {id}",
     choose_none: "Choose none",
@@ -411,6 +417,12 @@ const TEXT = {
     replay_all_text: "逐步重新投递；期间新事件仍占一半名额。可随时结束，已重放的保持不变。",
     replayed: "已重放：{n}。",
     left_alone: "未动：{n}。",
+    purge_chosen: "清理所选",
+    purge_chosen_title: "清理所选的 {n} 条？",
+    purge_all: "清理全部匹配项",
+    purge_all_title: "清理全部匹配项？",
+    purge_text: "它们将从列表和计数中移除，不会自行恢复。事件本身作为历史保留，直至超过保留期。",
+    purged_n: "已清理：{n}。",
     chosen: "已选：{n}",
     choose: "选择 {id}",
     choose_none: "取消选择",
@@ -1784,6 +1796,7 @@ function lettersView(asked) {
   const jobs = el("section", { class: "card jobs", hidden: true });
   const selection = el("div", { class: "card selection", hidden: true });
   const all = el("button", { class: "main", type: "button", disabled: true, onclick: (event) => act(event.currentTarget, replayAll) }, t("replay_all"));
+  const purge = el("button", { type: "button", disabled: true, "data-key": "purge.all", onclick: (event) => act(event.currentTarget, purgeAll) }, t("purge_all"));
   const chosen = new Map();
   let letters = [];
   let next = null;
@@ -1811,7 +1824,7 @@ function lettersView(asked) {
     const rows = letters.length ? letters.map(letterRow) : [el("li", { class: "empty" }, t(word))];
     keepingFocus(list, () => list.replaceChildren(...rows));
     more.replaceChildren(next === null ? "" : el("button", { type: "button", onclick: () => load(true) }, t("older")));
-    all.disabled = letters.length === 0;
+    all.disabled = purge.disabled = letters.length === 0;
     showSelection();
   }
 
@@ -1853,38 +1866,82 @@ function lettersView(asked) {
     selection.hidden = chosen.size === 0;
     const none = () => (chosen.clear(), show());
     const these = () => replayThese([...chosen.values()]);
+    const seenTo = () => purgeThese([...chosen.values()]);
     selection.replaceChildren(
       el("span", { role: "status" }, t("chosen", { n: count(chosen.size) })),
       el("button", { type: "button", onclick: none }, t("choose_none")),
+      el("button", { type: "button", "data-key": "purge.chosen", onclick: (event) => act(event.currentTarget, seenTo) }, t("purge_chosen")),
       el("button", { type: "button", class: "main", onclick: (event) => act(event.currentTarget, these) }, t("replay_chosen")),
     );
   }
 
   // A filter names events and a sink, so those of each sink go together; no others of the same events go with them.
-  async function replayThese(these) {
-    const done = { again: 0, added: 0, read: 0, left: {} };
-    const bySink = Map.groupBy(these, (letter) => letter.sink);
-    for (const [sink, some] of bySink) {
+  function filtersOfThese(these) {
+    const filters = [];
+    for (const [sink, some] of Map.groupBy(these, (letter) => letter.sink)) {
       for (let from = 0; from < some.length; from += 400) {
         const events = [...new Set(some.slice(from, from + 400).map((letter) => letter.event_id))];
-        const what = sink === null ? "unreadable" : "dead_letters";
-        for (let after = null, isFirst = true; isFirst || after !== null; isFirst = false) {
-          const body = { what, filter: { events, ...(sink === null ? {} : { sink }) }, after };
-          const step = await ask("replay", { method: "POST", body });
-          for (const name of ["again", "added", "read"]) done[name] += step[name];
-          for (const [why, times] of Object.entries(step.left)) done.left[why] = (done.left[why] ?? 0) + times;
-          after = step.next;
-        }
+        filters.push(sink === null ? { events } : { events, sink });
       }
+    }
+    return filters;
+  }
+
+  async function replayThese(these) {
+    const done = { again: 0, added: 0, read: 0, left: {} };
+    for (const some of filtersOfThese(these)) {
+      const what = some.sink === undefined ? "unreadable" : "dead_letters";
+      await inSteps("replay", { what, filter: some }, (step) => {
+        for (const name of ["again", "added", "read"]) done[name] += step[name];
+        for (const [why, times] of Object.entries(step.left)) done.left[why] = (done.left[why] ?? 0) + times;
+      });
     }
     these.forEach((letter) => chosen.delete(letter.place));
     sayReplayed(done);
     await load();
   }
 
+  async function purgeThese(these) {
+    const title = t("purge_chosen_title", { n: count(these.length) });
+    if (!(await confirm(title, el("p", {}, t("purge_text")), t("purge_chosen")))) return;
+    await purgeBy(filtersOfThese(these));
+    these.forEach((letter) => chosen.delete(letter.place));
+  }
+
+  // What is given up while somebody thinks about it is not meant.
+  async function purgeAll() {
+    const now = new Date(relayNow()).toISOString();
+    const until = filter.until && Date.parse(filter.until) < Date.parse(now) ? filter.until : now;
+    const facts = el("dl", { class: "facts" }, filterFacts({ ...filter, until }));
+    if (!(await confirm(t("purge_all_title"), [el("p", {}, t("purge_text")), facts], t("purge_all")))) return;
+    await purgeBy([{ ...filter, until }]);
+  }
+
+  // However far it came before something went wrong, the list shows what is left.
+  async function purgeBy(filters) {
+    let purged = 0;
+    try {
+      for (const some of filters) await inSteps("dead-letters/purge", { filter: some }, (step) => (purged += step.purged));
+      say(t("purged_n", { n: count(purged) }), purged === 0);
+    } finally {
+      await load();
+    }
+  }
+
+  async function inSteps(path, request, taken) {
+    for (let after = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const step = await ask(path, { method: "POST", body: { ...request, after } });
+      taken(step);
+      after = step.next;
+    }
+  }
+
+  function filterFacts(given) {
+    return factsOf(Object.entries(given).map(([name, word]) => [name === "event_type" ? "type" : name, word]));
+  }
+
   async function replayAll() {
-    const told = Object.entries(filter).map(([name, given]) => [name === "event_type" ? "type" : name, given]);
-    const facts = told.length > 0 && el("dl", { class: "facts" }, factsOf(told));
+    const facts = Object.keys(filter).length > 0 && el("dl", { class: "facts" }, filterFacts(filter));
     if (!(await confirm(t("replay_all_title"), [el("p", {}, t("replay_all_text")), facts], t("replay_all")))) return;
     await ask("replays", { method: "POST", body: { what: "dead_letters", filter } });
     await showJobs();
@@ -1935,7 +1992,7 @@ function lettersView(asked) {
   return {
     title: t("dead"),
     node: [
-      el("div", { class: "title" }, el("h1", {}, t("dead")), all),
+      el("div", { class: "title" }, el("h1", {}, t("dead")), purge, all),
       letterFilters(filter),
       jobs,
       list,

@@ -8,7 +8,6 @@ mod forget;
 mod gaps;
 pub(crate) mod images;
 mod letters;
-mod moment;
 mod now;
 mod operations;
 mod probes;
@@ -25,6 +24,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vodrelay_core::JournalError;
 use vodrelay_core::readmission::ReadmissionError;
+use vodrelay_core::replay::ReplayError;
 
 use crate::router::{Shared, problem};
 
@@ -77,11 +77,20 @@ impl Problem {
 impl From<ReadmissionError> for Problem {
     fn from(error: ReadmissionError) -> Self {
         let status = match error {
-            ReadmissionError::UnknownCallback { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            ReadmissionError::AtWork => StatusCode::CONFLICT,
+            ReadmissionError::UnknownCallback { .. } | ReadmissionError::AtWork => StatusCode::CONFLICT,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self { status, message: error.to_string() }
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Senseless(why) => Self::invalid(why),
+            ReplayError::NotConfigured(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            ReplayError::Journal(error) => error.into(),
+        }
     }
 }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use vodrelay_core::JournalError;
-use vodrelay_core::replay::{Job, JobState, Request};
+use vodrelay_core::replay::{Job, JobState, ReplayError, Request};
 
 use crate::router::Shared;
 
@@ -34,7 +33,7 @@ struct Running {
 pub(crate) enum NotBegun {
     /// Others are at work.
     Busy,
-    Journal(JournalError),
+    Refused(ReplayError),
 }
 
 impl Replays {
@@ -45,10 +44,10 @@ impl Replays {
         request: Request,
         token: Option<String>,
     ) -> Result<Job, NotBegun> {
-        state.replayer.check(&request).map_err(NotBegun::Journal)?;
+        state.replayer.check(&request).map_err(NotBegun::Refused)?;
         let place = self.place().ok_or(NotBegun::Busy)?;
         let mut job = Job::new(request, token, state.clock.now());
-        job.id = state.ledger.note_job(job.clone()).await.map_err(NotBegun::Journal)?;
+        job.id = state.ledger.note_job(job.clone()).await.map_err(|error| NotBegun::Refused(error.into()))?;
         let cancelled = CancellationToken::new();
         self.running().jobs.insert(job.id, (job.clone(), cancelled.clone()));
         drop(place);

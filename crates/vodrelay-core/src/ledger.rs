@@ -20,7 +20,7 @@ use crate::replay::Job;
 pub use self::audit::{Deed, DeedRecord};
 pub use self::events::{DeliveryRecord, EventDetail, EventFilter, EventRecord, Repeats, Standing};
 pub use self::kept::{DeliveryState, EventState, Kept, KeptFilter, Redelivery, ReplayOrder, Replayed, Step};
-pub use self::letters::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Page};
+pub use self::letters::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Limit, Page, TooFew};
 
 /// What people and their tools ask of a journal. Nothing of it stands on the path of an event.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]

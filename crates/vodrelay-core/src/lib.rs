@@ -19,6 +19,7 @@ pub mod judge;
 pub mod ledger;
 pub mod live;
 pub mod metric;
+pub mod moment;
 pub mod name;
 pub mod network;
 mod parse;

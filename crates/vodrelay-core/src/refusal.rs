@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::SourceName;
 
@@ -138,6 +138,13 @@ impl FromStr for RefusalCause {
     fn from_str(word: &str) -> Result<Self, NotACause> {
         let found = Self::ALL.into_iter().find(|cause| cause.as_str() == word);
         found.ok_or_else(|| NotACause(word.chars().take(80).collect()))
+    }
+}
+
+impl<'de> Deserialize<'de> for RefusalCause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        word.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -12,7 +12,7 @@ use vod_event::EventId;
 pub use self::job::{Job, JobState};
 use self::plan::Plan;
 use crate::journal::JournalError;
-use crate::ledger::{EventState, KeptFilter, Ledger, LetterFilter, Replayed};
+use crate::ledger::{EventState, KeptFilter, Ledger, LetterFilter, Limit, Replayed};
 use crate::live::Live;
 use crate::name::SinkName;
 use crate::routing::Routes;
@@ -48,7 +48,23 @@ pub struct Request {
     pub after: Option<u64>,
     /// How many events or dead letters this step looks at, up to 500.
     #[serde(default)]
-    pub limit: Option<usize>,
+    pub limit: Option<Limit>,
+}
+
+/// Why nothing was replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The request makes no sense by itself.
+    #[error("{0}")]
+    Senseless(&'static str),
+    /// What is replayed to that sink would wait for ever.
+    #[error(
+        "sink {0} is not configured, so what is replayed to it would wait for ever; configure [sinks.{0}], or rename it"
+    )]
+    NotConfigured(SinkName),
+    /// The journal does not do it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 /// The kinds of replay.
@@ -134,10 +150,10 @@ impl Replayer {
     /// Does one step, or only tells of it.
     ///
     /// # Errors
-    /// [`JournalError::Invalid`] where the request makes no sense; else if nothing was changed.
-    pub async fn step(&self, request: &Request) -> Result<Outcome, JournalError> {
+    /// Where nothing was changed.
+    pub async fn step(&self, request: &Request) -> Result<Outcome, ReplayError> {
         let routes = self.routes.current();
-        request.check(&routes).map_err(JournalError::Invalid)?;
+        request.check(&routes)?;
         let mut plan = Plan::new(request, &routes);
         let next = match request.what {
             What::DeadLetters => self.plan_letters(request, &mut plan).await?,
@@ -157,9 +173,9 @@ impl Replayer {
     /// Whether the request makes sense, by the routes of today.
     ///
     /// # Errors
-    /// [`JournalError::Invalid`] where it makes none.
-    pub fn check(&self, request: &Request) -> Result<(), JournalError> {
-        request.check(&self.routes.current()).map_err(JournalError::Invalid)
+    /// Where it makes none.
+    pub fn check(&self, request: &Request) -> Result<(), ReplayError> {
+        request.check(&self.routes.current())
     }
 
     async fn plan_letters(
@@ -207,24 +223,25 @@ impl Request {
         Self { what, filter: LetterFilter::default(), all: false, dry_run: false, after: None, limit: None }
     }
 
-    fn check(&self, routes: &Routes) -> Result<(), String> {
+    fn check(&self, routes: &Routes) -> Result<(), ReplayError> {
         let LetterFilter { events, sink, reason, .. } = &self.filter;
-        if let Some(sink) = sink.as_ref().filter(|sink| !routes.know(sink)) {
-            return Err(format!(
-                "sink {sink} is not configured, so what is replayed to it would wait for ever; configure [sinks.{sink}], or rename it"
-            ));
+        let senseless = match self.what {
+            What::Events if events.is_empty() => Some("no event is named; name some in filter.events"),
+            What::Sink if sink.is_none() => Some("no sink is named; name one in filter.sink"),
+            What::DeadLetters => None,
+            _ => reason.as_ref().map(|_| "a reason goes with dead letters only; leave filter.reason out"),
+        };
+        if let Some(why) = senseless {
+            return Err(ReplayError::Senseless(why));
         }
-        match self.what {
-            What::Events if events.is_empty() => Err("no event is named".to_owned()),
-            What::Sink if sink.is_none() => Err("no sink is named".to_owned()),
-            What::DeadLetters => Ok(()),
-            _ if reason.is_some() => Err("a reason goes with dead letters only".to_owned()),
-            _ => Ok(()),
+        match sink.as_ref().filter(|sink| !routes.know(sink)) {
+            Some(sink) => Err(ReplayError::NotConfigured(sink.clone())),
+            None => Ok(()),
         }
     }
 
     fn limit(&self) -> usize {
-        self.limit.unwrap_or(STEP).clamp(1, STEP)
+        Limit::within(self.limit, STEP, STEP)
     }
 
     fn kept(&self) -> KeptFilter {

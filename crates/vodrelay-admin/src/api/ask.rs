@@ -1,4 +1,7 @@
-//! What a request says, with every mistake in it answered as all errors are.
+//! What a request says, with every mistake in it answered as all errors are: 400 for one in the path or the query, or a
+//! body that is no JSON, 422 for a body that makes no sense.
+
+mod said;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,6 +14,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use vodrelay_core::{Name, SinkName};
 
+use self::said::Said;
 use super::Problem;
 use crate::token::Caller;
 
@@ -22,9 +26,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let read = Json::<T>::from_request(request, state).await;
-        let Json(body) = read.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-        Ok(Self(body))
+        let read = Json::<Said>::from_request(request, state).await;
+        let Json(said) = read.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        said.read("the body").map(Self).map_err(Problem::invalid)
     }
 }
 
@@ -36,9 +40,56 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let read = Query::<T>::from_request_parts(parts, state).await;
-        let Query(asked) = read.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-        Ok(Self(asked))
+        let Pairs(pairs) = Pairs::from_request_parts(parts, state).await?;
+        let words = pairs.into_iter().map(|(name, value)| (name, Said::Word(value))).collect();
+        Said::Object(words)
+            .read("the query")
+            .map(Self)
+            .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))
+    }
+}
+
+/// The same, of whoever knows the names only while it reads them. None stands there twice.
+#[derive(Debug)]
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Pairs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) = read.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|two| two.first() == two.last()).and_then(<[_]>::first) {
+            Some(name) => Err(wrong(name, "it stands there twice; give it once")),
+            None => Ok(Self(pairs)),
+        }
+    }
+}
+
+/// One of them, by the rules of all others.
+pub(crate) fn word<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, Problem> {
+    let read = Said::Word(value.to_owned()).read(name);
+    read.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))
+}
+
+/// That something is wrong with the path or the query. The name is cut: a message is no place for whatever somebody sends.
+pub(crate) fn wrong(name: &str, why: &str) -> Problem {
+    let name: String = name.chars().take(64).collect();
+    Problem::new(StatusCode::BAD_REQUEST, format!("{name}: {why}"))
+}
+
+/// The number that the path ends with.
+#[derive(Debug)]
+pub(crate) struct Numbered(pub(crate) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Numbered {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<u64>::from_request_parts(parts, state).await;
+        read.map(|Path(id)| Self(id)).map_err(|error| wrong("id", &error.body_text()))
     }
 }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::Instrument;
-use vodrelay_core::ledger::{Deed, DeedRecord};
+use vodrelay_core::ledger::{Deed, DeedRecord, Limit};
 
 use super::ask::Asked;
 use super::{Answer, Problem, ROOT};
@@ -91,7 +91,7 @@ fn without_items(body: &Bytes) -> Option<Box<RawValue>> {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Question {
     after: Option<u64>,
-    limit: Option<usize>,
+    limit: Option<Limit>,
 }
 
 /// A page, the newest first.
@@ -102,7 +102,7 @@ pub(crate) struct Deeds {
 }
 
 pub(crate) async fn list(State(state): State<Shared>, Asked(question): Asked<Question>) -> Answer<Deeds> {
-    let limit = question.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = Limit::within(question.limit, PAGE, LARGEST_PAGE);
     let audit = state.ledger.deeds(question.after, limit).await.map_err(Problem::from)?;
     let next = audit.last().filter(|_| audit.len() == limit).map(|last| last.id);
     Ok(Json(Deeds { audit, next }))

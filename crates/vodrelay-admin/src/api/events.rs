@@ -6,23 +6,24 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vod_event::{EventId, Status};
 use vodrelay_core::ledger::{
-    DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, FailedAttempt, Repeats, Standing,
+    DeliveryRecord, DeliveryState, EventDetail, EventFilter, EventRecord, FailedAttempt, Limit, Repeats,
+    Standing,
 };
 use vodrelay_core::routing::Verdict;
-use vodrelay_core::{Labels, SinkName, SourceName};
+use vodrelay_core::{Labels, SinkName, SourceName, moment};
 
+use super::ask::{Pairs, word, wrong};
 use super::letters::written;
-use super::{Answer, Problem, ask, moment};
+use super::{Answer, Problem};
 use crate::router::Shared;
 
 /// How many are in a page where nobody says, and at most.
@@ -66,10 +67,7 @@ struct Delivery {
     state: &'static str,
 }
 
-pub(crate) async fn list(
-    State(state): State<Shared>,
-    ask::Asked(asked): ask::Asked<Vec<(String, String)>>,
-) -> Answer<Events> {
+pub(crate) async fn list(State(state): State<Shared>, Pairs(asked): Pairs) -> Answer<Events> {
     let Question { filter, after, limit } = Question::read(asked)?;
     let page = state.ledger.events(&filter, after, limit).await?;
     Ok(Json(Events { events: page.items.into_iter().map(Item::from).collect(), next: page.next }))
@@ -88,13 +86,8 @@ impl Question {
     /// With the parameter that makes no sense.
     fn read(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut asked = Self { filter: EventFilter::default(), after: None, limit: PAGE };
-        let mut seen = Vec::new();
         for (name, value) in pairs {
-            if seen.contains(&name) {
-                return Err(wrong(&name, "it stands there twice"));
-            }
             asked.take(&name, value)?;
-            seen.push(name);
         }
         Ok(asked)
     }
@@ -109,18 +102,11 @@ impl Question {
             "source" => {
                 filter.source = Some(value.parse().map_err(|error| wrong(name, &format!("{error}")))?);
             }
-            "since" => filter.since = moment::parse(name, Some(&value))?,
-            "until" => filter.until = moment::parse(name, Some(&value))?,
+            "since" => filter.since = word::<Moment>(name, &value)?.0,
+            "until" => filter.until = word::<Moment>(name, &value)?.0,
             "state" => filter.standing = Some(standing(name, &value)?),
-            "after" => {
-                let number = value.parse().ok().filter(|after| *after <= i64::MAX.unsigned_abs());
-                self.after = Some(number.ok_or_else(|| wrong(name, "it is not the next of a page"))?);
-            }
-            "limit" => {
-                let number = value.parse().ok().filter(|limit| *limit >= 1);
-                let number: usize = number.ok_or_else(|| wrong(name, "it is not a number from 1 to 1000"))?;
-                self.limit = number.min(LARGEST_PAGE);
-            }
+            "after" => self.after = Some(word(name, &value)?),
+            "limit" => self.limit = Limit::within(Some(word(name, &value)?), PAGE, LARGEST_PAGE),
             _ => {
                 let label = name.strip_prefix("label.").filter(|label| !label.is_empty());
                 let label = label.ok_or_else(|| wrong(name, "there is no such parameter"))?;
@@ -134,6 +120,11 @@ impl Question {
     }
 }
 
+/// One that stands alone.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Moment(#[serde(deserialize_with = "moment::read")] Option<Timestamp>);
+
 fn standing(name: &str, word: &str) -> Result<Standing, Problem> {
     let all = [
         ("pending", Standing::Pending),
@@ -146,12 +137,6 @@ fn standing(name: &str, word: &str) -> Result<Standing, Problem> {
     let found = all.into_iter().find(|(known, _)| *known == word).map(|(_, standing)| standing);
     found
         .ok_or_else(|| wrong(name, "it is none of pending, delivered, dead, purged, unrouted and unreadable"))
-}
-
-/// The name is cut: a message is no place for whatever somebody sends.
-pub(super) fn wrong(name: &str, why: &str) -> Problem {
-    let name: String = name.chars().take(64).collect();
-    Problem::new(StatusCode::BAD_REQUEST, format!("{name}: {why}"))
 }
 
 impl From<EventRecord> for Item {

@@ -1,22 +1,25 @@
 //! The windows in which events may be missing.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vodrelay_core::SourceName;
 use vodrelay_core::gaps::Gaps;
+use vodrelay_core::{SourceName, moment};
 
-use super::{Answer, Problem, moment};
+use super::Answer;
+use super::ask::{Asked, wrong};
 use crate::router::Shared;
 
 /// Which time is meant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Time {
-    since: String,
-    until: Option<String>,
+    /// It has to be there.
+    #[serde(deserialize_with = "moment::read")]
+    since: Option<Timestamp>,
+    #[serde(deserialize_with = "moment::read", default)]
+    until: Option<Timestamp>,
 }
 
 /// The windows, and what they touch.
@@ -32,13 +35,12 @@ pub(crate) struct Found {
 
 pub(crate) async fn find(
     State(state): State<Shared>,
-    time: Result<Query<Time>, QueryRejection>,
+    Asked(Time { since, until }): Asked<Time>,
 ) -> Answer<Found> {
-    let Query(time) = time.map_err(|error| Problem::invalid(error.body_text()))?;
-    let since = moment::parse("since", Some(&time.since))?.unwrap_or_default();
-    let until = moment::parse("until", time.until.as_deref())?.unwrap_or_else(|| state.clock.now());
+    let (since, until) = (since.unwrap_or_default(), until.unwrap_or_else(|| state.clock.now()));
     if until < since {
-        return Err(Problem::invalid(format!("until: {until} is before since: {since}")));
+        // An empty answer would read as if no event were missing.
+        return Err(wrong("until", &format!("{until} is before since, {since}; put the earlier one first")));
     }
     let history = state.ledger.history(since).await?;
     let gaps = Gaps::find(&history, since, until);

@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use vodrelay_core::ledger::EventDetail;
 use vodrelay_core::{ArchivedImage, Envelope, ImageError, SinkName};
 
-use super::events::{find, wrong};
+use super::ask::wrong;
+use super::events::find;
 use super::{Answer, Problem};
 use crate::router::Shared;
 

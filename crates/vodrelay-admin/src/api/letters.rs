@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use vod_event::{EventId, Identified};
-use vodrelay_core::ledger::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter};
-use vodrelay_core::{Ledger, SinkName};
+use vodrelay_core::ledger::{DeadLetter, FailedAttempt, LetterDetail, LetterFilter, Limit};
+use vodrelay_core::{Ledger, SinkName, moment};
 
-use super::ask::{Asked, Body, By, tell};
+use super::ask::{Asked, Body, By, tell, wrong};
 use super::{Answer, Problem};
 use crate::router::Shared;
 
@@ -33,10 +33,12 @@ pub(crate) struct Question {
     sink: Option<SinkName>,
     event_type: Option<String>,
     reason: Option<String>,
+    #[serde(deserialize_with = "moment::read")]
     since: Option<Timestamp>,
+    #[serde(deserialize_with = "moment::read")]
     until: Option<Timestamp>,
     after: Option<u64>,
-    limit: Option<usize>,
+    limit: Option<Limit>,
     whole: bool,
 }
 
@@ -49,7 +51,7 @@ pub(crate) struct Letters {
 
 pub(crate) async fn list(State(state): State<Shared>, Asked(question): Asked<Question>) -> Answer<Letters> {
     let (after, whole) = (question.after, question.whole);
-    let limit = question.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = Limit::within(question.limit, PAGE, LARGEST_PAGE);
     let filter = question.filter()?;
     let page = state.ledger.dead_letters(&filter, after, limit).await?;
     if !whole {
@@ -65,8 +67,7 @@ impl Question {
         let Self { events, sink, event_type, reason, since, until, .. } = self;
         let events = events.unwrap_or_default();
         let events = events.split(',').filter(|id| !id.is_empty()).map(str::parse::<EventId>);
-        let bad = |error| Problem::new(StatusCode::BAD_REQUEST, format!("events: {error}"));
-        let events = events.collect::<Result<_, _>>().map_err(bad)?;
+        let events = events.collect::<Result<_, _>>().map_err(|error| wrong("events", &error.to_string()))?;
         Ok(LetterFilter { events, sink, event_type, reason, since, until })
     }
 }
@@ -145,7 +146,7 @@ pub(crate) struct Purge {
     #[serde(default)]
     after: Option<u64>,
     #[serde(default)]
-    limit: Option<usize>,
+    limit: Option<Limit>,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,7 +156,7 @@ pub(crate) struct Purged {
 }
 
 pub(crate) async fn purge(State(state): State<Shared>, by: By, Body(purge): Body<Purge>) -> Answer<Purged> {
-    let limit = purge.limit.unwrap_or(STEP).clamp(1, STEP);
+    let limit = Limit::within(purge.limit, STEP, STEP);
     let page = state.ledger.dead_letters(&purge.filter, purge.after, limit).await?;
     let places: Vec<u64> = page.items.iter().map(|letter| letter.place).collect();
     let purged = if places.is_empty() { 0 } else { state.ledger.purge(places).await? };

@@ -10,8 +10,8 @@ use super::{
     sinks, stream,
 };
 use crate::openapi::schema::{
-    after, cause, count, event_id, flag, limit, list, maybe, moment, name, named, object, optional, page,
-    source, state, text, with,
+    cause, count, event_id, event_ids, flag, limit, list, maybe, moment, name, named, nothing, number,
+    object, optional, page, seconds, source, state, text, with,
 };
 use crate::openapi::{self, Operation};
 use crate::router::Shared;
@@ -49,8 +49,8 @@ fn of_events() -> Vec<Operation> {
             .asks("state", "How it stands: `pending` and `dead` where at least one delivery is.", state())
             .asks("since", "Received at that moment or later.", moment())
             .asks("until", "Received before that moment.", moment())
-            .asks("after", "The `next` of the page before.", after())
-            .asks("limit", "How many; more than 1,000 are 1,000.", limit())
+            .asks("after", "The `next` of the page before.", number())
+            .asks("limit", "How many; more than 1,000 are 1,000.", limit(100))
             .parameter(labels)
             .answers(page("events", named("EventItem"))),
         Operation::get("/events/{id}", "One event whole.", get(events::whole))
@@ -76,7 +76,7 @@ fn of_events() -> Vec<Operation> {
                 get(images::one),
             )
             .named("id", event_id(), AN_EVENT)
-            .named("n", count(), 0)
+            .named("n", number(), 0)
             .answers(json!({}))
             .also_fails(&[404])
         },
@@ -94,11 +94,11 @@ fn of_events() -> Vec<Operation> {
         Operation {
             media_type: "text/event-stream",
             ..Operation::get("/stream", "What happens, as it happens.", get(stream::open))
-                .asks("after", "Accepted events from behind that `seq` on.", after())
+                .asks("after", "Accepted events from behind that `seq` on.", number())
                 .asks("kinds", "Some of accepted, attempt, settled, refused, sink, between commas.", kinds())
                 .parameter(json!({
                     "name": "Last-Event-ID", "in": "header", "description": "As `after`, and before it.",
-                    "schema": after(),
+                    "schema": number(),
                 }))
                 .answers(text())
         },
@@ -116,7 +116,6 @@ fn nonce() -> Value {
 
 fn of_sinks() -> Vec<Operation> {
     let order = |operation: Operation| operation.named("name", name(), A_SINK).also_fails(&[404]);
-    let nothing = || optional(&[]);
     vec![
         Operation::get("/sinks", "The sinks, and what waits for each.", get(sinks::list))
             .answers(object(&[("sinks", list(named("Sink")))])),
@@ -124,7 +123,7 @@ fn of_sinks() -> Vec<Operation> {
             .takes(optional(&[("reason", maybe(text()))]), json!({"reason": "a deployment"}))
             .answers(named("Pause")),
         order(Operation::post("/sinks/{name}/resume", "Let a sink go on.", post(sink_orders::resume)))
-            .takes(nothing(), json!({}))
+            .takes(optional(&[]), json!({}))
             .answers(object(&[("was_paused", flag())])),
         order(Operation::post(
             "/sinks/{name}/retry-now",
@@ -146,25 +145,28 @@ fn of_sinks() -> Vec<Operation> {
             "Give up what waits for a sink.",
             post(sink_orders::forget),
         ))
-        .takes(nothing(), json!({}))
+        .takes(optional(&[]), json!({}))
         .answers(named("Step"))
         .also_fails(&[409]),
     ]
 }
 
 fn of_dead_letters() -> Vec<Operation> {
-    let purge =
-        optional(&[("filter", named("LetterFilter")), ("after", maybe(count())), ("limit", maybe(count()))]);
+    let purge = optional(&[
+        ("filter", named("LetterFilter")),
+        ("after", maybe(number())),
+        ("limit", maybe(limit(500))),
+    ]);
     vec![
         Operation::get("/dead-letters", "Dead letters, in the order of acceptance.", get(letters::list))
-            .asks("events", "Of these events; their ids between commas.", text())
+            .asks("events", "Of these events; their ids between commas.", event_ids())
             .asks("sink", "Of that sink.", name())
             .asks("event_type", "Of events of that type.", text())
             .asks("reason", "With this in the reason.", text())
             .asks("since", "Given up at that moment or later.", moment())
             .asks("until", "Given up before that moment.", moment())
-            .asks("after", "The `next` of the page before.", after())
-            .asks("limit", "How many; more than 1,000 are 1,000.", limit())
+            .asks("after", "The `next` of the page before.", number())
+            .asks("limit", "How many; more than 1,000 are 1,000.", limit(100))
             .asks("whole", "Each with its event and its body.", flag())
             .answers(page("dead_letters", named("DeadLetter"))),
         Operation::post("/dead-letters/purge", "See to dead letters, one step.", post(letters::purge))
@@ -178,24 +180,25 @@ fn of_replays() -> Vec<Operation> {
     vec![
         Operation::post("/replay", "Replay, one step.", post(replay::step))
             .takes(named("ReplayRequest"), example())
-            .answers(named("Replayed")),
+            .answers(named("Replayed"))
+            .also_fails(&[409]),
         Operation::get("/replays", "Replays that go on by themselves, the newest first.", get(replays::list))
-            .asks("after", "The `next` of the page before.", after())
-            .asks("limit", "How many; more than 1,000 are 1,000.", limit())
+            .asks("after", "The `next` of the page before.", number())
+            .asks("limit", "How many; more than 1,000 are 1,000.", limit(100))
             .answers(page("replays", named("ReplayJob"))),
         Operation {
             status: 202,
             ..Operation::post("/replays", "Begin a replay that goes on by itself.", post(replays::begin))
-                .takes(named("ReplayRequest"), example())
+                .takes(named("ReplayJobRequest"), example())
                 .answers(named("ReplayJob"))
                 .also_fails(&[409])
         },
         Operation::get("/replays/{id}", "How a replay stands.", get(replays::one))
-            .named("id", count(), 1)
+            .named("id", number(), 1)
             .answers(named("ReplayJob"))
             .also_fails(&[404]),
         Operation::delete("/replays/{id}", "End a replay after the step in hand.", delete(replays::cancel))
-            .named("id", count(), 1)
+            .named("id", number(), 1)
             .answers(named("ReplayJob"))
             .also_fails(&[404, 409]),
     ]
@@ -210,16 +213,24 @@ fn of_refusals() -> Vec<Operation> {
         ("until", maybe(moment())),
         ("dry_run", flag()),
     ]);
-    let accept = optional(&[
-        ("callback", name()),
-        ("cause", maybe(cause())),
-        ("address", maybe(text())),
-        ("since", maybe(moment())),
-        ("until", maybe(moment())),
-        ("stale", flag()),
-        ("off_by", maybe(list(json!({"type": "integer"})))),
-        ("dry_run", flag()),
-    ]);
+    let accept = |stale: Value, off_by: Value, required: &[&str]| {
+        let members = optional(&[
+            ("callback", name()),
+            ("cause", maybe(cause())),
+            ("address", maybe(text())),
+            ("since", maybe(moment())),
+            ("until", maybe(moment())),
+            ("stale", stale),
+            ("off_by", off_by),
+            ("dry_run", flag()),
+        ]);
+        with(members, required)
+    };
+    // How far off somebody may be is about those that are stale.
+    let accept = json!({"anyOf": [
+        accept(flag(), nothing(), &["callback"]),
+        accept(json!({"const": true}), maybe(seconds()), &["callback", "stale"]),
+    ]});
     vec![
         Operation::get("/refused", "Refused requests that are kept, the newest first.", get(refused::list))
             .asks("callback", "Meant for that callback.", name())
@@ -227,25 +238,24 @@ fn of_refusals() -> Vec<Operation> {
             .asks("address", "Sent from there.", text())
             .asks("since", "Received at that moment or later.", moment())
             .asks("until", "Received before that moment.", moment())
-            .asks("after", "The `next` of the page before.", after())
-            .asks("limit", "How many; more than 1,000 are 1,000.", limit())
-            .answers(page("refused", named("Refusal")))
-            .also_fails(&[422]),
+            .asks("after", "The `next` of the page before.", number())
+            .asks("limit", "How many; more than 1,000 are 1,000.", limit(100))
+            .answers(page("refused", named("Refusal"))),
         Operation::get(
             "/refused/{id}",
             "One of them, held against the configuration of today.",
             get(refused::explain),
         )
-        .named("id", count(), 1)
+        .named("id", number(), 1)
         .answers(json!({"type": "object"}))
-        .also_fails(&[404, 422]),
+        .also_fails(&[404]),
         Operation::post("/refused/accept", "Accept what is genuine.", post(refused::accept))
-            .takes(with(accept, &["callback"]), json!({"callback": "main", "dry_run": true}))
+            .takes(accept, json!({"callback": "main", "dry_run": true}))
             .answers(object(&[
                 ("accepted", count()),
                 ("merged", count()),
                 ("left", json!({"type": "object", "additionalProperties": count()})),
-                ("stale_off_by_seconds", maybe(list(json!({"type": "integer"})))),
+                ("stale_off_by_seconds", maybe(seconds())),
                 ("dry_run", flag()),
             ]))
             .also_fails(&[409]),
@@ -266,7 +276,7 @@ fn of_the_relay() -> Vec<Operation> {
             .answers(named("Now")),
         Operation::get("/gaps", "The windows in which events may be missing.", get(gaps::find))
             .parameter(since)
-            .asks("until", "Up to that moment, or else now.", moment())
+            .asks("until", "Up to that moment, or else now; not before `since`.", moment())
             .answers(object(&[
                 ("since", moment()),
                 ("until", moment()),
@@ -274,8 +284,7 @@ fn of_the_relay() -> Vec<Operation> {
                 ("gaps", list(json!({"type": "object", "required": ["from", "until", "kind"]}))),
                 ("clock_set_back", list(jump)),
                 ("sources", list(source())),
-            ]))
-            .also_fails(&[422]),
+            ])),
         Operation::post("/drain", "Take nothing more in where that costs no event.", post(drain::set))
             .takes(object(&[("on", flag())]), json!({"on": false}))
             .answers(object(&[("on", flag()), ("was_on", flag())])),
@@ -288,8 +297,8 @@ fn of_the_relay() -> Vec<Operation> {
             .answers(object(&[("seen", maybe(named("Sighting")))]))
             .also_fails(&[404]),
         Operation::get("/audit", "Who changed what, the newest first.", get(audit::list))
-            .asks("after", "The `next` of the page before.", after())
-            .asks("limit", "How many; more than 1,000 are 1,000.", limit())
+            .asks("after", "The `next` of the page before.", number())
+            .asks("limit", "How many; more than 1,000 are 1,000.", limit(100))
             .answers(page("audit", named("Deed"))),
         Operation::get("/openapi.json", "This document.", get(document)).answers(json!({"type": "object"})),
     ]

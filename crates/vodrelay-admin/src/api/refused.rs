@@ -1,33 +1,34 @@
 //! Refused requests: which are kept, what one is worth today, accepting and purging them. No answer has a signature.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vodrelay_core::ledger::Limit;
 use vodrelay_core::readmission::{Explanation, Summary, Terms};
-use vodrelay_core::{Name, RefusalFilter, RefusalRecord, SourceName};
+use vodrelay_core::{Name, RefusalCause, RefusalFilter, RefusalRecord, SourceName, moment};
 
-use super::{Answer, Problem, moment};
+use super::ask::{Asked, Body, Numbered};
+use super::{Answer, Problem};
 use crate::router::Shared;
 
 /// How many are listed at once, where nobody says, and at most.
 const USUAL: usize = 100;
 const MOST: usize = 1_000;
 
-/// Which refusals are meant, as a query or a body says it.
+/// Which page of which refusals.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Wanted {
-    callback: Option<String>,
-    cause: Option<String>,
+pub(crate) struct Question {
+    callback: Option<Name>,
+    cause: Option<RefusalCause>,
     address: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    /// Only of a list: how many, and after which.
-    limit: Option<usize>,
+    #[serde(deserialize_with = "moment::read")]
+    since: Option<Timestamp>,
+    #[serde(deserialize_with = "moment::read")]
+    until: Option<Timestamp>,
     after: Option<u64>,
-    /// Only of a purge.
-    dry_run: bool,
+    limit: Option<Limit>,
 }
 
 /// A page, the newest first.
@@ -38,20 +39,64 @@ pub(crate) struct Refusals {
     next: Option<u64>,
 }
 
+pub(crate) async fn list(State(state): State<Shared>, Asked(asked): Asked<Question>) -> Answer<Refusals> {
+    let Question { callback, cause, address, since, until, after, limit } = asked;
+    let wanted =
+        RefusalFilter { source: callback.as_ref().map(SourceName::callback), cause, address, since, until };
+    let limit = Limit::within(limit, USUAL, MOST);
+    let refused = state.ledger.list_refusals(wanted, after, limit).await?;
+    let next = refused.last().filter(|_| refused.len() == limit).map(|last| last.id);
+    Ok(Json(Refusals { refused, next }))
+}
+
+pub(crate) async fn explain(State(state): State<Shared>, Numbered(id): Numbered) -> Answer<Explanation> {
+    let explanation = state.readmission.explain(id).await?;
+    let gone = || Problem::not_found(format!("no refusal {id} is kept, or no longer"));
+    explanation.map(Json).ok_or_else(gone)
+}
+
 /// What is to be accepted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Accept {
     callback: Name,
-    cause: Option<String>,
+    cause: Option<RefusalCause>,
     address: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
+    #[serde(deserialize_with = "moment::read", default)]
+    since: Option<Timestamp>,
+    #[serde(deserialize_with = "moment::read", default)]
+    until: Option<Timestamp>,
     #[serde(default)]
     stale: bool,
-    /// In seconds, the least and the most.
+    /// In seconds, the two ends of a window.
     off_by: Option<(i64, i64)>,
     #[serde(default)]
+    dry_run: bool,
+}
+
+pub(crate) async fn accept(State(state): State<Shared>, Body(accept): Body<Accept>) -> Answer<Summary> {
+    let Accept { callback, cause, address, since, until, stale, off_by, dry_run } = accept;
+    if off_by.is_some() && !stale {
+        return Err(Problem::invalid(
+            "off_by: it is about those that are stale; set stale to true, or leave it out",
+        ));
+    }
+    let wanted = RefusalFilter { source: None, cause, address, since, until };
+    let off_by = off_by.map(|(one, other)| one.min(other)..=one.max(other));
+    Ok(Json(state.readmission.accept(&Terms { callback, wanted, stale, off_by, dry_run }).await?))
+}
+
+/// What is to be purged: all that is meant, since there are no pages.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Purge {
+    callback: Option<Name>,
+    cause: Option<RefusalCause>,
+    address: Option<String>,
+    #[serde(deserialize_with = "moment::read")]
+    since: Option<Timestamp>,
+    #[serde(deserialize_with = "moment::read")]
+    until: Option<Timestamp>,
     dry_run: bool,
 }
 
@@ -62,65 +107,10 @@ pub(crate) struct Purged {
     dry_run: bool,
 }
 
-pub(crate) async fn list(
-    State(state): State<Shared>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Answer<Refusals> {
-    let Query(wanted) = wanted.map_err(|error| Problem::invalid(error.body_text()))?;
-    let limit = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
-    let refused = state.ledger.list_refusals(wanted.filter()?, wanted.after, limit).await?;
-    let next = refused.last().filter(|_| refused.len() == limit).map(|last| last.id);
-    Ok(Json(Refusals { refused, next }))
-}
-
-pub(crate) async fn explain(
-    State(state): State<Shared>,
-    id: Result<Path<u64>, PathRejection>,
-) -> Answer<Explanation> {
-    let Path(id) = id.map_err(|error| Problem::invalid(error.body_text()))?;
-    let explanation = state.readmission.explain(id).await?;
-    let gone = || Problem::not_found(format!("no refusal {id} is kept, or no longer"));
-    explanation.map(Json).ok_or_else(gone)
-}
-
-pub(crate) async fn accept(
-    State(state): State<Shared>,
-    accept: Result<Json<Accept>, JsonRejection>,
-) -> Answer<Summary> {
-    let Json(Accept { callback, cause, address, since, until, stale, off_by, dry_run }) =
-        accept.map_err(|error| Problem::invalid(error.body_text()))?;
-    let wanted = Wanted { cause, address, since, until, ..Wanted::default() }.filter()?;
-    let off_by = off_by.map(|(least, most)| least..=most);
-    if off_by.as_ref().is_some_and(|window| !stale || window.is_empty()) {
-        return Err(Problem::invalid("off_by goes with stale, and has the least first"));
-    }
-    Ok(Json(state.readmission.accept(&Terms { callback, wanted, stale, off_by, dry_run }).await?))
-}
-
-pub(crate) async fn purge(
-    State(state): State<Shared>,
-    wanted: Result<Json<Wanted>, JsonRejection>,
-) -> Answer<Purged> {
-    let Json(wanted) = wanted.map_err(|error| Problem::invalid(error.body_text()))?;
-    // A purge that were taken for a page of one would remove too much.
-    if wanted.limit.is_some() || wanted.after.is_some() {
-        return Err(Problem::invalid("limit and after are for lists; a purge takes all that is meant"));
-    }
-    let purged = state.readmission.purge(&wanted.filter()?, wanted.dry_run).await?;
-    Ok(Json(Purged { purged, dry_run: wanted.dry_run }))
-}
-
-impl Wanted {
-    fn filter(&self) -> Result<RefusalFilter, Problem> {
-        let callback = self.callback.as_deref().map(Name::new).transpose();
-        let callback = callback.map_err(|error| Problem::invalid(format!("callback: {error}")))?;
-        let cause = self.cause.as_deref().map(str::parse).transpose();
-        Ok(RefusalFilter {
-            source: callback.map(|name| SourceName::callback(&name)),
-            cause: cause.map_err(|error| Problem::invalid(format!("cause: {error}")))?,
-            address: self.address.clone(),
-            since: moment::parse("since", self.since.as_deref())?,
-            until: moment::parse("until", self.until.as_deref())?,
-        })
-    }
+pub(crate) async fn purge(State(state): State<Shared>, Body(purge): Body<Purge>) -> Answer<Purged> {
+    let Purge { callback, cause, address, since, until, dry_run } = purge;
+    let wanted =
+        RefusalFilter { source: callback.as_ref().map(SourceName::callback), cause, address, since, until };
+    let purged = state.readmission.purge(&wanted, dry_run).await?;
+    Ok(Json(Purged { purged, dry_run }))
 }

@@ -1,14 +1,14 @@
 //! Replays that go on by themselves: begin one, ask how far it is, end it.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use vodrelay_core::ledger::Limit;
 use vodrelay_core::replay::{Job, Request};
 
-use super::ask::{Asked, Body, By, tell};
+use super::ask::{Asked, Body, By, Numbered, tell};
 use super::{Answer, Problem};
 use crate::replays::NotBegun;
 use crate::router::Shared;
@@ -29,7 +29,7 @@ pub(crate) async fn begin(
         NotBegun::Busy => {
             Problem::new(StatusCode::CONFLICT, "four replays are at work; wait for one of them, or cancel it")
         }
-        NotBegun::Journal(error) => error.into(),
+        NotBegun::Refused(error) => error.into(),
     })?;
     tell!(
         &job.request.filter, %by, job = job.id, what = job.request.what.as_str(), "a replay has begun"
@@ -42,7 +42,7 @@ pub(crate) async fn begin(
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Question {
     after: Option<u64>,
-    limit: Option<usize>,
+    limit: Option<Limit>,
 }
 
 /// A page, the newest first.
@@ -53,7 +53,7 @@ pub(crate) struct Jobs {
 }
 
 pub(crate) async fn list(State(state): State<Shared>, Asked(question): Asked<Question>) -> Answer<Jobs> {
-    let limit = question.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = Limit::within(question.limit, PAGE, LARGEST_PAGE);
     let known = state.ledger.jobs(question.after, limit).await?;
     let next = known.last().filter(|_| known.len() == limit).map(|last| last.id);
     // One that is at work is further than what was noted of it.
@@ -61,20 +61,12 @@ pub(crate) async fn list(State(state): State<Shared>, Asked(question): Asked<Que
     Ok(Json(Jobs { replays, next }))
 }
 
-pub(crate) async fn one(State(state): State<Shared>, id: Result<Path<u64>, PathRejection>) -> Answer<Job> {
-    let Path(id) =
-        id.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("id: {}", error.body_text())))?;
+pub(crate) async fn one(State(state): State<Shared>, Numbered(id): Numbered) -> Answer<Job> {
     find(&state, id).await.map(Json)
 }
 
 /// Ends it after the step in hand. What was replayed stays so.
-pub(crate) async fn cancel(
-    State(state): State<Shared>,
-    by: By,
-    id: Result<Path<u64>, PathRejection>,
-) -> Answer<Job> {
-    let Path(id) =
-        id.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("id: {}", error.body_text())))?;
+pub(crate) async fn cancel(State(state): State<Shared>, by: By, Numbered(id): Numbered) -> Answer<Job> {
     let job = find(&state, id).await?;
     if state.replays().cancel(id) {
         tracing::info!(%by, job = id, "a replay is cancelled");

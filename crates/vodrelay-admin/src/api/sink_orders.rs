@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vodrelay_core::standing::BreakerState;
-use vodrelay_core::{Pause, SinkName};
+use vodrelay_core::{Pause, SinkName, moment};
 
 use super::ask::{Body, By, Named};
 use super::{Answer, Problem};
@@ -66,6 +66,7 @@ pub(crate) struct Stepped {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AskedAt {
+    #[serde(deserialize_with = "moment::read")]
     asked_at: Option<Timestamp>,
 }
 
@@ -106,6 +107,7 @@ pub(crate) async fn rename(
     Body(To { to: new }): Body<To>,
 ) -> Answer<Stepped> {
     check_not_driven(&state, &old)?;
+    check_known(&state, &old).await?;
     if old == new {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "both names are the same"));
     }
@@ -121,6 +123,7 @@ pub(crate) async fn forget(
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Stepped> {
     check_not_driven(&state, &sink)?;
+    check_known(&state, &sink).await?;
     let step = state.ledger.forget(&sink, STEP).await?;
     tracing::info!(%by, %sink, changed = step.changed, "pending deliveries of a sink became dead letters");
     Ok(Json(Stepped { changed: step.changed, more: step.more }))

@@ -17,7 +17,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
@@ -26,7 +26,7 @@ use vodrelay_core::ledger::EventFilter;
 use vodrelay_core::{JournalError, RefusalFilter, SinkName};
 
 use super::Problem;
-use super::ask::Asked;
+use super::ask::{Asked, word, wrong};
 use super::events::Item;
 use super::sinks::{self, Sink};
 use crate::router::Shared;
@@ -49,22 +49,23 @@ const WAITING: usize = 16;
 
 const KINDS: [&str; 5] = ["accepted", "attempt", "settled", "refused", "sink"];
 
+/// Where it begins, and what is told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Question {
+    after: Option<u64>,
+    kinds: Option<String>,
+}
+
 pub(crate) async fn open(
     State(state): State<Shared>,
     Extension(caller): Extension<Caller>,
-    Asked(asked): Asked<Vec<(String, String)>>,
+    Asked(Question { mut after, kinds }): Asked<Question>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (mut after, mut kinds) = (None, KINDS.map(str::to_owned).to_vec());
-    for (name, value) in asked {
-        match name.as_str() {
-            "after" => after = Some(number("after", &value)?),
-            "kinds" => kinds = kinds_of(&value)?,
-            _ => return Err(refuse("there is no such parameter but after and kinds")),
-        }
-    }
+    let kinds = kinds.as_deref().map_or_else(|| Ok(KINDS.map(str::to_owned).to_vec()), kinds_of)?;
     if let Some(last) = headers.get("last-event-id") {
-        after = Some(number("Last-Event-ID", last.to_str().unwrap_or_default())?);
+        after = Some(word("Last-Event-ID", last.to_str().unwrap_or_default())?);
     }
     let Ok(place) = Arc::clone(state.streams()).try_acquire_owned() else {
         let message = format!("{MOST_STREAMS} listen already; close one, or try again later");
@@ -88,21 +89,12 @@ pub(crate) async fn open(
     Ok((headers, Body::new(Pieces(receiver))).into_response())
 }
 
-fn number(name: &str, text: &str) -> Result<u64, Problem> {
-    let number = text.parse().ok().filter(|number| *number <= i64::MAX.unsigned_abs());
-    number.ok_or_else(|| refuse(&format!("{name}: it is not the id of an event of this stream")))
-}
-
 fn kinds_of(text: &str) -> Result<Vec<String>, Problem> {
     let kinds: Vec<String> = text.split(',').map(str::to_owned).collect();
     if kinds.iter().all(|kind| KINDS.contains(&kind.as_str())) {
         return Ok(kinds);
     }
-    Err(refuse(&format!("kinds: there are {}, between commas", KINDS.join(", "))))
-}
-
-fn refuse(message: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, message)
+    Err(wrong("kinds", &format!("there are {}, between commas", KINDS.join(", "))))
 }
 
 async fn newest(state: &Shared) -> Result<u64, JournalError> {

@@ -68,17 +68,34 @@ pub(crate) fn name() -> Value {
     json!({"type": "string", "pattern": "^[a-z][a-z0-9]*(_[a-z0-9]+)*$", "maxLength": 64})
 }
 
+/// The name behind the dot has at most 64 bytes.
 pub(crate) fn source() -> Value {
-    json!({"type": "string", "pattern": "^(callbacks|queues)\\.[a-z][a-z0-9]*(_[a-z0-9]+)*$"})
+    let of = |kind: &str| {
+        let pattern = format!("^{kind}\\.[a-z][a-z0-9]*(_[a-z0-9]+)*$");
+        json!({"type": "string", "pattern": pattern, "maxLength": kind.len() + 1 + 64})
+    };
+    json!({"anyOf": [of("callbacks"), of("queues")]})
 }
 
-/// A number behind which a list goes on.
-pub(crate) fn after() -> Value {
+/// A number by which the journal names something, and behind which a list goes on.
+pub(crate) fn number() -> Value {
     json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})
 }
 
-pub(crate) fn limit() -> Value {
-    json!({"type": "integer", "minimum": 1, "default": 100})
+/// How many at once; so many where nobody says.
+pub(crate) fn limit(usual: u16) -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": i64::MAX, "default": usual})
+}
+
+/// The two ends of a window, in seconds.
+pub(crate) fn seconds() -> Value {
+    let second = json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX});
+    json!({"type": "array", "items": second, "minItems": 2, "maxItems": 2})
+}
+
+/// Some event ids between commas.
+pub(crate) fn event_ids() -> Value {
+    json!({"type": "string", "pattern": "^(evt_1[0-9a-f]{32}(,evt_1[0-9a-f]{32})*)?$"})
 }
 
 pub(crate) fn state() -> Value {
@@ -155,10 +172,7 @@ pub(crate) fn components() -> Value {
             "place", "event_id", "event_type", "video_id", "received_at", "sink", "reason", "given_up_at", "attempts",
             "replays",
         ]},
-        "LetterFilter": optional(&[
-            ("events", list(event_id())), ("sink", maybe(name())), ("event_type", maybe(text())),
-            ("reason", maybe(text())), ("since", maybe(moment())), ("until", maybe(moment())),
-        ]),
+        "LetterFilter": filter(list(event_id()), maybe(name()), maybe(text())),
         "Left": object(&[
             ("pending", count()), ("delivered", count()), ("purged", count()), ("not_configured", count()),
             ("unmatched", count()), ("unreadable", count()),
@@ -170,10 +184,11 @@ pub(crate) fn components() -> Value {
             ]))),
             ("next", maybe(count())),
         ]),
-        "ReplayRequest": with(replay_request(), &["what"]),
+        "ReplayRequest": replay(&maybe(number()), &maybe(limit(500))),
+        "ReplayJobRequest": replay(&nothing(), &nothing()),
         "ReplayJob": object(&[
             ("id", count()), ("state", one_of(&["running", "done", "cancelled", "failed", "interrupted"])),
-            ("request", named("ReplayRequest")), ("asked_at", moment()), ("token", maybe(name())),
+            ("request", named("ReplayJobRequest")), ("asked_at", moment()), ("token", maybe(name())),
             ("ended_at", maybe(moment())), ("again", count()), ("added", count()), ("read", count()),
             ("left", named("Left")), ("looked_at", count()), ("error", maybe(text())),
         ]),
@@ -225,13 +240,39 @@ pub(crate) fn cause() -> Value {
     one_of(&["missing", "malformed", "mismatch", "stale", "unreadable"])
 }
 
-fn replay_request() -> Value {
+pub(crate) fn nothing() -> Value {
+    json!({"type": "null"})
+}
+
+fn filter(events: Value, sink: Value, reason: Value) -> Value {
     optional(&[
-        ("what", one_of(&["dead_letters", "events", "unreadable", "unrouted", "sink"])),
-        ("filter", named("LetterFilter")),
-        ("all", flag()),
-        ("dry_run", flag()),
-        ("after", maybe(count())),
-        ("limit", maybe(count())),
+        ("events", events),
+        ("sink", sink),
+        ("event_type", maybe(text())),
+        ("reason", reason),
+        ("since", maybe(moment())),
+        ("until", maybe(moment())),
     ])
+}
+
+/// What each kind of replay has to be told, and what it cannot be.
+fn replay(after: &Value, limit: &Value) -> Value {
+    let some_events = plus(list(event_id()), "minItems", json!(1));
+    let kind = |what: &[&str], filter: Value, required: &[&str]| {
+        let request = optional(&[
+            ("what", one_of(what)),
+            ("filter", filter),
+            ("all", flag()),
+            ("dry_run", flag()),
+            ("after", after.clone()),
+            ("limit", limit.clone()),
+        ]);
+        with(request, required)
+    };
+    json!({"anyOf": [
+        kind(&["dead_letters"], named("LetterFilter"), &["what"]),
+        kind(&["unreadable", "unrouted"], filter(list(event_id()), maybe(name()), nothing()), &["what"]),
+        kind(&["events"], with(filter(some_events, maybe(name()), nothing()), &["events"]), &["what", "filter"]),
+        kind(&["sink"], with(filter(list(event_id()), name(), nothing()), &["sink"]), &["what", "filter"]),
+    ]})
 }

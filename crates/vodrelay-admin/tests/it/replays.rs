@@ -94,7 +94,7 @@ async fn what_makes_no_sense_begins_nothing() {
     };
     check(json!({"what": "everything"}), 422).await;
     check(json!({"what": "events"}), 422).await;
-    check(json!({"what": "sink", "filter": {"sink": "gone"}}), 422).await;
+    check(json!({"what": "sink", "filter": {"sink": "gone"}}), 409).await;
     check(json!({"what": "unrouted", "after": 7}), 422).await;
     check(json!({"what": "unrouted", "limit": 7}), 422).await;
     for _ in 0..4 {

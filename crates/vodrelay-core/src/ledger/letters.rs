@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vod_event::EventId;
 
 use crate::envelope::Envelope;
+use crate::moment;
 use crate::name::SinkName;
 
 /// Which dead letters are meant; what is absent lets all through.
@@ -22,8 +23,10 @@ pub struct LetterFilter {
     /// With this in the reason.
     pub reason: Option<String>,
     /// Given up at that moment or later.
+    #[serde(deserialize_with = "moment::read")]
     pub since: Option<Timestamp>,
     /// Given up before that moment.
+    #[serde(deserialize_with = "moment::read")]
     pub until: Option<Timestamp>,
 }
 
@@ -78,6 +81,32 @@ pub struct FailedAttempt {
     pub status: Option<u16>,
     /// What went wrong.
     pub note: String,
+}
+
+/// How many are asked for at once: at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "u64")]
+pub struct Limit(u64);
+
+/// A count that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("0 is too few; ask for 1 or more, or leave it out for the usual count")]
+pub struct TooFew;
+
+impl TryFrom<u64> for Limit {
+    type Error = TooFew;
+
+    fn try_from(count: u64) -> Result<Self, TooFew> {
+        if count == 0 { Err(TooFew) } else { Ok(Self(count)) }
+    }
+}
+
+impl Limit {
+    /// As many as are asked for, or the usual count where nobody says, and never more than the most.
+    #[must_use]
+    pub fn within(asked: Option<Self>, usual: usize, most: usize) -> usize {
+        asked.map_or(usual, |Self(count)| usize::try_from(count).unwrap_or(most).min(most))
+    }
 }
 
 /// A part of a list.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vod_event::EventId;
-use vodrelay_core::ledger::LetterFilter;
-use vodrelay_core::replay::{Outcome, Request, What};
+use vodrelay_core::ledger::{LetterFilter, Limit};
+use vodrelay_core::replay::{Outcome, ReplayError, Request, What};
 use vodrelay_core::routing::Filter;
 use vodrelay_core::testing::{ManualClock, MemoryJournal, envelope_of, event_body};
 use vodrelay_core::{
-    Arrival, Clock, Envelope, Journal, JournalError, Ledger, Name, Replayer, Routes, Settled, SinkName,
-    SourceName,
+    Arrival, Clock, Envelope, Journal, Ledger, Name, Replayer, Routes, Settled, SinkName, SourceName,
 };
 
 struct Bench {
@@ -54,7 +53,7 @@ impl Bench {
 
     /// Asks for step after step of two; says what all of them did together, and how many there were.
     async fn replay(&self, request: Request) -> (Outcome, usize) {
-        let mut request = Request { limit: Some(2), ..request };
+        let mut request = Request { limit: Limit::try_from(2).ok(), ..request };
         let (mut total, mut steps) = (Outcome::default(), 0);
         loop {
             let step = self.replayer.step(&request).await.unwrap();
@@ -113,8 +112,9 @@ async fn events_that_are_named_and_no_others() {
 async fn what_makes_no_sense_is_refused() {
     let bench = Bench::new();
     let check = async |request: Request, says: &str| match bench.replayer.step(&request).await {
-        Err(JournalError::Invalid(message)) => assert!(message.contains(says), "{message}"),
-        other => panic!("{request:?}: {other:?}"),
+        Err(ReplayError::Journal(error)) => panic!("{request:?}: {error}"),
+        Err(error) => assert!(error.to_string().contains(says), "{error}"),
+        Ok(done) => panic!("{request:?}: {done:?}"),
     };
     let of = |sink: &str| LetterFilter { sink: SinkName::new(sink).ok(), ..LetterFilter::default() };
     check(Request::new(What::Events), "no event is named").await;

@@ -191,6 +191,71 @@ async fn dead_letters_are_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_purged() {
+    let tokens =
+        "token = \"for everything\"\n[admin.tokens.reader]\ntoken = \"for looking\"\nrole = \"read\"\n";
+    let Some(scene) = Scene::open("en", tokens).await else { return };
+    let browser = &scene.browser;
+    let there = async |count: u64| {
+        browser.until(&format!("document.querySelectorAll('.letter').length === {count}")).await;
+    };
+    browser.type_into("#token", &format!("for everything{ENTER}")).await;
+    browser.until_says("All is well").await;
+    scene.receiver.answer_with(410);
+    for number in 0..4 {
+        scene.send(event_body(number)).await;
+    }
+    scene.send(Bytes::from_static(b"no event")).await;
+    browser.click("nav a[href='#/dead']").await;
+    there(5).await;
+
+    // What is chosen, of a sink or of none, and no other; not before that is confirmed.
+    let choose = "for (const letter of document.querySelectorAll('.letter'))
+        if (/no sink|00000002/.test(letter.innerText)) letter.querySelector('input').click()";
+    browser.run(choose, &[]).await;
+    browser.until_says("Chosen: 2").await;
+    browser.click("[data-key='purge.chosen']").await;
+    browser.until("document.querySelector('dialog').innerText.includes('Purge what is chosen: 2?')").await;
+    browser.press(ESCAPE).await;
+    browser.until("!document.querySelector('dialog')").await;
+    there(5).await;
+    browser.click("[data-key='purge.chosen']").await;
+    browser.click("dialog button.main").await;
+    browser.until_says("Purged: 2.").await;
+    there(3).await;
+    browser.until("!document.getElementById('main').innerText.match(/no sink|00000002/)").await;
+    browser.until("document.querySelector('.selection').hidden").await;
+
+    // All that match, and no others.
+    browser.open(&format!("{}/#/dead?reason=404", scene.origin())).await;
+    browser.until_says("No dead letter matches.").await;
+    browser.until("document.querySelector('[data-key=\"purge.all\"]').disabled").await;
+    browser.open(&format!("{}/#/dead?reason=410", scene.origin())).await;
+    there(3).await;
+    browser.click("[data-key='purge.all']").await;
+    browser.until("document.querySelector('dialog').innerText.includes('410')").await;
+    // It comes after the question, so it is not meant.
+    sleep(Duration::from_millis(1_100)).await;
+    scene.send(event_body(9)).await;
+    there(4).await;
+    browser.click("dialog button.main").await;
+    browser.until_says("Purged: 3.").await;
+    there(1).await;
+    browser.until_says("00000009").await;
+
+    browser.click("#forget").await;
+    browser.type_into("#token", &format!("for looking{ENTER}")).await;
+    there(1).await;
+    browser.click("#language").await;
+    browser.until_says("清理全部匹配项").await;
+    browser.click("[data-key='purge.all']").await;
+    browser.click("dialog button.main").await;
+    browser.until_says("其角色为 read").await;
+    there(1).await;
+    scene.check_quiet(&["401 (Unauthorized)", "403 (Forbidden)"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_an_event_says_is_text() {
     let Some(scene) = Scene::open("en", "").await else { return };
     let browser = &scene.browser;
