@@ -1,6 +1,7 @@
 //! Finds the file, lays the environment over it, and turns both into a checked `Config`.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,12 +83,22 @@ fn data_dir(config: &Config, has_file: bool, surroundings: &Surroundings) -> Res
     if has_file {
         return Ok(surroundings.resolve(Path::new("data")));
     }
+    if let Some(hidden) = PLACES.into_iter().find(|place| is_hidden(Path::new(place))) {
+        let advice = "only the relay's user and root may read it: `sudo -u vodrelay vodrelay …`";
+        return Err(ConfigError::new(hidden, advice));
+    }
     let places = PLACES.join(" or ");
     let advice = format!(
         "there is no configuration file ({places}, or $VODRELAY_CONFIG, or --config) and no data directory: \
          run `vodrelay init` to write a file, or set VODRELAY__DATA_DIR"
     );
     Err(ConfigError::new("data_dir", advice))
+}
+
+/// Whether there may be a file that this user is not allowed to see. The folder that a command happens to be called in
+/// does not count: a relay's user is often not allowed into it.
+fn is_hidden(place: &Path) -> bool {
+    place.is_absolute() && place.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 fn typed_error(shown: &str, error: &serde_path_to_error::Error<config::ConfigError>) -> ConfigError {
