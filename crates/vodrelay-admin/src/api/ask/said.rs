@@ -18,9 +18,9 @@ pub(super) enum Said {
     Text(String),
     /// What stands behind the question mark: a text, a number or a flag, whichever is wanted there.
     Word(String),
-    List(Vec<Said>),
+    List(Vec<Self>),
     /// As it was written, so that whoever reads it finds what stands there twice.
-    Object(Vec<(String, Said)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Said {
