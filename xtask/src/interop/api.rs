@@ -49,7 +49,15 @@ pub(super) fn check(python: &Path) -> Result<(), String> {
             .arg(root().join("schemathesis.toml"))
             .args(["run", &format!("http://{admin}/api/v1/openapi.json")])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
-            .args(["--seed", SEED, "--max-examples", EXAMPLES, "--continue-on-failure"])
+            .args([
+                "--seed",
+                SEED,
+                "--max-examples",
+                EXAMPLES,
+                "--continue-on-failure",
+                "--request-timeout",
+                "10",
+            ])
             .env("NO_PROXY", "127.0.0.1")
             .current_dir(&folder),
     )?;
