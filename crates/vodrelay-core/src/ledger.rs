@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use vod_event::EventId;
 
+use crate::forget::Video;
 use crate::history::{History, Trouble};
 use crate::journal::{JournalError, Pause};
 use crate::name::{SinkName, SourceName};
@@ -221,21 +222,18 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// [`JournalError::Invalid`] where the journal does not know the sink; else if this step changed nothing.
     async fn forget(&self, sink: &SinkName, limit: usize) -> Result<Step, JournalError>;
 
-    /// A page of the events of a video, in the order of acceptance: those that say its id, and those that cannot be read
-    /// and have it in their bytes; `after` is the `next` of the page before. A call looks at a bounded number, so a page
+    /// A page of the events of a video, in the order of acceptance, of which few are large; `after` is the `next` of the page before. A call looks at a bounded number, so a page
     /// may be empty while there is a next one.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    async fn events_of_video(
-        &self,
-        video_id: &str,
-        after: Option<u64>,
-    ) -> Result<Page<EventId>, JournalError>;
+    async fn events_of_video(&self, video: &Video, after: Option<u64>)
+    -> Result<Page<EventId>, JournalError>;
 
     /// Removes these events for good: body, deliveries, attempts, and all that was noted of them. Their ids stay, so that
     /// a repeat is a duplicate and brings nothing back. Those of which a delivery is in hand stay; what else of them is
-    /// pending becomes a dead letter with the reason `forgotten`, so that they can go once that one is settled.
+    /// pending becomes a dead letter with the reason `forgotten`, so that they can go once that one is settled. Even
+    /// without an event, bytes of what was removed before leave the log.
     ///
     /// # Errors
     /// If the last of its two transactions changed nothing.

@@ -42,7 +42,7 @@ pub use clock::{Clock, SystemClock};
 pub use dispatcher::Dispatcher;
 pub use drain::Drain;
 pub use envelope::{Arrival, Delivery, Envelope, Labels, MOST_LABEL_BYTES};
-pub use forget::{Forgotten, forget};
+pub use forget::{Forgotten, Video, forget};
 pub use history::{History, Life, LifeEnd, Trouble, TroubleKind};
 pub use images::{ArchivedImage, ImageError, ImageStore};
 pub use intake::{Accepted, Bookkeeper, Intake};

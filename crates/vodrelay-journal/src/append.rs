@@ -69,7 +69,7 @@ pub(crate) fn append(
     batch: &mut Batch,
     row: &Row,
 ) -> rusqlite::Result<Appended> {
-    if let Some(seq) = ids.find(conn, &row.id)? {
+    if let Some(seq) = ids.find(conn, batch, &row.id)? {
         merge(conn, names, batch, row, seq)?;
         return Ok(Appended::Duplicate);
     }

@@ -20,7 +20,7 @@ pub(crate) fn give_up(
     events: &[EventId],
 ) -> rusqlite::Result<()> {
     for event in events {
-        let Some(seq) = ids.find(conn, event)? else { continue };
+        let Some(seq) = ids.find(conn, batch, event)? else { continue };
         for (key, is_pending) in deliveries(conn, seq)? {
             if is_pending && !leases.holds(key, batch.steady) {
                 settle::bury(conn, batch, key, "forgotten")?;
@@ -38,25 +38,31 @@ pub(crate) fn erase(
     batch: &mut Batch,
     events: &[EventId],
 ) -> rusqlite::Result<Erased> {
+    thoroughly(conn, || remove(conn, ids, leases, batch, events))
+}
+
+fn remove(
+    conn: &Connection,
+    ids: &Ids,
+    leases: &Leases,
+    batch: &mut Batch,
+    events: &[EventId],
+) -> rusqlite::Result<Erased> {
     let mut erased = Erased::default();
-    set_secure_delete(conn, "ON")?;
     for event in events {
-        let Some(seq) = ids.find(conn, event)? else { continue };
+        let Some(seq) = ids.find(conn, batch, event)? else { continue };
         let is_in_hand = |(key, is_pending): &(Key, bool)| *is_pending || leases.holds(*key, batch.steady);
         if deliveries(conn, seq)?.iter().any(is_in_hand) {
             erased.in_hand += 1;
             continue;
         }
         retention::remove(conn, batch, seq)?;
-        conn.prepare_cached("INSERT INTO forgotten (seq, id, at) VALUES (?1, ?2, ?3)")?.execute(params![
-            seq,
-            event.as_bytes(),
-            batch.now
-        ])?;
+        // An earlier version, or a backup that was being made, may have had the event and the row.
+        conn.prepare_cached("INSERT OR REPLACE INTO forgotten (seq, id, at) VALUES (?1, ?2, ?3)")?
+            .execute(params![seq, event.as_bytes(), batch.now])?;
         retention::note_last_seq(conn, seq)?;
         erased.erased += 1;
     }
-    set_secure_delete(conn, "FAST")?;
     Ok(erased)
 }
 
@@ -73,7 +79,27 @@ fn deliveries(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<(Key, bool)>>
     statement.query_map([first, last], |row| Ok((Key(row.get(0)?), row.get(1)?)))?.collect()
 }
 
-/// Whether what is removed is overwritten: with `ON` in each page, with `FAST` only in those that are written anyway.
-pub(crate) fn set_secure_delete(conn: &Connection, how: &str) -> rusqlite::Result<()> {
+/// Has what is removed meanwhile overwritten in each page of the file.
+pub(crate) fn thoroughly<T>(
+    conn: &Connection,
+    remove: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    set_secure_delete(conn, "ON")?;
+    let removed = remove();
+    as_usual(conn)?;
+    removed
+}
+
+/// Has what is removed overwritten in those pages that are written anyway.
+pub(crate) fn as_usual(conn: &Connection) -> rusqlite::Result<()> {
+    set_secure_delete(conn, "FAST")
+}
+
+fn set_secure_delete(conn: &Connection, how: &str) -> rusqlite::Result<()> {
     conn.pragma_update_and_check(None, "secure_delete", how, |_| Ok(()))
+}
+
+/// Whether the log of an earlier life may have what was erased: it is emptied then, however that life ended.
+pub(crate) fn has_erased(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", [], |row| row.get(0))
 }

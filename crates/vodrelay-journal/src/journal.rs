@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use vod_event::EventId;
+use vodrelay_core::forget::Video;
 use vodrelay_core::ledger::{
     DeadLetter, Deed, DeedRecord, Erased, EventDetail, EventFilter, EventRecord, Kept, KeptFilter,
     LetterDetail, LetterFilter, Page, ReplayOrder, Replayed, Step,
@@ -356,12 +357,12 @@ impl Ledger for SqliteJournal {
 
     async fn events_of_video(
         &self,
-        video_id: &str,
+        video: &Video,
         after: Option<u64>,
     ) -> Result<Page<EventId>, JournalError> {
         self.alive()?;
-        let video_id = video_id.to_owned();
-        self.read(move |reader| reader.events_of_video(&video_id, after)).await
+        let video = video.clone();
+        self.read(move |reader| reader.events_of_video(&video, after)).await
     }
 
     async fn erase(&self, events: Vec<EventId>) -> Result<Erased, JournalError> {

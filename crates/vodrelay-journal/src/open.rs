@@ -118,7 +118,10 @@ pub(crate) fn open(
         labels: HashMap::new(),
         doubted: HashMap::new(),
     };
-    let checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
+    let mut checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
+    if erase::has_erased(&conn).map_err(sqlite)? {
+        checkpoints.empty_log_soon();
+    }
     let names = Names::load(&conn).map_err(sqlite)?;
     let ids = Ids::load(&conn).map_err(sqlite)?;
     let refusals = Refusals::load(&conn, bounds).map_err(sqlite)?;
@@ -256,7 +259,7 @@ fn set_up(conn: &Connection, empty: bool) -> rusqlite::Result<()> {
          PRAGMA mmap_size = 0;
          PRAGMA cache_size = -8192;",
     )?;
-    erase::set_secure_delete(conn, "FAST")?;
+    erase::as_usual(conn)?;
     // A poisoned journal must not be synced again, and closing is no exception.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_prepared_statement_cache_capacity(64);

@@ -20,7 +20,7 @@ pub(crate) fn replay(
 ) -> rusqlite::Result<Replayed> {
     let mut replayed = Replayed::default();
     for order in orders {
-        let Some(seq) = ids.find(conn, &order.event)? else { continue };
+        let Some(seq) = ids.find(conn, batch, &order.event)? else { continue };
         if let Some(event) = &order.reading {
             replayed.read += u64::from(read_again(conn, names, batch, seq, event)?);
         }

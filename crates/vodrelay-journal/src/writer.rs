@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::space::Space;
 use crate::storage::Storage;
 use crate::words::Words;
-use crate::{append, in_hand, indexes, log, settle, troubles};
+use crate::{append, erase, in_hand, indexes, log, settle, troubles};
 
 /// One commit takes at most so many requests, or so many bytes of bodies.
 const BATCH: usize = 1_024;
@@ -95,7 +95,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// What a part of the transaction changes, on its own until it is known to stay.
     pub(crate) fn part(&self) -> Self {
-        Self { now: self.now, steady: self.steady, ..Self::default() }
+        Self { now: self.now, steady: self.steady, removed: self.removed.clone(), ..Self::default() }
     }
 
     /// Takes a part in.
@@ -105,7 +105,7 @@ impl Batch {
         self.ended.extend(ended);
         self.appeared.extend(appeared);
         self.added.extend(added);
-        self.removed.extend(removed);
+        self.removed.clone_from(removed);
         self.folded += folded;
         if pauses.is_some() {
             self.pauses.clone_from(pauses);
@@ -227,9 +227,7 @@ impl Writer {
                 self.refusals.keep(&self.conn, batch, refusals)?;
                 Ok(Reply::Done)
             }
-            (Op::RemoveRefusals(ids, _), _) => {
-                Ok(Reply::Removed(self.refusals.remove(&self.conn, batch, ids)?))
-            }
+            (Op::RemoveRefusals(ids, _), _) => Ok(Reply::Removed(self.erase_refusals(batch, ids)?)),
             (Op::NoteTroubles(found, _), _) => {
                 troubles::note_all(&self.conn, found)?;
                 Ok(Reply::Done)
@@ -250,6 +248,12 @@ impl Writer {
             // What is in hand is written with each commit that finds it changed.
             (Op::NoteInHand(_) | Op::Pulse(_) | Op::Close(_), _) => Ok(Reply::Done),
         }
+    }
+
+    fn erase_refusals(&mut self, batch: &mut Batch, ids: &[u64]) -> rusqlite::Result<u64> {
+        let removed = erase::thoroughly(&self.conn, || self.refusals.remove(&self.conn, batch, ids))?;
+        self.checkpoints.empty_log_soon();
+        Ok(removed)
     }
 
     /// Runs one transaction, with what rides along, and its effects outside the file once it is durable.

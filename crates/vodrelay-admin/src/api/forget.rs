@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use vodrelay_core::Forgotten;
+use vodrelay_core::{Forgotten, Video, moment};
 
 use super::Answer;
 use super::ask::{Body, By};
@@ -14,6 +15,9 @@ use crate::router::Shared;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Forget {
     video_id: String,
+    /// Only what came before; all that is there where absent.
+    #[serde(default, deserialize_with = "moment::read")]
+    received_before: Option<Timestamp>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -29,13 +33,18 @@ pub(crate) struct Told {
 pub(crate) async fn video(
     State(state): State<Shared>,
     by: By,
-    Body(Forget { video_id, dry_run }): Body<Forget>,
+    Body(Forget { video_id, received_before, dry_run }): Body<Forget>,
 ) -> Answer<Told> {
-    let forgotten = vodrelay_core::forget(state.ledger.as_ref(), &video_id, dry_run).await?;
+    // Those that come meanwhile would have it go on for ever.
+    let received_before = received_before.unwrap_or_else(|| state.clock.now());
+    let video = Video { id: video_id, received_before };
+    let forgotten = vodrelay_core::forget(state.ledger.as_ref(), &video, dry_run).await?;
     let Forgotten { events, in_hand, refused } = forgotten;
-    tracing::info!(
-        %by, forgotten.events = events, forgotten.in_hand = in_hand, forgotten.refused = refused, dry_run,
-        "a video is to be forgotten"
-    );
+    if !dry_run {
+        tracing::info!(
+            %by, forgotten.events = events, forgotten.in_hand = in_hand, forgotten.refused = refused,
+            "a video was forgotten"
+        );
+    }
     Ok(Json(Told { forgotten, dry_run }))
 }

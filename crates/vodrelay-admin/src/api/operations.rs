@@ -82,7 +82,14 @@ fn of_events() -> Vec<Operation> {
         },
         Operation::post("/forget", "Remove what the journal has of a video.", post(forget::video))
             .takes(
-                with(optional(&[("video_id", text()), ("dry_run", flag())]), &["video_id"]),
+                with(
+                    optional(&[
+                        ("video_id", text()),
+                        ("received_before", maybe(moment())),
+                        ("dry_run", flag()),
+                    ]),
+                    &["video_id"],
+                ),
                 json!({"video_id": "5af3f0a5c5004971a1e9f9bb6b0ea0e4", "dry_run": true}),
             )
             .answers(object(&[

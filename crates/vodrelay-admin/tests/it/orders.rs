@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
+use vod_event::EventId;
 use vodrelay_admin::{AdminState, router};
 use vodrelay_core::ledger::{DeadLetter, Erased, LetterFilter, Page, Replayed, Step};
 use vodrelay_core::testing::{MockJudge, MockLedger, envelope_of, event_body};
@@ -118,7 +119,7 @@ async fn a_video_is_forgotten_or_only_counted() {
         let event = letter(1, "cms").event;
         ledger
             .expect_events_of_video()
-            .withf(|video, _| video == "v1")
+            .withf(|video, _| video.id == "v1")
             .returning(move |_, _| Ok(Page { items: vec![event], next: None }));
         ledger.expect_list_refusals().returning(|_, _, _| Ok(Vec::new()));
         ledger.expect_remove_refusals().returning(|_| Ok(0));
@@ -129,7 +130,8 @@ async fn a_video_is_forgotten_or_only_counted() {
     let (status, body) = post(has_one(), "/api/v1/forget", &dry_run).await;
     assert_eq!((status, body), (200, json!({"events": 1, "in_hand": 0, "refused": 0, "dry_run": true})));
     let mut ledger = has_one();
-    ledger.expect_erase().once().returning(|_| Ok(Erased { erased: 0, in_hand: 1 }));
+    let erase = |events: Vec<EventId>| Ok(Erased { erased: 0, in_hand: events.len() as u64 });
+    ledger.expect_erase().times(2).returning(erase);
     let (_, body) = post(ledger, "/api/v1/forget", &json!({"video_id": "v1"})).await;
     assert_eq!(body, json!({"events": 0, "in_hand": 1, "refused": 0, "dry_run": false}));
     check_refused(MockLedger::new(), "/api/v1/forget", &json!({"video_id": ""}), 422, "no id of a video")

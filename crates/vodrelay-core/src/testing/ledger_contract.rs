@@ -13,6 +13,7 @@ use super::journal_contract::{Bench, LEASE, name};
 use super::sample::{envelope_of, event_body};
 use crate::clock::Clock;
 use crate::envelope::{Arrival, Envelope};
+use crate::forget::Video;
 use crate::journal::{Appended, Claim, Journal, JournalError, Outcome};
 use crate::ledger::{
     DeadLetter, Deed, DeedRecord, DeliveryState, Erased, EventFilter, EventState, Kept, KeptFilter, Ledger,
@@ -84,10 +85,11 @@ impl<J: Journal + Ledger> Bench<J> {
         page.items.into_iter().map(|event| event.id).collect()
     }
 
-    async fn of_video(&self, video_id: &str) -> Vec<EventId> {
+    async fn of_video(&self, id: &str, received_before: Timestamp) -> Vec<EventId> {
+        let video = Video { id: id.to_owned(), received_before };
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.journal.events_of_video(video_id, after).await;
+            let page = self.journal.events_of_video(&video, after).await;
             let page = page.expect("a page of a healthy journal");
             found.extend(page.items);
             after = page.next;
@@ -731,9 +733,11 @@ async fn what_was_erased_leaves_its_id<J: Journal + Ledger>(bench: &Bench<J>) {
     bench.append(5, &[]).await;
     let unreadable = bench.append_unreadable(6).await;
     bench.clock.advance(LEASE);
-    assert_eq!(bench.of_video(&format!("{:032x}", 1)).await, [bench.id(1)]);
-    assert_eq!(bench.of_video(&format!("{:032x}", 6)).await, [unreadable], "its bytes have the id");
-    assert_eq!(bench.of_video("another").await, []);
+    let (first, sixth, now) = (format!("{:032x}", 1), format!("{:032x}", 6), bench.clock.now());
+    assert_eq!(bench.of_video(&first, now).await, [bench.id(1)]);
+    assert_eq!(bench.of_video(&sixth, now).await, [unreadable], "its bytes have the id");
+    assert_eq!(bench.of_video("another", now).await, []);
+    assert_eq!(bench.of_video(&first, now - LEASE).await, [], "it was not there yet");
 
     let all: Vec<EventId> = (1..=5).map(|number| bench.id(number)).chain([unreadable]).collect();
     let some = all.iter().copied().filter(|id| *id != bench.id(4)).collect();

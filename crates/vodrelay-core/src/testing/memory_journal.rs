@@ -15,6 +15,7 @@ use vod_event::EventId;
 
 use crate::clock::Clock;
 use crate::envelope::{Delivery, Envelope};
+use crate::forget::Video;
 use crate::history::{History, Life, LifeEnd, Trouble};
 use crate::journal::{
     Appended, Claim, Claimed, Journal, JournalError, Outcome, Pause, Pauses, Seq, SettleResult, Settled,
@@ -551,16 +552,19 @@ impl Ledger for MemoryJournal {
 
     async fn events_of_video(
         &self,
-        video_id: &str,
+        video: &Video,
         after: Option<u64>,
     ) -> Result<Page<EventId>, JournalError> {
         // One at a time, so that whoever asks has to ask again.
         let state = self.working()?;
         let place = usize::try_from(after.unwrap_or(0)).unwrap_or(usize::MAX);
         let Some(id) = state.order.get(place) else { return Ok(Page { items: Vec::new(), next: None }) };
-        let is_of_video = |envelope: &&Arc<Envelope>| match envelope.event() {
-            Ok(event) => event.video_id.as_deref() == Some(video_id),
-            Err(_) => crate::forget::names(&envelope.body, video_id),
+        let is_of_video = |envelope: &&Arc<Envelope>| {
+            envelope.received_at < video.received_before
+                && match envelope.event() {
+                    Ok(event) => video.is_that_of(event.video_id.as_deref(), event.media_id.as_deref()),
+                    Err(_) => video.is_named_in(&envelope.body),
+                }
         };
         let found = state.events.get(id).filter(is_of_video);
         Ok(Page {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use vodrelay_core::ledger::Erased;
-use vodrelay_core::testing::envelope_of;
-use vodrelay_core::{Appended, Clock, Journal, Ledger, Outcome};
+use vodrelay_core::testing::{envelope_of, event_body};
+use vodrelay_core::{Appended, Clock, Journal, Ledger, Outcome, Refusal, RefusalCause, RefusalFilter};
 
 use crate::backup::verify_whole;
 use crate::bench::{Bench, sink};
@@ -29,16 +29,38 @@ async fn no_file_has_what_was_erased() {
         bench.append(2 * number + 1, &["a"]).await;
         erased.push(envelope.id);
     }
+    let refused = Refusal {
+        source: "callbacks.main".parse().unwrap(),
+        cause: RefusalCause::Mismatch,
+        detail: String::new(),
+        received_at: bench.clock.now(),
+        address: "192.0.2.1".to_owned(),
+        timestamp: None,
+        signature: None,
+        body: [&b"a body that was refused"[..], &[b'y'; 20_000]].concat().into(),
+        cut_short: false,
+    };
+    bench.journal.refuse(vec![refused]).await.unwrap();
+    let refused = bench.journal.list_refusals(RefusalFilter::default(), None, 9).await.unwrap();
     for claim in bench.claim("a", 9).await {
         bench.settle(&claim, Outcome::DeadLetter("410 gone".to_owned())).await;
     }
     let folder = bench.folder.path();
-    for part in [SMALL, b"a body in many pages", b"and its end"] {
+    let parts = [
+        SMALL,
+        b"a body in many pages",
+        b"and its end",
+        &[b'x'; 100],
+        b"a body that was refused",
+        &[b'y'; 100],
+    ];
+    for part in parts {
         assert!(has_in_a_file(folder, part));
     }
+    assert_eq!(bench.journal.remove_refusals(refused.iter().map(|record| record.id).collect()).await, Ok(1));
     assert_eq!(bench.journal.erase(erased.clone()).await, Ok(Erased { erased: 2, in_hand: 0 }));
     // The log is emptied after the answer, at the latest with the next look around.
-    for part in [SMALL, b"a body in many pages", b"and its end", &[b'x'; 100]] {
+    for part in parts {
         for _ in 0..100 {
             if !has_in_a_file(folder, part) {
                 break;
@@ -53,5 +75,34 @@ async fn no_file_has_what_was_erased() {
     let again = envelope_of(Bytes::from_static(SMALL), bench.clock.now());
     assert_eq!(bench.journal.append(&again, &[sink("a")]).await, Ok(Appended::Duplicate));
     assert!(!has_in_a_file(bench.folder.path(), SMALL));
+    verify_whole(bench.folder.path());
+}
+
+/// Whatever else a commit has in it, none of its callers is the worse for an event that goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_come_while_their_event_is_erased() {
+    let bench = Bench::new();
+    let event = |number: usize| envelope_of(event_body(number), bench.clock.now());
+    for round in 0..40 {
+        let (gone, other) = (event(2 * round), event(2 * round + 1));
+        bench.journal.append(&gone, &[sink("a")]).await.unwrap();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let senders = [gone.clone(), other.clone(), gone.clone(), other.clone()].map(|envelope| {
+            let (journal, stopped) = (bench.journal.clone(), stopped.clone());
+            tokio::spawn(async move {
+                while !*stopped.borrow() {
+                    journal.append(&envelope, &[sink("a")]).await.unwrap();
+                }
+            })
+        });
+        let erase = || bench.journal.erase(vec![gone.id]);
+        let (first, second) = tokio::join!(erase(), erase());
+        assert_eq!(first.unwrap().erased + second.unwrap().erased, 1);
+        stop.send(true).unwrap();
+        for sender in senders {
+            sender.await.unwrap();
+        }
+    }
+    assert_eq!(bench.journal.totals().await.unwrap().events, 40);
     verify_whole(bench.folder.path());
 }

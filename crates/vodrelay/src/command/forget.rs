@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 use tokio::time::Instant;
-use vodrelay_core::{Forgotten, Name};
-use vodrelay_sinks::archive::{ReadError, Reader};
+use vodrelay_core::{Clock, Forgotten, Name, SystemClock, Video};
+use vodrelay_sinks::archive::{FoundRecord, ReadError, Reader};
 
 use super::archive;
 use super::ask::Target;
@@ -58,7 +58,9 @@ struct InArchive {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let door = Door::find(&args.target)?;
     let archives = archive::all_of(&args.target.load()?)?;
-    let found = in_journal(&door, &args.video, true).await?;
+    // What comes meanwhile stays, or it would have no end.
+    let video = Video { id: args.video.clone(), received_before: SystemClock.now() };
+    let found = in_journal(&door, &video, true).await?;
     let names: Vec<&str> = archives.iter().map(|(name, _)| name.as_str()).collect();
     if !args.dry_run {
         let and_archives = match names.as_slice() {
@@ -72,11 +74,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         );
         confirm(args.yes, &what)?;
     }
-    let journal = if args.dry_run { found } else { forget_in_journal(&door, &args.video).await? };
+    let journal = if args.dry_run { found } else { forget_in_journal(&door, &video).await? };
     // Nothing of it is pending any more, so nothing writes into an archive what is removed there now.
     let mut told = Vec::new();
     for (name, reader) in &archives {
-        let in_archive = in_archive(reader, &args.video, args.dry_run).await;
+        let in_archive = in_archive(reader, &video, args.dry_run).await;
         told.push((name, in_archive.map_err(|error| archive::unreadable(name, &error))?));
     }
     args.tell(journal, &told);
@@ -84,7 +86,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Goes on until nothing of it is in hand.
-async fn forget_in_journal(door: &Door, video: &str) -> Result<Forgotten, Failure> {
+async fn forget_in_journal(door: &Door, video: &Video) -> Result<Forgotten, Failure> {
     let (mut total, begun) = (Forgotten::default(), Instant::now());
     loop {
         let step = in_journal(door, video, false).await?;
@@ -105,9 +107,13 @@ async fn forget_in_journal(door: &Door, video: &str) -> Result<Forgotten, Failur
     }
 }
 
-async fn in_journal(door: &Door, video: &str, dry_run: bool) -> Result<Forgotten, Failure> {
+async fn in_journal(door: &Door, video: &Video, dry_run: bool) -> Result<Forgotten, Failure> {
     match door {
-        Door::Relay(relay) => relay.post("/forget", &json!({"video_id": video, "dry_run": dry_run})).await,
+        Door::Relay(relay) => {
+            let Video { id, received_before } = video;
+            let body = json!({"video_id": id, "received_before": received_before, "dry_run": dry_run});
+            relay.post("/forget", &body).await
+        }
         Door::Journal(place) => {
             let journal = place.open()?;
             let forgotten = vodrelay_core::forget(&journal, video, dry_run).await;
@@ -116,12 +122,17 @@ async fn in_journal(door: &Door, video: &str, dry_run: bool) -> Result<Forgotten
     }
 }
 
-async fn in_archive(reader: &Reader, video: &str, dry_run: bool) -> Result<InArchive, ReadError> {
+fn is_of(record: &FoundRecord, video: &Video) -> bool {
+    record.received_at < video.received_before
+        && video.is_that_of(record.video_id.as_deref(), record.media_id.as_deref())
+}
+
+async fn in_archive(reader: &Reader, video: &Video, dry_run: bool) -> Result<InArchive, ReadError> {
     let mut records = reader.records(None);
     let mut found = InArchive::default();
     while let Some(item) = records.next().await? {
         let record = match &item.record {
-            Ok(record) if record.video_id.as_deref() == Some(video) => record,
+            Ok(record) if is_of(record, video) => record,
             Ok(_) => continue,
             Err(_) => {
                 found.unreadable += 1;

@@ -78,6 +78,6 @@ async fn a_video_is_forgotten_with_and_without_a_relay() {
     let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
     assert_eq!(told["journal"], serde_json::json!({"events": 1, "refused": 0}), "{told}");
     assert_eq!(told["archives"]["archive"]["records"], 1, "{told}");
-    check_in(folder, &["forget", "--video", "-", "--yes"], "", 64, "is no id of a video");
+    check_in(folder, &["forget", "--video", " ", "--yes"], "", 64, "is no id of a video");
     check_in(folder, &["journal", "verify"], "", 0, "");
 }

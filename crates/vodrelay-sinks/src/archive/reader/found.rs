@@ -27,6 +27,10 @@ pub struct FoundRecord {
     pub status: Option<String>,
     /// The event's `VideoId`, where it has one.
     pub video_id: Option<String>,
+    /// The event's `MediaId`, where it has one.
+    pub media_id: Option<String>,
+    /// When it was received first.
+    pub received_at: Timestamp,
     /// The event's time, or that of its acceptance where it has none.
     pub time: Timestamp,
     /// The event's images, by their place in it.
@@ -108,6 +112,8 @@ struct Event {
     status: Option<String>,
     #[serde(default)]
     video_id: Option<String>,
+    #[serde(default)]
+    media_id: Option<String>,
     event_time: Option<Timestamp>,
 }
 
@@ -129,7 +135,8 @@ impl FoundRecord {
         }
         let Written { event, images, body, receipt } = serde_json::from_slice(bytes).map_err(no_record)?;
         let time = event.event_time.unwrap_or(receipt.received_at);
-        let Event { id, event_type, status, video_id, .. } = event;
-        Ok(Self { id, event_type, status, video_id, time, images, body })
+        let Event { id, event_type, status, video_id, media_id, .. } = event;
+        let received_at = receipt.received_at;
+        Ok(Self { id, event_type, status, video_id, media_id, received_at, time, images, body })
     }
 }

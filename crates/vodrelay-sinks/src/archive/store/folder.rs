@@ -109,6 +109,31 @@ impl Folder {
         })
         .await
     }
+
+    /// Removes what writers that were killed have left beside an object: the library writes to `NAME#1` first, and shows
+    /// that to nobody.
+    pub(super) async fn remove_unfinished(&self, path: &Path) -> Result<(), Error> {
+        let (path, root) = (path.clone(), self.0.root.clone());
+        self.work(move |_| {
+            let whole = root.join(path.as_ref());
+            let (Some(folder), Some(name)) = (whole.parent(), path.filename()) else { return Ok(()) };
+            let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+            for entry in entries.flatten() {
+                let is_unfinished = entry
+                    .file_name()
+                    .to_string_lossy()
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('#'));
+                if is_unfinished {
+                    fs::remove_file(entry.path()).map_err(|error| {
+                        unusable(format!("{} cannot be removed: {error}", entry.path().display()))
+                    })?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Inner {

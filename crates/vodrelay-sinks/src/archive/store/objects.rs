@@ -100,6 +100,10 @@ impl Store {
     /// Removes the object; one that is not there need not be removed.
     pub(in crate::archive) async fn remove(&self, key: &str) -> Result<(), SinkError> {
         let path = self.path(key);
+        if let Place::Folder(folder) = &self.place {
+            let removed = folder.remove_unfinished(&path).await;
+            removed.map_err(|error| self.failed("remove what was left of", &path, &error))?;
+        }
         match self.objects.delete(&path).await {
             Ok(()) => Ok(()),
             Err(error) if fault::of(&error) == Fault::NoObject => Ok(()),
