@@ -149,7 +149,7 @@ async fn list(args: List) -> Result<(), Failure> {
         return Ok(());
     }
     if page.refused.is_empty() {
-        output::line("no refused request is kept that is meant here");
+        output::line("no refused request that matches is kept");
     }
     let mut table = Table::new([
         Column::number("ID"),
