@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use vodrelay_admin::{AdminState, Door};
 use vodrelay_alerts::Plan;
 use vodrelay_core::config::ConfigError;
+use vodrelay_core::ledger::Deed;
 use vodrelay_core::standing::BreakerState;
 use vodrelay_core::{Ledger, Live, Routes, SinkBacklog, SinkFactory, SinkName};
 use vodrelay_http::{CallbackJudge, Receiver};
@@ -137,9 +139,23 @@ impl Replaceable {
             };
             certificates.forget();
             let replaced = self.replace(loaded, &mut crew).await;
+            let deed = self.deed(&replaced);
             // Whoever has gone finds it in the log.
             let _ = answer.send(replaced);
+            if let Err(error) = self.ledger.note_deed(deed).await {
+                tracing::error!(%error, "a reload could not be noted in the audit log");
+            }
         }
+    }
+
+    /// A reload stands in the audit log like what is asked of the admin API; a signal does not tell who sent it.
+    fn deed(&self, replaced: &Result<Vec<String>, ReloadError>) -> Deed {
+        let (status, result) = match replaced {
+            Ok(changed) => (200, json!({"changed": changed})),
+            Err(error) => (409, json!({"error": error.to_string()})),
+        };
+        let (at, result) = (self.admin.clock.now(), to_raw_value(&result).ok());
+        Deed { at, token: None, address: None, action: "reload".to_owned(), request: None, status, result }
     }
 
     /// Has no queue polled while the relay is drained, and each of them otherwise.

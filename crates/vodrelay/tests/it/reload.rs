@@ -122,6 +122,23 @@ async fn a_secret_in_a_file_is_read_again() {
     assert!(reload(&relay, folder, &config).await, "{}", log(folder));
     assert_eq!(said(folder, r#""changed":"nothing""#), 1, "{}", log(folder));
     assert_eq!(said(folder, "Rotated20261125Key"), 0, "a secret stands in the log");
+
+    let fixed = config.replace(&http.to_string(), &free_port().to_string());
+    assert!(!reload(&relay, folder, &fixed).await, "{}", log(folder));
+    let mut audit = serde_json::Value::Null;
+    for _ in 0..100 {
+        let asked = client.get(format!("http://{admin}/api/v1/audit")).send().await.unwrap();
+        audit = serde_json::from_str(&asked.text().await.unwrap()).unwrap();
+        if audit["audit"].as_array().is_some_and(|deeds| deeds.len() == 3) {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let [refused, nothing, first] = [0, 1, 2].map(|number| &audit["audit"][number]);
+    assert_eq!(first["action"], "reload", "{audit}");
+    assert_eq!(first["result"]["changed"][0], "http.callbacks.main.keys[0] (what its file holds)");
+    assert_eq!((&nothing["status"], &nothing["result"]["changed"]), (&200.into(), &serde_json::json!([])));
+    assert_eq!(refused["status"], 409, "{audit}");
 }
 
 /// A callback whose head was received, and whose body was not sent yet.
