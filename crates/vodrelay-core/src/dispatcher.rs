@@ -294,7 +294,7 @@ impl Dispatcher {
         attempted.log(&self.name, &outcome);
         self.tell_attempt(attempted, &outcome);
         let attempt = (!attempted.is_postponed()).then(|| attempted.record(age));
-        self.outcomes.push(Settled { token: *token, outcome, attempt });
+        self.outcomes.push(Settled { token: *token, outcome, attempt, reached_at: now });
     }
 
     /// What waits for a slot was claimed for as long as the settings of before wanted, so it is claimed anew.
@@ -332,9 +332,8 @@ impl Dispatcher {
     }
 
     fn give_back_what_is_ready(&mut self) {
-        let released =
-            |claim: Claim| Settled { token: claim.token, outcome: Outcome::Released, attempt: None };
-        self.outcomes.extend(self.ready.drain(..).map(released));
+        let now = self.clock.now();
+        self.outcomes.extend(self.ready.drain(..).map(|claim| Settled::released(claim.token, now)));
     }
 
     /// Hands the outcomes to the journal, one batch at a time; what ends meanwhile goes with the next.
@@ -399,8 +398,8 @@ impl Dispatcher {
         }
         self.attempts.abort_all();
         let abandoned = std::mem::take(&mut self.under_way);
-        let release = |token| Settled { token, outcome: Outcome::Released, attempt: None };
-        self.outcomes.extend(abandoned.into_iter().map(release));
+        let now = self.clock.now();
+        self.outcomes.extend(abandoned.into_iter().map(|token| Settled::released(token, now)));
         loop {
             self.pause_until = None;
             self.settle_outcomes();

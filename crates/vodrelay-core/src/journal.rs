@@ -113,6 +113,26 @@ pub struct Settled {
     pub outcome: Outcome,
     /// The attempt that was made; none where the claim was given back untried, or the sink postponed it.
     pub attempt: Option<Attempt>,
+    /// When that was, by the clock that the outcome's moment is of.
+    pub reached_at: Timestamp,
+}
+
+impl Settled {
+    /// A claim that is given back untried.
+    #[must_use]
+    pub fn released(token: Token, now: Timestamp) -> Self {
+        Self { token, outcome: Outcome::Released, attempt: None, reached_at: now }
+    }
+
+    /// From when on it is to be tried again, by a clock that says so now. One that was set back since the outcome was
+    /// reached says less now than then.
+    #[must_use]
+    pub fn due_at(&self, at: Timestamp, now: Timestamp) -> Timestamp {
+        if self.reached_at <= now {
+            return at;
+        }
+        now.saturating_add(at.duration_since(self.reached_at)).unwrap_or(at)
+    }
 }
 
 /// What comes of a delivery.
@@ -120,7 +140,8 @@ pub struct Settled {
 pub enum Outcome {
     /// The sink has it.
     Delivered,
-    /// To be tried again from that moment on. Without an attempt nothing is counted: the delivery comes back as it was.
+    /// To be tried again from that moment on, or, where the clock was set back since the outcome was reached, as long
+    /// after that as was meant. Without an attempt nothing is counted: the delivery comes back as it was.
     RetryAt(Timestamp),
     /// Given up, with the reason; kept until somebody replays or purges it.
     DeadLetter(String),

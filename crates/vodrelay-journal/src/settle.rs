@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use vodrelay_core::{Attempt, Outcome, SettleResult, Settled};
 
-use crate::key::{Key, excerpt, millis_of, nanos};
+use crate::key::{Key, excerpt, millis_of, moment, nanos};
 use crate::shared::Shared;
 use crate::writer::Batch;
 
@@ -41,7 +41,7 @@ pub(crate) fn settle(
     if let Some(attempt) = &settled.attempt {
         note_attempt(conn, key, attempt, &settled.outcome)?;
     }
-    write_outcome(conn, batch, key, &settled.outcome)?;
+    write_outcome(conn, batch, key, settled)?;
     batch.settled += 1;
     Ok(SettleResult::Done)
 }
@@ -86,8 +86,8 @@ fn note_attempt(conn: &Connection, key: Key, attempt: &Attempt, outcome: &Outcom
     Ok(())
 }
 
-fn write_outcome(conn: &Connection, batch: &mut Batch, key: Key, outcome: &Outcome) -> rusqlite::Result<()> {
-    match outcome {
+fn write_outcome(conn: &Connection, batch: &mut Batch, key: Key, settled: &Settled) -> rusqlite::Result<()> {
+    match &settled.outcome {
         Outcome::Delivered => {
             conn.prepare_cached(
                 "UPDATE deliveries SET state = 2, settled_at = ?2, due_at = NULL, crashes = 0 WHERE id = ?1",
@@ -99,8 +99,9 @@ fn write_outcome(conn: &Connection, batch: &mut Batch, key: Key, outcome: &Outco
         }
         Outcome::DeadLetter(reason) => bury(conn, batch, key, reason)?,
         Outcome::RetryAt(at) => {
+            let due_at = settled.due_at(*at, moment(batch.now));
             conn.prepare_cached("UPDATE deliveries SET state = 1, due_at = ?2, crashes = 0 WHERE id = ?1")?
-                .execute([key.0, nanos(*at)])?;
+                .execute([key.0, nanos(due_at)])?;
         }
         Outcome::Released => {
             conn.prepare_cached("UPDATE deliveries SET crashes = 0 WHERE id = ?1 AND crashes > 0")?

@@ -40,7 +40,9 @@ async fn paths() -> Router {
         status: Some(410),
         note: "gone".to_owned(),
     };
-    let settled = Settled { token: claimed.claims.first().unwrap().token, outcome, attempt: Some(attempt) };
+    let reached_at = attempt.started_at;
+    let settled =
+        Settled { token: claimed.claims.first().unwrap().token, outcome, attempt: Some(attempt), reached_at };
     journal.settle(&[settled]).await.unwrap();
     journal.pause(&sink, Some("a deployment".to_owned())).await.unwrap();
     let refusal = Refusal {

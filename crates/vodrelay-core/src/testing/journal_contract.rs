@@ -30,6 +30,7 @@ pub async fn journal_contract<J: Journal>(make: impl AsyncFn(Arc<ManualClock>) -
     a_retry_comes_back_when_it_is_due(&fresh().await).await;
     a_postponed_delivery_comes_back_when_it_is_due_as_it_was(&fresh().await).await;
     a_clock_set_back_makes_no_retry_wait_longer(&fresh().await).await;
+    a_clock_set_back_on_the_way_makes_no_retry_wait_longer(&fresh().await).await;
     a_clock_that_was_ahead_leaves_no_retry_behind(&fresh().await).await;
     a_lease_lasts_as_long_whatever_the_clock_says(&fresh().await).await;
     fresh_and_retried_alternate(&fresh().await).await;
@@ -72,7 +73,7 @@ impl<J: Journal> Bench<J> {
     }
 
     async fn settle_with(&self, claim: &Claim, outcome: Outcome, attempt: Option<Attempt>) -> SettleResult {
-        let settled = Settled { token: claim.token, outcome, attempt };
+        let settled = Settled { token: claim.token, outcome, attempt, reached_at: self.clock.now() };
         let results = self.journal.settle(&[settled]).await.expect("a settlement by a healthy journal");
         assert_eq!(results.len(), 1, "one result for one outcome");
         results.first().copied().expect("one result")
@@ -218,6 +219,27 @@ async fn a_clock_set_back_makes_no_retry_wait_longer<J: Journal>(bench: &Bench<J
     bench.clock.set(bench.clock.now() - HOURS);
     // Whatever is written next notices.
     bench.append(3, &["b"]).await;
+    assert!(bench.claimed("a", 9).await.is_empty(), "and none waits less");
+    bench.clock.advance(WAIT);
+    assert_eq!(bench.claimed("a", 9).await, [1, 2]);
+}
+
+async fn a_clock_set_back_on_the_way_makes_no_retry_wait_longer<J: Journal>(bench: &Bench<J>) {
+    bench.append(1, &["a"]).await;
+    bench.append(2, &["a"]).await;
+    let (claims, reached_at) = (bench.claim("a", 9).await, bench.clock.now());
+    let outcome = Outcome::RetryAt(reached_at + WAIT);
+    let attempts = [Some(bench.attempt()), None];
+    let settled = claims.iter().zip(attempts).map(|(claim, attempt)| Settled {
+        token: claim.token,
+        outcome: outcome.clone(),
+        attempt,
+        reached_at,
+    });
+    // It is set back between the outcome and the commit that writes it down.
+    bench.clock.set(reached_at - HOURS);
+    let settled: Vec<Settled> = settled.collect();
+    bench.journal.settle(&settled).await.expect("a settlement by a healthy journal");
     assert!(bench.claimed("a", 9).await.is_empty(), "and none waits less");
     bench.clock.advance(WAIT);
     assert_eq!(bench.claimed("a", 9).await, [1, 2]);

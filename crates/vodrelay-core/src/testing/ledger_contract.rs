@@ -504,6 +504,7 @@ async fn an_unreadable_event_is_read_again_under_its_id<J: Journal + Ledger>(ben
             token: *token,
             outcome: Outcome::DeadLetter("410 gone".to_owned()),
             attempt: None,
+            reached_at: bench.clock.now(),
         };
         bench.journal.settle(&[settled]).await.expect("a settlement");
     }

@@ -277,7 +277,7 @@ impl State {
         }
         match &settled.outcome {
             Outcome::Delivered => row.state = RowState::Delivered,
-            Outcome::RetryAt(at) => row.state = RowState::Retry(*at),
+            Outcome::RetryAt(at) => row.state = RowState::Retry(settled.due_at(*at, now)),
             Outcome::DeadLetter(reason) => row.state = RowState::Dead(reason.clone()),
             Outcome::Released => {}
         }

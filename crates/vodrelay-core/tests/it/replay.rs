@@ -36,7 +36,9 @@ impl Bench {
         self.journal.append(&envelope_of(event_body(number), self.clock.now()), &[cms()]).await.unwrap();
         for claim in self.journal.claim(&cms(), 9, Duration::from_secs(60)).await.unwrap().claims {
             let outcome = vodrelay_core::Outcome::DeadLetter("410 gone".to_owned());
-            self.journal.settle(&[Settled { token: claim.token, outcome, attempt: None }]).await.unwrap();
+            let reached_at = self.clock.now();
+            let settled = Settled { token: claim.token, outcome, attempt: None, reached_at };
+            self.journal.settle(&[settled]).await.unwrap();
         }
     }
 

@@ -99,7 +99,8 @@ async fn deliver_all(
             if claimed.claims.is_empty() {
                 break;
             }
-            let settle = |token| Settled { token, outcome: Outcome::Delivered, attempt: None };
+            let reached_at = jiff::Timestamp::UNIX_EPOCH;
+            let settle = |token| Settled { token, outcome: Outcome::Delivered, attempt: None, reached_at };
             for claim in &claimed.claims {
                 let body = &claim.delivery.envelope.body;
                 assert!(bodies.contains(&body[..]), "{context}: a body that nobody appended was handed out");

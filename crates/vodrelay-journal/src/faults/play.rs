@@ -150,7 +150,7 @@ fn settlement(claim: &Claim, outcome: Outcome, now: jiff::Timestamp) -> Settled 
         status: Some(503),
         note: "busy".to_owned(),
     });
-    Settled { token: claim.token, outcome, attempt }
+    Settled { token: claim.token, outcome, attempt, reached_at: now }
 }
 
 fn refusal(detail: &str, dice: &mut Dice, now: jiff::Timestamp) -> Refusal {

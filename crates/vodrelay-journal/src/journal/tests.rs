@@ -53,7 +53,8 @@ impl Disk {
             status: None,
             note: "no answer".to_owned(),
         };
-        let settled = Settled { token: claim.token, outcome, attempt: Some(attempt) };
+        let reached_at = self.clock.now();
+        let settled = Settled { token: claim.token, outcome, attempt: Some(attempt), reached_at };
         Ok(self.journal.settle(&[settled]).await?[0])
     }
 

@@ -85,7 +85,7 @@ impl Bench {
             note: "busy".to_owned(),
         };
         let attempt = (outcome != Outcome::Released).then_some(attempt);
-        let settled = Settled { token: claim.token, outcome, attempt };
+        let settled = Settled { token: claim.token, outcome, attempt, reached_at: self.clock.now() };
         self.journal.settle(&[settled]).await.unwrap()[0]
     }
 

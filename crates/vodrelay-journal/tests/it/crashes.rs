@@ -99,7 +99,12 @@ async fn many_retries_move_back_in_steps() {
     let due = right + Duration::from_secs(30);
     let settled: Vec<Settled> = (bench.claim("a", 2_000).await.iter())
         .chain(&bench.claim("a", 2_000).await)
-        .map(|claim| Settled { token: claim.token, outcome: Outcome::RetryAt(due), attempt: None })
+        .map(|claim| Settled {
+            token: claim.token,
+            outcome: Outcome::RetryAt(due),
+            attempt: None,
+            reached_at: right,
+        })
         .collect();
     assert_eq!(settled.len(), 1_201);
     bench.journal.settle(&settled).await.unwrap();

@@ -46,7 +46,12 @@ async fn deliver_all(journal: &SqliteJournal) -> usize {
         let settled: Vec<Settled> = claimed
             .claims
             .iter()
-            .map(|claim| Settled { token: claim.token, outcome: Outcome::Delivered, attempt: None })
+            .map(|claim| Settled {
+                token: claim.token,
+                outcome: Outcome::Delivered,
+                attempt: None,
+                reached_at: jiff::Timestamp::now(),
+            })
             .collect();
         delivered += journal.settle(&settled).await.unwrap().len();
     }
