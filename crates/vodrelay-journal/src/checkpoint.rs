@@ -49,11 +49,11 @@ impl Checkpoints {
             return Ok(());
         }
         let (mode, wait) = match pages {
-            _ if self.is_to_be_emptied => (CheckpointMode::TRUNCATE, Duration::ZERO),
             TOO_MANY_PAGES.. => (CheckpointMode::RESTART, LONG_WAIT),
             MANY_PAGES.. => (CheckpointMode::RESTART, SHORT_WAIT),
             _ => (CheckpointMode::PASSIVE, Duration::ZERO),
         };
+        let mode = if self.is_to_be_emptied { CheckpointMode::TRUNCATE } else { mode };
         let complete = checkpoint(conn, mode, wait)?;
         // After a complete one the next commit starts the log anew; otherwise a reader is in the way for a while.
         self.next_at = if complete { self.first_at } else { pages + self.first_at / 4 };

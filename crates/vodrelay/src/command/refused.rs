@@ -149,7 +149,7 @@ async fn list(args: List) -> Result<(), Failure> {
         return Ok(());
     }
     if page.refused.is_empty() {
-        output::line("no refused request that matches is kept");
+        output::line("no refused request is kept, or none that matches");
     }
     let mut table = Table::new([
         Column::number("ID"),
