@@ -135,6 +135,26 @@ impl Browser {
         self.do_there(&format!("element/{element}/click"), json!({})).await;
     }
 
+    /// Clicks until the expression is true: what moves away under the pointer while the page is drawn anew is clicked
+    /// again, as a person would.
+    pub(crate) async fn click_until(&self, selector: &str, expression: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.click(selector).await;
+            for _ in 0..20 {
+                if self.run(&format!("return !!({expression})"), &[]).await == json!(true) {
+                    return;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{expression} is not so; the page says:\n{}",
+                self.text().await
+            );
+        }
+    }
+
     /// Types into it, as at a keyboard.
     pub(crate) async fn type_into(&self, selector: &str, text: &str) {
         self.until(&format!("document.querySelector({})", json!(selector))).await;

@@ -367,7 +367,7 @@ async fn it_asks_for_the_token_and_shows_who_may_only_look_that_they_may_not() {
     browser.until_says("All is well").await;
     scene.send(scene.with_image("ab")).await;
     browser.until_says("ab").await;
-    browser.click("tr button").await;
+    browser.click_until("[data-key='hook.pause']", "document.querySelector('dialog button.main')").await;
     browser.click("dialog button.main").await;
     browser.until_says("its role is read").await;
     browser.open(&format!("{}/#/events", scene.origin())).await;
