@@ -38,16 +38,6 @@ pub(crate) fn erase(
     batch: &mut Batch,
     events: &[EventId],
 ) -> rusqlite::Result<Erased> {
-    thoroughly(conn, || remove(conn, ids, leases, batch, events))
-}
-
-fn remove(
-    conn: &Connection,
-    ids: &Ids,
-    leases: &Leases,
-    batch: &mut Batch,
-    events: &[EventId],
-) -> rusqlite::Result<Erased> {
     let mut erased = Erased::default();
     for event in events {
         let Some(seq) = ids.find(conn, batch, event)? else { continue };

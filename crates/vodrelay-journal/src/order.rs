@@ -90,7 +90,9 @@ impl Writer {
                 Carried::Noted
             }
             Order::Erase(events) => {
-                let erased = erase::erase(conn, ids, &self.shared.leases(), batch, events)?;
+                let leases = self.shared.leases();
+                let erased = erase::thoroughly(conn, || erase::erase(conn, ids, &leases, batch, events))?;
+                drop(leases);
                 self.checkpoints.empty_log_soon();
                 Carried::Erased(erased)
             }

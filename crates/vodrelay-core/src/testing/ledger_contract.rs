@@ -1,6 +1,8 @@
 //! What every ledger must do with dead letters, replays and the sinks that people pause, rename and forget. Each
 //! implementation runs this suite; `make` gives it a new, empty journal each time.
 
+mod erasing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +15,9 @@ use super::journal_contract::{Bench, LEASE, name};
 use super::sample::{envelope_of, event_body};
 use crate::clock::Clock;
 use crate::envelope::{Arrival, Envelope};
-use crate::forget::Video;
 use crate::journal::{Appended, Claim, Journal, JournalError, Outcome};
 use crate::ledger::{
-    DeadLetter, Deed, DeedRecord, DeliveryState, Erased, EventFilter, EventState, Kept, KeptFilter, Ledger,
+    DeadLetter, Deed, DeedRecord, DeliveryState, EventFilter, EventState, Kept, KeptFilter, Ledger,
     LetterFilter, Redelivery, ReplayOrder, Replayed, SinkBacklog, Standing, Step,
 };
 use crate::name::SourceName;
@@ -48,8 +49,8 @@ pub async fn ledger_contract<J: Journal + Ledger>(make: impl AsyncFn(Arc<ManualC
     two_sinks_become_one(&fresh().await).await;
     what_was_purged_stops_no_rename(&fresh().await).await;
     what_waits_for_a_forgotten_sink_is_given_up(&fresh().await).await;
-    what_was_erased_leaves_its_id(&fresh().await).await;
-    what_is_in_hand_is_not_erased(&fresh().await).await;
+    erasing::what_was_erased_leaves_its_id(&fresh().await).await;
+    erasing::what_is_in_hand_is_not_erased(&fresh().await).await;
     what_people_did_is_remembered(&fresh().await).await;
     a_replay_that_goes_on_by_itself_is_remembered(&fresh().await).await;
 }
@@ -83,20 +84,6 @@ impl<J: Journal + Ledger> Bench<J> {
     async fn found(&self, filter: &EventFilter) -> Vec<EventId> {
         let page = self.journal.events(filter, None, 100).await.expect("a page of a healthy journal");
         page.items.into_iter().map(|event| event.id).collect()
-    }
-
-    async fn of_video(&self, id: &str, received_before: Timestamp) -> Vec<EventId> {
-        let video = Video { id: id.to_owned(), received_before };
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.journal.events_of_video(&video, after).await;
-            let page = page.expect("a page of a healthy journal");
-            found.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return found;
-            }
-        }
     }
 
     async fn letters(&self, filter: &LetterFilter) -> Vec<DeadLetter> {
@@ -727,47 +714,4 @@ async fn what_waits_for_a_forgotten_sink_is_given_up<J: Journal + Ledger>(bench:
     let untouched = envelope_of(event_body(4), bench.clock.now());
     assert_eq!(bench.journal.append(&untouched, &[name("old")]).await, Ok(Appended::Duplicate));
     assert!(bench.claim("old", 9).await.is_empty(), "a duplicate reopens nothing");
-}
-
-async fn what_was_erased_leaves_its_id<J: Journal + Ledger>(bench: &Bench<J>) {
-    in_every_state(bench, bench.clock.now() + LEASE).await;
-    bench.append(5, &[]).await;
-    let unreadable = bench.append_unreadable(6).await;
-    bench.clock.advance(LEASE);
-    let (first, sixth, now) = (format!("{:032x}", 1), format!("{:032x}", 6), bench.clock.now());
-    assert_eq!(bench.of_video(&first, now).await, [bench.id(1)]);
-    assert_eq!(bench.of_video(&sixth, now).await, [unreadable], "its bytes have the id");
-    assert_eq!(bench.of_video("another", now).await, []);
-    assert_eq!(bench.of_video(&first, now - LEASE).await, [], "it was not there yet");
-
-    let all: Vec<EventId> = (1..=5).map(|number| bench.id(number)).chain([unreadable]).collect();
-    let some = all.iter().copied().filter(|id| *id != bench.id(4)).collect();
-    assert_eq!(bench.journal.erase(some).await, Ok(Erased { erased: 5, in_hand: 0 }));
-    assert_eq!(bench.counts("old").await, (1, 0, 0), "the one that was not named is there");
-    assert_eq!(bench.found(&EventFilter::default()).await, [bench.id(4)]);
-    let totals = bench.journal.totals().await.expect("a healthy journal");
-    assert_eq!((totals.events, totals.unrouted, totals.unreadable), (1, 0, 0));
-    assert!(bench.journal.event(bench.id(1)).await.expect("a healthy journal").is_none());
-    assert_eq!(bench.journal.has_events(vec![bench.id(1), bench.id(9)]).await, Ok(vec![true, false]));
-    assert_eq!(bench.journal.erased_at(bench.id(1)).await, Ok(Some(bench.clock.now())));
-    assert_eq!(bench.journal.erased_at(bench.id(4)).await, Ok(None));
-
-    let again = bench.event(1);
-    assert_eq!(bench.journal.append(&again, &[name("old")]).await, Ok(Appended::Duplicate));
-    assert_eq!(bench.counts("old").await, (1, 0, 0), "a repeat brings nothing back");
-    assert_eq!(bench.journal.erase(vec![bench.id(1), bench.id(9)]).await, Ok(Erased::default()));
-    assert_eq!(bench.claimed("old", 9).await, [4]);
-}
-
-async fn what_is_in_hand_is_not_erased<J: Journal + Ledger>(bench: &Bench<J>) {
-    bench.append(1, &["a", "b"]).await;
-    let claims = bench.claim("a", 1).await;
-    let id = bench.id(1);
-    assert_eq!(bench.journal.erase(vec![id]).await, Ok(Erased { erased: 0, in_hand: 1 }));
-    assert_eq!((bench.counts("a").await, bench.counts("b").await), ((1, 0, 0), (0, 1, 0)));
-    assert!(bench.claim("b", 1).await.is_empty(), "nobody begins with it any more");
-    bench.settle(claims.first().expect("a claim"), Outcome::RetryAt(bench.clock.now())).await;
-    assert_eq!(bench.journal.erase(vec![id]).await, Ok(Erased { erased: 1, in_hand: 0 }));
-    assert_eq!((bench.counts("a").await, bench.counts("b").await), ((0, 0, 0), (0, 0, 0)));
-    assert!(bench.claim("a", 1).await.is_empty());
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rusqlite::Connection;
 use vodrelay_core::ledger::Erased;
 use vodrelay_core::testing::{envelope_of, event_body};
 use vodrelay_core::{Appended, Clock, Journal, Ledger, Outcome, Refusal, RefusalCause, RefusalFilter};
@@ -14,6 +15,16 @@ use crate::bench::{Bench, sink};
 fn has_in_a_file(folder: &Path, bytes: &[u8]) -> bool {
     let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
     files.into_iter().any(|file| file.windows(bytes.len()).any(|found| found == bytes))
+}
+
+async fn until_gone(folder: &Path, bytes: &[u8]) {
+    for _ in 0..100 {
+        if !has_in_a_file(folder, bytes) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} is still there", bytes.escape_ascii());
 }
 
 #[tokio::test]
@@ -61,13 +72,7 @@ async fn no_file_has_what_was_erased() {
     assert_eq!(bench.journal.erase(erased.clone()).await, Ok(Erased { erased: 2, in_hand: 0 }));
     // The log is emptied after the answer, at the latest with the next look around.
     for part in parts {
-        for _ in 0..100 {
-            if !has_in_a_file(folder, part) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        assert!(!has_in_a_file(folder, part), "{:?} is still there", part.escape_ascii().to_string());
+        until_gone(folder, part).await;
     }
     assert_eq!(bench.journal.totals().await.unwrap().events, 4);
 
@@ -105,4 +110,38 @@ async fn repeats_come_while_their_event_is_erased() {
     }
     assert_eq!(bench.journal.totals().await.unwrap().events, 40);
     verify_whole(bench.folder.path());
+}
+
+/// A kill came before the log could be emptied, since somebody was reading.
+#[tokio::test]
+async fn what_a_kill_left_in_the_log_goes_after_the_next_start() {
+    const BODY: &[u8] = b"a body that was erased just before the kill";
+    let bench = Bench::new();
+    let envelope = envelope_of(Bytes::from_static(BODY), bench.clock.now());
+    bench.journal.append(&envelope, &[]).await.unwrap();
+    let reader = Connection::open(bench.folder.path().join("journal.sqlite3")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM totals").unwrap();
+    bench.journal.erase(vec![envelope.id]).await.unwrap();
+    assert!(has_in_a_file(bench.folder.path(), BODY), "the reader sees it still");
+    let bench = bench.crash();
+    assert!(has_in_a_file(bench.folder.path(), BODY), "so does the log that the kill has left");
+    // Whatever is written first has the log emptied behind it.
+    bench.append(1, &[]).await;
+    until_gone(bench.folder.path(), BODY).await;
+}
+
+/// An erasure that finds nothing any more has the log emptied all the same.
+#[tokio::test]
+async fn whoever_erases_again_has_the_log_emptied() {
+    let bench = Bench::new();
+    bench.append(1, &[]).await;
+    assert_eq!(bench.journal.erase(Vec::new()).await, Ok(Erased::default()));
+    let log = bench.folder.path().join("journal.sqlite3-wal");
+    for _ in 0..100 {
+        if std::fs::metadata(&log).unwrap().len() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the log was not emptied");
 }

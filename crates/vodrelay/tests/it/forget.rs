@@ -29,6 +29,12 @@ fn files_with(folder: &Path, bytes: &str) -> usize {
     entries.map(count).sum()
 }
 
+/// The file in the folder that names the video.
+fn record_of(folder: &Path, video: &str) -> std::path::PathBuf {
+    let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| std::fs::read_to_string(path).unwrap().contains(video)).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_video_is_forgotten_with_and_without_a_relay() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,6 +84,16 @@ async fn a_video_is_forgotten_with_and_without_a_relay() {
     let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
     assert_eq!(told["journal"], serde_json::json!({"events": 1, "refused": 0}), "{told}");
     assert_eq!(told["archives"]["archive"]["records"], 1, "{told}");
+    // A record of what was received after the command was given is not meant.
+    let third = "00000000000000000000000000000003";
+    let later = record_of(&folder.join("archive/events/date=2024-03-05"), third);
+    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&later).unwrap()).unwrap();
+    record["receipt"]["received_at"] = "2999-01-01T00:00:00Z".into();
+    std::fs::write(&later, record.to_string()).unwrap();
+    let told = vodrelay(folder, &["forget", "--video", third, "--yes", "--json"], "").stdout;
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!((&told["journal"]["events"], &told["archives"]["archive"]["records"]), (&1.into(), &0.into()));
+    assert!(later.exists());
     check_in(folder, &["forget", "--video", " ", "--yes"], "", 64, "is no id of a video");
     check_in(folder, &["journal", "verify"], "", 0, "");
 }
