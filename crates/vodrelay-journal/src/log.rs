@@ -15,7 +15,6 @@ use std::path::Path;
 
 use crate::storage::Storage;
 
-const MAGIC: u32 = 0x377f_0682;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 /// Every journal has it, from its first page on.
@@ -36,6 +35,26 @@ enum Order {
 }
 
 impl Order {
+    /// That in which the header's checksum is right, or, where it is in none, that which the header says.
+    fn of(header: &[u8; HEADER], stored: Sum) -> Self {
+        let is_right = |order: &Self| {
+            let mut written = *header;
+            written[..4].copy_from_slice(&order.magic().to_be_bytes());
+            sum([0, 0], written.get(..24).unwrap_or_default(), *order) == stored
+        };
+        let says_big = number_at(header, 0) == Self::Big.magic();
+        let said = if says_big { Self::Big } else { Self::Little };
+        [Self::Little, Self::Big].into_iter().find(is_right).unwrap_or(said)
+    }
+
+    /// How a log begins.
+    fn magic(self) -> u32 {
+        match self {
+            Self::Little => 0x377f_0682,
+            Self::Big => 0x377f_0683,
+        }
+    }
+
     fn word(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(bytes),
@@ -58,19 +77,22 @@ struct Frame {
 }
 
 impl Frame {
-    fn is_commit(&self) -> bool {
+    fn page(&self) -> u32 {
+        number_at(&self.bytes, 0)
+    }
+
+    fn says_commit(&self) -> bool {
         number_at(&self.bytes, 4) != 0
     }
 
-    /// Whether it says that it is a commit and was none when it was written, as its checksum tells. A disk that fills up
-    /// may take the first bytes of a frame and no more: they then stand over those of an earlier try that failed too.
-    fn is_false_commit(&self, before: Sum, order: Order) -> bool {
+    /// Whether it was a commit when it was written, as its checksum tells, and a bit that flipped has made it none.
+    fn was_commit(&self, before: Sum, order: Order) -> bool {
         let body = self.bytes.get(FRAME_HEADER..).unwrap_or_default();
         let [first, second] = undo_sum(self.stored(), body, order);
         let page = order.number(first.wrapping_sub(before[0]).wrapping_sub(before[1]));
         let pages = order.number(second.wrapping_sub(before[1]).wrapping_sub(first));
         // Where it is the body that is not what was written, these are any numbers.
-        self.is_commit() && (1..MOST_PAGES).contains(&page) && pages == 0
+        page == self.page() && (1..MOST_PAGES).contains(&pages)
     }
 
     fn salts(&self) -> (u32, u32) {
@@ -88,50 +110,70 @@ impl Frame {
     }
 }
 
-/// The frames of a log, one after the other.
-struct Frames {
+/// The frames of a log, one after the other, each compared with the one before.
+struct Log {
     file: BufReader<File>,
+    order: Order,
+    header_is_right: bool,
+    /// Those of its frames. Where the header does not say whose they are, the first one does.
+    salts: Option<(u32, u32)>,
+    /// The checksums that a frame may follow: as stored, and as they ought to be stored.
+    before: [Sum; 2],
 }
 
-impl Iterator for Frames {
-    type Item = io::Result<Frame>;
+/// A frame in its place.
+struct Step {
+    frame: Frame,
+    /// SQLite takes it, if it took those before.
+    continues: bool,
+    /// A transaction ended with it, also where it is damaged itself.
+    is_commit: bool,
+}
+
+impl Iterator for Log {
+    type Item = io::Result<Step>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut bytes = vec![0; FRAME];
         match self.file.read_exact(&mut bytes) {
-            Ok(()) => Some(Ok(Frame { bytes })),
+            Ok(()) => Some(Ok(self.step(Frame { bytes }))),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => Some(Err(error)),
         }
     }
 }
 
-/// What stands at the beginning.
-struct Head {
-    order: Order,
-    salts: (u32, u32),
-    stored: Sum,
-    is_right: bool,
-}
-
-fn open(path: &Path) -> io::Result<Option<(Head, Frames)>> {
-    let mut file = match File::open(path) {
-        Ok(file) => BufReader::with_capacity(1 << 20, file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = [0; HEADER];
-    match file.read_exact(&mut bytes) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
+impl Log {
+    /// Nothing where there is no log, or one without a whole header.
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let mut file = match File::open(path) {
+            Ok(file) => BufReader::with_capacity(1 << 20, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = [0; HEADER];
+        match file.read_exact(&mut bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let stored = [number_at(&bytes, 24), number_at(&bytes, 28)];
+        let order = Order::of(&bytes, stored);
+        let summed = sum([0, 0], bytes.get(..24).unwrap_or_default(), order);
+        let header_is_right = number_at(&bytes, 0) == order.magic() && summed == stored;
+        let salts = header_is_right.then(|| (number_at(&bytes, 16), number_at(&bytes, 20)));
+        Ok(Some(Self { file, order, header_is_right, salts, before: [stored; 2] }))
     }
-    let magic = number_at(&bytes, 0);
-    let order = if magic == MAGIC | 1 { Order::Big } else { Order::Little };
-    let stored = [number_at(&bytes, 24), number_at(&bytes, 28)];
-    let is_right = magic & !1 == MAGIC && sum([0, 0], bytes.get(..24).unwrap_or_default(), order) == stored;
-    let salts = (number_at(&bytes, 16), number_at(&bytes, 20));
-    Ok(Some((Head { order, salts, stored, is_right }, Frames { file })))
+
+    fn step(&mut self, frame: Frame) -> Step {
+        let fits = self.before.iter().any(|before| frame.sum_after(*before, self.order) == frame.stored());
+        let has_salts = frame.salts() == *self.salts.get_or_insert(frame.salts());
+        // No checksum covers the salts, so a frame that fits in is ours though a bit of them has flipped.
+        let is_ours = has_salts || fits;
+        let is_commit = is_ours && (frame.says_commit() || frame.was_commit(self.before[0], self.order));
+        self.before = [frame.stored(), frame.sum_after(self.before[0], self.order)];
+        Step { frame, continues: has_salts && fits, is_commit }
+    }
 }
 
 /// What a log is.
@@ -162,22 +204,12 @@ pub(crate) fn end_with_last_commit(path: &Path, storage: &Storage) -> io::Result
 
 /// Looks through the log.
 pub(crate) fn look(path: &Path) -> io::Result<Look> {
-    let Some((head, frames)) = open(path)? else { return Ok(Look::default()) };
-    let mut broken_at = (!head.is_right).then_some(0);
-    let mut end = head.is_right.then_some(HEADER as u64);
-    let mut salts = head.salts;
-    // The checksums that a frame may follow: as stored, and as they ought to be stored.
-    let mut before = [head.stored; 2];
+    let Some(log) = Log::open(path)? else { return Ok(Look::default()) };
+    let mut broken_at = (!log.header_is_right).then_some(0);
+    let mut end = log.header_is_right.then_some(HEADER as u64);
     let mut follows_commit = false;
-    for (number, frame) in (1_u64..).zip(frames) {
-        let frame = frame?;
-        if broken_at == Some(0) && number == 1 {
-            // The header does not say whose frames these are; they say it themselves.
-            salts = frame.salts();
-        }
-        let fits = before.iter().any(|before| frame.sum_after(*before, head.order) == frame.stored());
-        let has_salts = frame.salts() == salts;
-        let continues = has_salts && fits;
+    for (number, step) in (1_u64..).zip(log) {
+        let Step { continues, is_commit, .. } = step?;
         if let Some(broken_at) = broken_at {
             if continues && follows_commit {
                 let place =
@@ -187,13 +219,10 @@ pub(crate) fn look(path: &Path) -> io::Result<Look> {
             }
         } else if !continues {
             broken_at = Some(number);
-        } else if frame.is_commit() {
+        } else if is_commit {
             end = Some(HEADER as u64 + number * FRAME as u64);
         }
-        let is_false = !continues && frame.is_false_commit(before[0], head.order);
-        // No checksum covers the salts, so a frame that fits in is ours though a bit of them has flipped.
-        follows_commit = (has_salts || fits) && frame.is_commit() && !is_false;
-        before = [frame.stored(), frame.sum_after(before[0], head.order)];
+        follows_commit = is_commit;
     }
     Ok(Look { damage: None, end })
 }
@@ -202,23 +231,16 @@ pub(crate) fn look(path: &Path) -> io::Result<Look> {
 /// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is.
 pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
     let goes_on = damage(path)?.is_some();
-    let Some((head, frames)) = open(path)? else { return Ok(()) };
+    let Some(log) = Log::open(path)? else { return Ok(()) };
     let file = File::options().write(true).create(true).truncate(false).open(main)?;
-    let mut log = Applied { file, waiting: Vec::new(), is_unbroken: head.is_right, is_proven_by_next: false };
-    let (mut salts, mut before) = (head.salts, [head.stored; 2]);
-    for (number, frame) in frames.enumerate() {
-        let frame = frame?;
-        if !head.is_right && number == 0 {
-            salts = frame.salts();
-        }
-        let is_ours = frame.salts() == salts;
-        let continues =
-            is_ours && before.iter().any(|before| frame.sum_after(*before, head.order) == frame.stored());
-        if !continues && !goes_on {
+    let is_unbroken = log.header_is_right;
+    let mut applied = Applied { file, waiting: Vec::new(), is_unbroken, is_proven_by_next: false };
+    for step in log {
+        let step = step?;
+        if !step.continues && !goes_on {
             break;
         }
-        before = [frame.stored(), frame.sum_after(before[0], head.order)];
-        log.take(frame, continues)?;
+        applied.take(step)?;
     }
     Ok(())
 }
@@ -234,12 +256,11 @@ struct Applied {
 }
 
 impl Applied {
-    fn take(&mut self, frame: Frame, continues: bool) -> io::Result<()> {
+    fn take(&mut self, Step { frame, continues, is_commit }: Step) -> io::Result<()> {
         if std::mem::take(&mut self.is_proven_by_next) && continues {
             self.commit()?;
         }
         self.is_unbroken &= continues;
-        let is_commit = frame.is_commit();
         self.waiting.push(frame);
         match (is_commit, self.is_unbroken) {
             (true, true) => self.commit(),
@@ -253,7 +274,7 @@ impl Applied {
 
     fn commit(&mut self) -> io::Result<()> {
         for frame in self.waiting.drain(..) {
-            let page = u64::from(number_at(&frame.bytes, 0));
+            let page = u64::from(frame.page());
             let bytes = frame.bytes.get(FRAME_HEADER..).unwrap_or_default();
             // A page number that no journal of ours reaches (4 TB) is a bit that has flipped.
             if (1..1 << 30).contains(&page) {
@@ -341,6 +362,31 @@ mod tests {
         check(6, 4_000, false, Some(4), 4);
     }
 
+    /// Each bit of the header and of each frame's head, and in bodies those that a checksum carries least far.
+    #[test]
+    fn no_bit_in_what_was_acknowledged_hides_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        killed(folder.path());
+        let log = folder.path().join("db-wal");
+        let whole = std::fs::read(&log).unwrap();
+        // The last commit has one frame.
+        let acknowledged = whole.len() - FRAME;
+        let is_head = |at: usize| at < HEADER || (at - HEADER) % FRAME < FRAME_HEADER;
+        let is_last_word = |at: usize| at >= acknowledged - FRAME && at % 4 == 3;
+        let mut hidden = Vec::new();
+        for at in (0..acknowledged).filter(|at| is_head(*at) || is_last_word(*at)) {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                std::fs::write(&log, bytes).unwrap();
+                if damage(&log).unwrap().is_none() {
+                    hidden.push((at, bit));
+                }
+            }
+        }
+        assert_eq!(hidden, [], "of a log of {} bytes with {acknowledged} acknowledged", whole.len());
+    }
+
     #[test]
     fn a_checksum_can_be_undone() {
         let bytes: Vec<u8> = (0..=255).collect();
@@ -349,7 +395,7 @@ mod tests {
         }
     }
 
-    /// The last transaction was larger than the disk had room for, and a smaller one after it began and no more.
+    /// The last transaction was larger than the disk had room for.
     #[test]
     fn what_never_came_to_a_commit_is_no_damage() {
         let folder = tempfile::tempdir().unwrap();
@@ -358,7 +404,7 @@ mod tests {
         let mut bytes = std::fs::read(&log).unwrap();
         let frames = (bytes.len() - HEADER) / FRAME;
         let start = |frame: usize| HEADER + frame * FRAME;
-        // The last two commits become one transaction of three pages that lacks its end …
+        // The last two commits become one transaction that lacks its end.
         for frame in [frames - 2, frames - 1] {
             bytes[start(frame) + 4..start(frame) + 8].fill(0);
             let mut before = Frame { bytes: bytes[start(frame - 1)..start(frame)].to_vec() }.stored();
@@ -370,25 +416,33 @@ mod tests {
         }
         std::fs::write(&log, &bytes).unwrap();
         assert_eq!(damage(&log).unwrap(), None);
-        // … and the first bytes of the next try say that it is a commit.
-        bytes[start(frames - 2) + 3] = 1;
-        bytes[start(frames - 2) + 7] = 2;
-        std::fs::write(&log, &bytes).unwrap();
-        assert_eq!(damage(&log).unwrap(), None);
     }
 
     #[test]
     fn a_header_that_rots_is_found() {
+        check_rows_in_spite_of(18, 0, "header");
+        // It says the other order of bytes.
+        check_rows_in_spite_of(3, 0, "header");
+    }
+
+    #[test]
+    fn a_commit_is_one_though_it_says_that_it_is_none() {
+        // The database has two pages: the word is a single bit.
+        check_rows_in_spite_of(HEADER + 5 * FRAME + 7, 1, "frame 6");
+    }
+
+    /// Flips a bit there and says that it is found, and that all rows are in the file afterwards.
+    fn check_rows_in_spite_of(offset: usize, bit: u8, place: &str) {
         let folder = tempfile::tempdir().unwrap();
         killed(folder.path());
         let log = folder.path().join("db-wal");
-        flip_bit(&log, 18, 0).unwrap();
-        assert!(damage(&log).unwrap().unwrap().contains("header"));
+        flip_bit(&log, offset as u64, bit).unwrap();
+        assert!(damage(&log).unwrap().unwrap().contains(place), "{offset}");
         let main = folder.path().join("db");
         apply(&log, &main).unwrap();
         std::fs::remove_file(&log).unwrap();
         let conn = Connection::open(&main).unwrap();
         let rows: i64 = conn.query_row("SELECT COUNT(*) FROM t", [], |row| row.get(0)).unwrap();
-        assert_eq!(rows, 5);
+        assert_eq!(rows, 5, "{offset}");
     }
 }
