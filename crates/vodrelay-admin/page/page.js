@@ -481,6 +481,63 @@ function el(tag, props = {}, ...children) {
   return node;
 }
 
+// Draws the place again by changing what is other than it was, so that the focus, a selection and a click under way stay.
+// Children are the same by their keys, those without by their places. Whatever listens has a key, since it goes on doing
+// what it did; one with a `whole` keeps its inside for as long as that is the same.
+function draw(place, ...children) {
+  keepingFocus(place, () => patch(place, [...el("div", {}, children).childNodes]));
+}
+
+const keyOf = (node) => node.dataset?.key ?? node.dataset?.id;
+
+function patch(place, children) {
+  const keys = new Set(children.map(keyOf));
+  for (const old of [...place.childNodes]) if (keyOf(old) && !keys.has(keyOf(old))) old.remove();
+  const known = new Map([...place.childNodes].map((old) => [keyOf(old), old]));
+  let next = place.firstChild;
+  for (const child of children) {
+    const same = keyOf(child) ? known.get(keyOf(child)) : next && !keyOf(next) ? next : undefined;
+    if (same && same.nodeName === child.nodeName && same.whole === child.whole) {
+      if (same !== next) place.insertBefore(same, next);
+      become(same, child);
+      next = same.nextSibling;
+    } else {
+      place.insertBefore(child, next);
+      if (same && same === next) next = same.nextSibling;
+      same?.remove();
+    }
+  }
+  while (next) {
+    const rest = next.nextSibling;
+    next.remove();
+    next = rest;
+  }
+}
+
+function become(old, child) {
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== child.data) old.data = child.data;
+    return;
+  }
+  if (child.whole !== undefined) return;
+  // What somebody opened, and a button whose work is under way, stay so.
+  const names = new Set([...old.getAttributeNames(), ...child.getAttributeNames()].filter((name) => name !== "open" && name !== "disabled"));
+  for (const name of names) {
+    const given = child.getAttribute(name);
+    if (given === null) old.removeAttribute(name);
+    else if (old.getAttribute(name) !== given) old.setAttribute(name, given);
+  }
+  if (old.type === "checkbox") old.checked = child.checked;
+  patch(old, [...child.childNodes]);
+}
+
+// What is drawn anew keeps the focus where it was.
+function keepingFocus(place, change) {
+  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  change();
+  if (key && !place.contains(document.activeElement)) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
 // Characters that show nothing or change how what follows is read, and halves of characters.
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0]/gu;
 
@@ -508,6 +565,7 @@ function value(text, { most = 200, rest = true, mono = false } = {}) {
     const more = t("more_text", { n: all.length - most });
     const show = () => node.replaceChildren(...pieces(all.slice(0, 20_000).join("")));
     node.append(rest ? el("button", { class: "bare slight", type: "button", onclick: show }, more) : " …");
+    node.whole = String(text);
   }
   return node;
 }
@@ -813,6 +871,7 @@ function thumb(event) {
   const isArchived = event.deliveries.some(({ sink, state }) => state === "delivered" && archives.includes(sink));
   if (pictures.has(event.id)) place.append(copyOf(pictures.get(event.id)));
   else if (isArchived && event.event_type === "DynamicImageComplete") seen.observe(place);
+  place.whole = isArchived;
   return place;
 }
 
@@ -847,7 +906,7 @@ function chart({ title, of, classes, tip, note, most: wordOfMost, isLine = false
   };
   const at = (index) => {
     shown = index === null ? null : Math.min(59, Math.max(0, index));
-    draw();
+    paint();
   };
   node.addEventListener("pointermove", (event) => {
     const box = drawing.getBoundingClientRect();
@@ -863,7 +922,7 @@ function chart({ title, of, classes, tip, note, most: wordOfMost, isLine = false
     announce(`${left.textContent} ${right.textContent}`);
   });
 
-  function draw() {
+  function paint() {
     const top = most() || 1;
     const step = WIDTH / 60;
     const y = (part) => HEIGHT - (part / top) * (HEIGHT - 2);
@@ -908,8 +967,8 @@ function chart({ title, of, classes, tip, note, most: wordOfMost, isLine = false
     node,
     update(hour, now) {
       minutes = now;
-      figure.replaceChildren(...note(hour));
-      draw();
+      draw(figure, note(hour));
+      paint();
     },
   };
 }
@@ -988,12 +1047,12 @@ function nowView() {
       hour = now;
       const places = hourOf(now);
       charts.forEach((one) => one.update(now, places));
-      summary.replaceChildren(...summaryOf(now, all.sinks));
+      draw(summary, summaryOf(now, all.sinks));
       showSinks(all.sinks);
       showCauses(now);
     } catch (error) {
       if (error.name === "AbortError" || error.status === 401) return;
-      summary.replaceChildren(el("li", { class: "bad" }, dot(), error.message));
+      draw(summary, el("li", { class: "bad" }, dot(), error.message));
     }
     if (!document.hidden) timer = setTimeout(load, 3_000);
   }
@@ -1012,15 +1071,15 @@ function nowView() {
 
   function showLatest() {
     const empty = el("li", { class: "empty" }, t("no_events"));
-    keepingFocus(latest, () => latest.replaceChildren(...(events.length ? events.map((event) => row(event, true)) : [empty])));
+    draw(latest, events.length ? events.map((event) => row(event, true)) : empty);
   }
 
   function showSinks(all) {
-    if (all.length === 0) return sinks.replaceChildren(el("p", { class: "empty" }, t("no_sinks")));
+    if (all.length === 0) return draw(sinks, el("p", { class: "empty" }, t("no_sinks")));
     const heads = [["sink"], ["waiting", "right"], ["oldest", "right"], ["sent", "right"], ["given_up", "right"], [null]];
     const head = ([word, side]) => el("th", { class: side, scope: "col" }, word ? t(word) : "");
     const body = el("tbody", {}, all.map((sink) => sinkRow(sink, load)));
-    keepingFocus(sinks, () => sinks.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, heads.map(head))), body)));
+    draw(sinks, el("table", {}, el("thead", {}, el("tr", {}, heads.map(head))), body));
   }
 
   function showCauses(now) {
@@ -1037,14 +1096,13 @@ function nowView() {
         el("p", { class: "quiet small" }, t(`w_${cause}`)),
       );
     });
-    causes.replaceChildren(...(shown.length ? shown : [el("p", { class: "quiet" }, t("no_refusals"))]));
+    draw(causes, shown.length ? shown : el("p", { class: "quiet" }, t("no_refusals")));
   }
 
   function showRefused(all) {
     refused.parentNode.hidden = all.length === 0;
-    const open = new Set([...refused.querySelectorAll("details[open]")].map((one) => one.dataset.id));
     // One that somebody reads stays as it is.
-    if (open.size === 0) refused.replaceChildren(...all.map(refusalLine));
+    if (!refused.querySelector("details[open]")) draw(refused, all.map(refusalLine));
   }
 
   loadLists().catch((error) => error.name === "AbortError" || error.status === 401 || say(error.message, true));
@@ -1210,12 +1268,12 @@ function refusalLine(refusal) {
       say(error.message, true);
     }
   };
-  return el(
+  const line = el(
     "li",
-    {},
+    { "data-key": `refusal.${refusal.id}` },
     el(
       "details",
-      { "data-id": refusal.id, ontoggle: explain },
+      { ontoggle: explain },
       el(
         "summary",
         { "data-row": true },
@@ -1226,6 +1284,8 @@ function refusalLine(refusal) {
       more,
     ),
   );
+  line.whole = refusal.id;
+  return line;
 }
 
 function factsOf(facts) {
@@ -1329,7 +1389,7 @@ function eventsView(asked) {
 
   // A search ends after a while where little is meant, and goes on from there.
   async function load(isMore) {
-    more.replaceChildren(isMore ? el("span", { class: "quiet" }, t("loading")) : "");
+    draw(more, isMore && el("span", { class: "quiet" }, t("loading")));
     try {
       let after = isMore ? next : null;
       const asked = performance.now();
@@ -1351,16 +1411,15 @@ function eventsView(asked) {
 
   function failed(error) {
     if (error.name === "AbortError" || error.status === 401) return;
-    const retry = el("button", { type: "button", onclick: () => load(false) }, t("again"));
-    list.replaceChildren(el("li", { class: "empty bad" }, el("p", {}, value(error.message)), retry));
+    const retry = el("button", { type: "button", "data-key": "again", onclick: () => load(false) }, t("again"));
+    draw(list, el("li", { class: "empty bad" }, el("p", {}, value(error.message)), retry));
   }
 
   function show() {
     const word = next !== null ? "looked" : isFiltered ? "no_match" : "no_events";
-    const rows = events.length ? events.map((event) => row(event)) : [el("li", { class: "empty" }, t(word))];
-    keepingFocus(list, () => list.replaceChildren(...rows));
-    const goOn = el("button", { type: "button", onclick: () => load(true) }, t(events.length ? "older" : "further"));
-    more.replaceChildren(next !== null ? goOn : "");
+    draw(list, events.length ? events.map((event) => row(event)) : el("li", { class: "empty" }, t(word)));
+    const goOn = () => el("button", { type: "button", "data-key": "more", onclick: () => load(true) }, t(events.length ? "older" : "further"));
+    draw(more, next !== null && goOn());
   }
 
   // The first page anew, which is all that a filter by state can go by.
@@ -1406,7 +1465,7 @@ function eventsView(asked) {
   function redraw(id) {
     const place = list.querySelector(`:scope > [data-id="${id}"]`);
     const event = events.find((event) => event.id === id);
-    if (place && event) keepingFocus(list, () => place.replaceWith(row(event)));
+    if (place && event) draw(place, ...row(event).childNodes);
   }
 
   function takes(event) {
@@ -1813,7 +1872,7 @@ function lettersView(asked) {
       show();
     } catch (error) {
       if (error.name === "AbortError" || error.status === 401) return;
-      list.replaceChildren(el("li", { class: "empty bad" }, value(error.message)));
+      draw(list, el("li", { class: "empty bad" }, value(error.message)));
     }
   }
 
@@ -1821,9 +1880,8 @@ function lettersView(asked) {
     const known = new Set(letters.map((letter) => letter.place));
     for (const place of chosen.keys()) if (!known.has(place)) chosen.delete(place);
     const word = Object.keys(filter).length ? "no_letter_match" : "no_letters";
-    const rows = letters.length ? letters.map(letterRow) : [el("li", { class: "empty" }, t(word))];
-    keepingFocus(list, () => list.replaceChildren(...rows));
-    more.replaceChildren(next === null ? "" : el("button", { type: "button", onclick: () => load(true) }, t("older")));
+    draw(list, letters.length ? letters.map(letterRow) : el("li", { class: "empty" }, t(word)));
+    draw(more, next !== null && el("button", { type: "button", "data-key": "more", onclick: () => load(true) }, t("older")));
     all.disabled = purge.disabled = letters.length === 0;
     showSelection();
   }
@@ -1867,11 +1925,12 @@ function lettersView(asked) {
     const none = () => (chosen.clear(), show());
     const these = () => replayThese([...chosen.values()]);
     const seenTo = () => purgeThese([...chosen.values()]);
-    selection.replaceChildren(
+    draw(
+      selection,
       el("span", { role: "status" }, t("chosen", { n: count(chosen.size) })),
-      el("button", { type: "button", onclick: none }, t("choose_none")),
+      el("button", { type: "button", "data-key": "choose.none", onclick: none }, t("choose_none")),
       el("button", { type: "button", "data-key": "purge.chosen", onclick: (event) => act(event.currentTarget, seenTo) }, t("purge_chosen")),
-      el("button", { type: "button", class: "main", onclick: (event) => act(event.currentTarget, these) }, t("replay_chosen")),
+      el("button", { type: "button", class: "main", "data-key": "replay.chosen", onclick: (event) => act(event.currentTarget, these) }, t("replay_chosen")),
     );
   }
 
@@ -1954,7 +2013,7 @@ function lettersView(asked) {
     const isFresh = (job) => job.state === "running" || relayNow() - Date.parse(job.ended_at) < 600_000;
     const shown = replays.filter((job) => isFresh(job) && !job.request.dry_run).slice(0, 4);
     jobs.hidden = shown.length === 0;
-    keepingFocus(jobs, () => jobs.replaceChildren(el("h2", {}, t("replays")), ...shown.map(jobOf)));
+    draw(jobs, el("h2", {}, t("replays")), shown.map(jobOf));
     const isAtWork = shown.some((job) => job.state === "running");
     if (isAtWork || wasAtWork) load();
     wasAtWork = isAtWork;
@@ -2055,13 +2114,6 @@ function sayReplayed({ again, added, read, left }) {
 let view = null;
 let opened = null;
 let steps = 0;
-
-// What is drawn anew keeps the focus where it was.
-function keepingFocus(place, draw) {
-  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  draw();
-  if (key) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
-}
 
 // At once, and then no more often than that, the last time included.
 function slowly(what, pause) {
@@ -2315,3 +2367,6 @@ addEventListener("keydown", press);
 addEventListener("online", () => stream.isHidden || listen());
 document.addEventListener("visibilitychange", heedVisibility);
 build();
+
+// For whoever tests it.
+export { draw };

@@ -135,24 +135,21 @@ impl Browser {
         self.do_there(&format!("element/{element}/click"), json!({})).await;
     }
 
-    /// Clicks until the expression is true: what moves away under the pointer while the page is drawn anew is clicked
-    /// again, as a person would.
-    pub(crate) async fn click_until(&self, selector: &str, expression: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            self.click(selector).await;
-            for _ in 0..20 {
-                if self.run(&format!("return !!({expression})"), &[]).await == json!(true) {
-                    return;
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{expression} is not so; the page says:\n{}",
-                self.text().await
-            );
-        }
+    /// Presses the button of the mouse on that element and keeps it pressed.
+    pub(crate) async fn press_on(&self, selector: &str) {
+        let element = self.find(selector).await;
+        let there = json!({"type": "pointerMove", "origin": {ELEMENT: element}, "x": 0, "y": 0});
+        self.point(json!([there, {"type": "pointerDown", "button": 0}])).await;
+    }
+
+    /// Releases it, wherever it is.
+    pub(crate) async fn release(&self) {
+        self.point(json!([{"type": "pointerUp", "button": 0}])).await;
+    }
+
+    async fn point(&self, actions: Value) {
+        let mouse = json!({"type": "pointer", "id": "mouse", "actions": actions});
+        self.do_there("actions", json!({"actions": [mouse]})).await;
     }
 
     /// Types into it, as at a keyboard.
