@@ -386,48 +386,10 @@ async fn what_is_drawn_again_stays_where_it_is() {
     scene.check_quiet(&[]).await;
 }
 
-/// Lists of every kind become others of every kind, and what has the same key stays the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_drawn_becomes_what_is_drawn() {
     let Some(scene) = Scene::open("en", "").await else { return };
-    let script = r"
-        let seed = 7;
-        const dice = (sides) => (seed = (seed * 48271) % 2147483647) % sides;
-        const some = (depth) => {
-            const keys = ['a', 'b', 'c', 'd', 'e'].sort(() => dice(3) - 1);
-            return Array.from({ length: dice(6) }, () => {
-                if (dice(4) === 0) return `text ${dice(3)}`;
-                const node = document.createElement(['p', 'span'][dice(2)]);
-                if (dice(2)) node.dataset.key = keys.pop();
-                if (dice(2)) node.className = `class-${dice(3)}`;
-                if (depth < 2) node.append(...some(depth + 1));
-                return node;
-            });
-        };
-        const boxOf = (children) => {
-            const box = document.createElement('div');
-            box.append(...children);
-            return box;
-        };
-        return import('/page.js').then(({ draw }) => {
-            let kept = 0;
-            for (let round = 0; round < 3000; round += 1) {
-                const place = boxOf(some(0));
-                const [was, children] = [place.innerHTML, some(0)];
-                const wanted = boxOf(children).innerHTML;
-                const before = new Map([...place.children].map((node) => [node.dataset.key, node]));
-                draw(place, children);
-                if (place.innerHTML !== wanted) return `${was} became ${place.innerHTML}, not ${wanted}`;
-                for (const node of place.querySelectorAll(':scope > [data-key]')) {
-                    const old = before.get(node.dataset.key);
-                    if (old?.nodeName !== node.nodeName) continue;
-                    if (old !== node) return `${node.dataset.key} of ${was} is another in ${wanted}`;
-                    kept += 1;
-                }
-            }
-            return kept;
-        });";
-    let kept = scene.browser.run(script, &[]).await;
+    let kept = scene.browser.run(include_str!("page/lists.js"), &[]).await;
     assert!(kept.as_u64().is_some_and(|kept| kept > 300), "{kept}");
 }
 
