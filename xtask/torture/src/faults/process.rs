@@ -1,6 +1,13 @@
 //! The relay's process ends: at once, or as it is asked to.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use crate::rig::Rig;
+
+/// A sender makes three attempts within about two seconds; of ends that are so far apart no three strike one event.
+const APART: Duration = Duration::from_secs(2);
 
 pub(super) async fn kill(rig: &mut Rig) -> Result<usize, String> {
     let in_flight = rig.moment().await?;
@@ -30,5 +37,6 @@ pub(super) async fn one_of_two(rig: &mut Rig, turn: usize) -> Result<usize, Stri
     if let Some(other) = &mut rig.other {
         std::mem::swap(&mut rig.relay, other);
     }
+    sleep(APART).await;
     Ok(in_flight)
 }
