@@ -3,9 +3,9 @@
 use crate::run::cargo;
 use crate::tidy::crates_of_layers;
 
-/// Checks each crate of layers 0 and 1 by itself, so that none leans on a feature that another switches on.
+/// Checks each crate below the program by itself, so that none leans on a feature that another switches on.
 pub(crate) fn alone() -> Result<(), String> {
-    for name in crates_of_layers(&[0, 1])? {
+    for name in crates_of_layers(&[0, 1, 2])? {
         cargo(&["check", "--quiet", "--locked", "-p", &name], &[])?;
         println!("{name} builds alone");
     }

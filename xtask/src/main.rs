@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
   fuzz     what reads other people's bytes, by coverage: [--seconds N] [TARGET...], ten minutes each unless said
   torture  every fault in the middle of a load: [--long] [--write] [--seed N] [--times N] [ROW...]; nothing acknowledged
            may be missing; `torture breaks` breaks the relay on purpose and demands that it is seen
-  alone    check each crate of layers 0 and 1 by itself
+  alone    check each crate below the program by itself
 ";
 
 fn main() -> ExitCode {

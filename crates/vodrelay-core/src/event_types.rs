@@ -38,6 +38,17 @@ pub const EVENT_TYPES_AND_NONE: [&str; EVENT_TYPES.len() + 1] = {
     all
 };
 
+/// The types that the provider is known to send.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    EVENT_TYPES.into_iter().filter(|event_type| *event_type != "other")
+}
+
+/// Whether the provider is known to send that type.
+#[must_use]
+pub fn is_known(event_type: &str) -> bool {
+    known().any(|known| known == event_type)
+}
+
 /// The place of that type among [`EVENT_TYPES`].
 #[must_use]
 pub fn place(event_type: &str) -> usize {

@@ -8,13 +8,16 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use vod_event::{CallbackProof, ProofError};
 use vodrelay_core::probe::HEADER;
-use vodrelay_core::{RefusalCause, TraceContext};
+use vodrelay_core::{RefusalCause, TraceContext, nearest};
 
 use crate::answer::Answer;
-use crate::hints::{Hint, nearest};
+use crate::hints::Hint;
 use crate::proof::{SIGNATURE, TIMESTAMP, Unproven};
 use crate::receive::Ended;
 use crate::receiver::{Callback, Receiver};
+
+/// How much is kept of the URL that VOD has, in characters.
+const LONGEST_URL: usize = 500;
 
 impl Receiver {
     /// Answers what is for no callback.
@@ -79,9 +82,17 @@ impl Receiver {
                  URL that VOD has, reload, and run `vodrelay refused accept`",
             );
         }
+        let url = with_path(
+            &callback.endpoint.url,
+            request.uri().path_and_query().map_or("", |target| target.as_str()),
+        );
         let (visit, incoming) = self.visit(request, peer, began);
-        let unproven =
-            Unproven { cause: RefusalCause::Mismatch, error: ProofError::Mismatch, proof: Some(proof) };
+        let unproven = Unproven {
+            cause: RefusalCause::Mismatch,
+            error: ProofError::Mismatch,
+            proof: Some(proof),
+            right_for: Some(url.chars().take(LONGEST_URL).collect()),
+        };
         let refused = self.refuse(callback, visit, incoming, unproven).await;
         Ended { answer: Answer::UnknownPath, ..refused }
     }

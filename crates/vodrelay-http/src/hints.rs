@@ -53,60 +53,9 @@ impl Hints {
     }
 }
 
-/// The configured path that is nearest to the one asked for, if it is near at all.
-pub(crate) fn nearest<'a>(asked: &str, paths: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let asked = asked.get(..asked.len().min(256)).unwrap_or("");
-    let bound = (asked.len() / 3).max(2);
-    let ranked = paths.map(|path| (distance(asked.as_bytes(), path.as_bytes()), path));
-    ranked.min().filter(|(distance, _)| *distance <= bound).map(|(_, path)| path)
-}
-
-/// How many bytes to insert, drop or change, case aside.
-fn distance(from: &[u8], to: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (done, byte) in from.iter().enumerate() {
-        let (mut left, mut corner) = (done + 1, done);
-        for (cell, other) in row.iter_mut().skip(1).zip(to) {
-            let change = corner + usize::from(!byte.eq_ignore_ascii_case(other));
-            corner = *cell;
-            left = change.min(corner + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = done + 1;
-        }
-    }
-    row.last().copied().unwrap_or(from.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        let check = |from: &str, to: &str, expect: usize| {
-            assert_eq!(distance(from.as_bytes(), to.as_bytes()), expect, "{from} {to}");
-        };
-        check("", "", 0);
-        check("", "abc", 3);
-        check("abc", "", 3);
-        check("kitten", "sitting", 3);
-        check("/vod/callback/", "/vod/callback", 1);
-        check("/VOD/callback", "/vod/callback", 0);
-    }
-
-    #[test]
-    fn near_paths_are_found_and_far_ones_are_not() {
-        let paths = ["/vod/callback", "/other"];
-        let check = |asked: &str, expect: Option<&str>| {
-            assert_eq!(nearest(asked, paths.into_iter()), expect, "{asked}")
-        };
-        check("/vod/calback", Some("/vod/callback"));
-        check("/vod/callback/", Some("/vod/callback"));
-        check("/wp-login.php", None);
-        check("/", None);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn once_a_minute() {

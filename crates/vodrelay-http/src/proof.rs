@@ -38,6 +38,19 @@ pub(crate) struct Unproven {
     pub(crate) error: ProofError,
     /// The proof, where its headers made one.
     pub(crate) proof: Option<CallbackProof>,
+    /// The URL for which it is right, where it came to a path that no callback has.
+    pub(crate) right_for: Option<String>,
+}
+
+impl Unproven {
+    pub(crate) fn detail(&self) -> String {
+        match &self.right_for {
+            Some(url) => {
+                format!("it came to a path that no callback has, and its signature is right for {url}")
+            }
+            None => self.error.to_string(),
+        }
+    }
 }
 
 /// Judges against the moment at which the request's first byte was here.
@@ -58,7 +71,7 @@ pub(crate) fn judge<'c>(
     };
     match callback.endpoint.verify(&proof, received_at, callback.max_skew) {
         Ok(key) => Ok(Judged { standing: Standing::Proven, proven: Some((proof, &key.name)) }),
-        Err(error) => Err(Unproven { cause: cause_of(&error), error, proof: Some(proof) }),
+        Err(error) => Err(Unproven { cause: cause_of(&error), error, proof: Some(proof), right_for: None }),
     }
 }
 
@@ -67,7 +80,7 @@ fn without_proof(callback: &Callback, error: ProofError) -> Result<Judged<'_>, U
         RefusalCause::Missing if callback.allow_unsigned => {
             Ok(Judged { standing: Standing::Admitted, proven: None })
         }
-        cause => Err(Unproven { cause, error, proof: None }),
+        cause => Err(Unproven { cause, error, proof: None, right_for: None }),
     }
 }
 

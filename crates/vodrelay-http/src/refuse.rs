@@ -29,7 +29,7 @@ impl Receiver {
         let Some(_place) = self.refused.try_enter(size) else { return Answer::Unproven.into() };
         self.explain(callback, &visit, &unproven);
         let (body, end) = body::read(incoming, self.settings.body_limit, visit.by).await;
-        let detail = unproven.error.to_string();
+        let detail = unproven.detail();
         self.keep(
             callback,
             &visit,

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and which file answers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -107,14 +108,25 @@ pub(crate) struct ConfigFile {
 
 impl ConfigFile {
     pub(crate) fn load(&self) -> Result<crate::config::Loaded, Failure> {
-        crate::config::load(self.config.as_deref(), environment()).map_err(|error| {
+        self.load_in(environment())
+    }
+
+    /// For asking a relay of somewhere else, which has a data directory of its own.
+    pub(crate) fn load_for_another(&self) -> Result<crate::config::Loaded, Failure> {
+        let mut environment = environment();
+        environment.entry("VODRELAY__DATA_DIR".to_owned()).or_insert_with(|| "data".to_owned());
+        self.load_in(environment)
+    }
+
+    fn load_in(&self, environment: HashMap<String, String>) -> Result<crate::config::Loaded, Failure> {
+        crate::config::load(self.config.as_deref(), environment).map_err(|error| {
             Failure::new(Code::Configuration, format!("the configuration is wrong\n  {error}"))
         })
     }
 }
 
 /// The environment, with what is not Unicode left out.
-pub(crate) fn environment() -> std::collections::HashMap<String, String> {
+pub(crate) fn environment() -> HashMap<String, String> {
     std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect()

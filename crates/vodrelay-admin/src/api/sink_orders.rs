@@ -111,6 +111,12 @@ pub(crate) async fn rename(
     if old == new {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "both names are the same"));
     }
+    if !state.sinks.contains(&new) {
+        let message = format!(
+            "sink {new} is not configured, so what waits would wait for ever; put [sinks.{new}] into the configuration, and reload it, first"
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, message));
+    }
     let step = state.ledger.rename(&old, &new, STEP).await?;
     tracing::info!(%by, sink = %old, sink.new = %new, changed = step.changed, "deliveries of a sink got its new name");
     Ok(Json(Stepped { changed: step.changed, more: step.more }))

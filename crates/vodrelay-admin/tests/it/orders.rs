@@ -191,6 +191,7 @@ async fn sinks_that_nobody_knows_are_404_and_those_that_are_driven_are_409() {
     check_refused(knows_gone(), "/api/v1/sinks/gone/rename", &json!({"to": "gone"}), 422, "the same").await;
     let to = json!({"to": "cms_eu"});
     check_refused(knows_gone(), "/api/v1/sinks/nobody/rename", &to, 404, "the journal knows none").await;
+    check_refused(knows_gone(), "/api/v1/sinks/gone/rename", &to, 409, "sink cms_eu is not configured").await;
     check_refused(MockLedger::new(), "/api/v1/sinks/gone/rename", &json!({"to": "Gone"}), 422, "not a name")
         .await;
     check_refused(MockLedger::new(), "/api/v1/sinks/No/pause", &nothing, 400, "not a name").await;

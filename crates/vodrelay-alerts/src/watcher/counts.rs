@@ -95,6 +95,10 @@ fn turned_away(kind: TroubleKind, trouble: &Trouble, count: u64) -> Sight {
     let (what, next) = match kind {
         TroubleKind::Full => ("the journal has no room", "df -h, and make room where data_dir is"),
         TroubleKind::Failing => ("the journal does not work", "the log, and the disk (dmesg)"),
+        TroubleKind::TooLarge => (
+            "they are larger than http.body_limit",
+            "the log for who sends them; raise http.body_limit where they are VOD's",
+        ),
         _ => (
             "their time ran out before the relay came to them",
             "top, and the metrics of the journal's syncs",
@@ -126,4 +130,34 @@ pub(super) async fn unclean_start(
     let next = "vodrelay gaps --since 1h, and the log of the supervisor (journalctl -u vodrelay)";
     let finding = Finding::new(what, next);
     Ok(Some(Sight::new(Kind::UncleanStart, "", Seen::Times(1, finding))))
+}
+
+#[cfg(test)]
+mod tests {
+    use vodrelay_core::Name;
+
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_own_words() {
+        let source = SourceName::callback(&Name::new("main").unwrap());
+        let check = |kind: TroubleKind, says: &str| {
+            let at = Timestamp::UNIX_EPOCH;
+            let trouble = Trouble {
+                kind,
+                source: source.clone(),
+                first_at: at,
+                last_at: at,
+                count: 1,
+                kept: 0,
+                settled: 0,
+            };
+            let told = format!("{:?}", turned_away(kind, &trouble, 1));
+            assert!(told.contains(says), "{told}");
+        };
+        check(TroubleKind::Full, "the journal has no room");
+        check(TroubleKind::Failing, "the journal does not work");
+        check(TroubleKind::Busy, "their time ran out");
+        check(TroubleKind::TooLarge, "larger than http.body_limit");
+    }
 }

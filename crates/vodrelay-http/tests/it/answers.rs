@@ -104,6 +104,8 @@ async fn a_callback_at_a_path_that_nobody_has_is_kept_where_its_proof_is_right()
         (refusal.source.as_str(), refusal.cause, &refusal.body[..], refusal.cut_short),
         ("callbacks.main", RefusalCause::Mismatch, EVENT.as_bytes(), false)
     );
+    let right_for = "its signature is right for https://hooks.example.com/elsewhere?a=b";
+    assert!(refusal.detail.ends_with(right_for), "{}", refusal.detail);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Asking a running relay: what every command that talks to one has in common.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vodrelay_core::config::Secret;
 
-use super::client::{client_of_relay, scheme};
+use super::client::{client_of_relay, reason, scheme};
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 
@@ -26,11 +26,18 @@ pub(crate) const NOTHING: &[(&str, String)] = &[];
 /// Which relay is asked.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Target {
-    /// The admin listener of the relay [default: that of the configuration]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// The admin listener of the relay [default: that of the configuration]; its token is that of the configuration,
+    /// or $VODRELAY__ADMIN__TOKEN
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
     #[command(flatten)]
     config: ConfigFile,
+}
+
+/// Where something listens: an address, or a name for one.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|error| format!("expected HOST:PORT: {error}"))?;
+    found.next().ok_or_else(|| "no address has that name".to_owned())
 }
 
 /// A relay that runs.
@@ -55,7 +62,8 @@ impl Target {
 
     /// The relay, with the token that the configuration has for it.
     pub(crate) fn relay(&self) -> Result<RunningRelay, Failure> {
-        RunningRelay::of(&self.config.load()?, self.admin)
+        let loaded = if self.admin.is_some() { self.config.load_for_another() } else { self.config.load() };
+        RunningRelay::of(&loaded?, self.admin)
     }
 }
 
@@ -170,8 +178,9 @@ impl RunningRelay {
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let message = format!(
-            "the relay at {} does not answer: {error}; is `vodrelay serve` running with this configuration?",
-            self.address
+            "the relay at {} does not answer: {}; is `vodrelay serve` running with this configuration?",
+            self.address,
+            reason(error)
         );
         Failure::new(Code::Unreachable, message)
     }

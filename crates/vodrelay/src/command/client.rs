@@ -27,6 +27,17 @@ pub(crate) fn client_of_relay(
     built(client_builder(timeout).tls_backend_preconfigured(known))
 }
 
+/// What went wrong with a request, down to the cause: that a connection was refused, or that TLS was not spoken.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
+    causes(error).pop().unwrap_or_else(|| error.to_string())
+}
+
+/// What lies behind the error of a request, the deepest last.
+pub(crate) fn causes(error: &reqwest::Error) -> Vec<String> {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.map(ToString::to_string).collect()
+}
+
 fn client_builder(timeout: Duration) -> reqwest::ClientBuilder {
     // The first provider that is installed stays; a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -6,6 +6,7 @@ use vodrelay_core::{JournalError, SystemClock};
 use vodrelay_journal::{OpenError, Reader, RefusedBounds, SqliteJournal};
 
 use super::ask::{RunningRelay, Target};
+use super::journal::there_is_one;
 use super::serve::code_of_journal;
 use crate::config::{Config, Loaded};
 use crate::exit::{Code, Failure};
@@ -27,10 +28,7 @@ impl Door {
         }
         let loaded = target.load()?;
         let data_dir = &loaded.data_dir;
-        if !data_dir.join(vodrelay_journal::FILE).exists() {
-            let message = format!("there is no journal in {} yet", data_dir.display());
-            return Err(Failure::new(Code::Unreadable, message));
-        }
+        there_is_one(data_dir, " yet")?;
         if vodrelay_journal::is_held(data_dir) {
             return Ok(Self::Relay(target.relay()?));
         }

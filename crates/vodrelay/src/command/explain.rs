@@ -56,13 +56,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Err(unreadable) => {
             if args.json {
                 output::json(&json!({"event": null, "unreadable": unreadable.to_string(), "journal": story}));
+            } else {
+                story.iter().for_each(Story::print_receipt);
             }
             // One that the journal holds may be read by a later version; until then nothing can be done.
             if story.as_ref().is_some_and(|story| !story.body_intact) {
                 let message = format!("not readable as an event: {unreadable}; {}", story::DAMAGED);
                 return Err(Failure::new(Code::Unreadable, message));
             }
-            let next = if story.is_some() { " (`vodrelay replay --unreadable` reads it again)" } else { "" };
+            let next = match story.is_some() {
+                true => {
+                    "; `vodrelay replay --unreadable` reads it again, `vodrelay export --raw` has its bytes"
+                }
+                false => "",
+            };
             let message = format!(
                 "not readable as an event: {unreadable}; a relay keeps it, and delivers it to no sink{next}"
             );

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::client::{client_of_relay, scheme};
+use super::ask::address;
+use super::client::{client_of_relay, reason, scheme};
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
 use crate::output;
@@ -15,7 +16,7 @@ use crate::output;
 #[command(after_help = "Examples:\n  vodrelay health\n  vodrelay health --admin 127.0.0.1:8081")]
 pub(crate) struct Args {
     /// The admin listener of the relay [default: that of the configuration]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Print JSON
     #[arg(long)]
@@ -38,8 +39,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (tls, patience) = (admin.tls.as_ref(), Duration::from_secs(5));
     let client = client_of_relay(patience, tls, &surroundings)?;
     let answer = client.get(format!("{}://{address}/readyz?verbose", scheme(tls))).send().await;
-    let answer = answer
-        .map_err(|error| unreachable(format!("does not answer ({error}); is `vodrelay serve` running?")))?;
+    let answer = answer.map_err(|error| {
+        unreachable(format!("does not answer ({}); is `vodrelay serve` running?", reason(&error)))
+    })?;
     let ready = answer.status().is_success();
     let text = answer.text().await.unwrap_or_default();
     if args.json {

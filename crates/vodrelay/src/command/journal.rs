@@ -1,6 +1,7 @@
 //! `vodrelay journal`: whether the journal is whole, a copy of it while the relay works, and what reads of a damaged one.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
@@ -92,14 +93,22 @@ impl Selection {
             Some(folder) => folder.clone(),
             None => self.config.load()?.data_dir,
         };
-        if folder.join(FILE).exists() {
-            return Ok(folder);
+        there_is_one(&folder, "; name its folder with --journal, or the configuration with --config")?;
+        Ok(folder)
+    }
+}
+
+/// Fails where there is no journal in the folder, with what to do then, and where nobody but the relay may look.
+pub(crate) fn there_is_one(folder: &Path, advice: &str) -> Result<(), Failure> {
+    let shown = folder.display();
+    match folder.join(FILE).try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::new(Code::Unreadable, format!("there is no journal in {shown}{advice}"))),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let advice = "run it as the relay's user: `sudo -u vodrelay vodrelay …`";
+            Err(Failure::new(Code::Permission, format!("cannot look into {shown}: {error}; {advice}")))
         }
-        let message = format!(
-            "there is no journal in {}; name its folder with --journal, or the configuration with --config",
-            folder.display()
-        );
-        Err(Failure::new(Code::Unreadable, message))
+        Err(error) => Err(Failure::new(Code::Unreadable, format!("cannot look into {shown}: {error}"))),
     }
 }
 
@@ -127,7 +136,7 @@ fn verify(selection: &Selection) -> Result<(), Failure> {
     }
 }
 
-fn backup(selection: &Selection, to: &std::path::Path) -> Result<(), Failure> {
+fn backup(selection: &Selection, to: &Path) -> Result<(), Failure> {
     let mut ticker = Ticker::default();
     let made = vodrelay_journal::backup(&selection.folder()?, to, &mut |progress| ticker.tick(progress));
     ticker.end();
@@ -147,7 +156,7 @@ fn backup(selection: &Selection, to: &std::path::Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn salvage(selection: &Selection, to: &std::path::Path) -> Result<(), Failure> {
+fn salvage(selection: &Selection, to: &Path) -> Result<(), Failure> {
     let json = selection.json;
     let mut told = |Loss { kind, what }: Loss| {
         let word = match kind {

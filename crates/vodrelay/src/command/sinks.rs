@@ -142,7 +142,7 @@ impl Sink {
         }
         if !self.configured && *pending > 0 {
             remarks.push(format!(
-                "{sink}: NOT CONFIGURED: what is pending waits until it is, or for `vodrelay sinks rename {sink} NEW`"
+                "{sink}: NOT CONFIGURED: what is pending waits until it is, or for `vodrelay sinks rename {sink} NEW`, or `vodrelay sinks forget {sink}`"
             ));
         }
         remarks

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use vod_event::{CallbackProof, EventId, PrivateKey};
 use vodrelay_core::Name;
 
-use super::client::{client, client_of_relay, scheme};
+use super::client::{client, client_of_relay, reason, scheme};
 use super::key::KeyArgs;
 use crate::cli::ConfigFile;
 use crate::exit::{Code, Failure};
@@ -95,7 +95,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         401 if target.key.is_none() => {
             "refused; it was sent unsigned: give the callback's key with --key-env, --key-file or --key"
         }
-        401 => "refused; the key, the signed URL or the clock is not the relay's (see its log for which)",
+        401 => {
+            "refused; the key, the signed URL or the clock is not the relay's (`vodrelay refused list`, then `vodrelay refused explain ID`)"
+        }
         404 => "nothing listens at that path",
         503 => "the relay could not make it durable, or not in time (see its log)",
         _ => "VOD counts nothing but 200 as success",
@@ -252,7 +254,7 @@ async fn send(target: &Target, body: Vec<u8>) -> Result<u16, Failure> {
     let answer = request.send().await.map_err(|error| {
         Failure::new(
             Code::Unreachable,
-            format!("{} does not answer: {error}; is the relay running there?", target.url),
+            format!("{} does not answer: {}; is the relay running there?", target.url, reason(&error)),
         )
     })?;
     Ok(answer.status().as_u16())

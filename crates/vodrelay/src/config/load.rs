@@ -26,6 +26,9 @@ pub struct Loaded {
 /// Where a file is looked for when none is named.
 const PLACES: [&str; 2] = ["vodrelay.toml", "/etc/vodrelay/vodrelay.toml"];
 
+/// What helps who may not read it.
+const FOR_WHOM: &str = "only the relay's user and root may read it: `sudo -u vodrelay vodrelay …`";
+
 /// Loads the named file, or else the one of `$VODRELAY_CONFIG`, of this folder, of `/etc/vodrelay`, or none.
 ///
 /// # Errors
@@ -37,8 +40,11 @@ pub fn load(named: Option<&Path>, environment: HashMap<String, String>) -> Resul
     let Some(file) = named.map(Path::to_path_buf).or(from_environment).or_else(found) else {
         return from_text("", None, environment);
     };
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| ConfigError::new(file.display().to_string(), format!("cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let advice =
+            if error.kind() == ErrorKind::PermissionDenied { format!("; {FOR_WHOM}") } else { String::new() };
+        ConfigError::new(file.display().to_string(), format!("cannot be read: {error}{advice}"))
+    })?;
     from_text(&text, Some(file), environment)
 }
 
@@ -61,8 +67,8 @@ pub fn from_text(
         .add_source(overlay.source(Some(laid_over)))
         .build()
         .map_err(|error| ConfigError::new(&shown, syntax_error(&error.to_string())))?;
-    let config: Config =
-        serde_path_to_error::deserialize(merged).map_err(|error| typed_error(&shown, &error))?;
+    let config: Config = serde_path_to_error::deserialize(merged)
+        .map_err(|error| typed_error(&shown, &environment, &error))?;
     config.check()?;
     let folder = file.as_ref().and_then(|file| file.parent()).map(Path::to_path_buf).unwrap_or_default();
     let surroundings = Surroundings { environment: Arc::new(environment), folder };
@@ -84,8 +90,7 @@ fn data_dir(config: &Config, has_file: bool, surroundings: &Surroundings) -> Res
         return Ok(surroundings.resolve(Path::new("data")));
     }
     if let Some(hidden) = PLACES.into_iter().find(|place| is_hidden(Path::new(place))) {
-        let advice = "only the relay's user and root may read it: `sudo -u vodrelay vodrelay …`";
-        return Err(ConfigError::new(hidden, advice));
+        return Err(ConfigError::new(hidden, FOR_WHOM));
     }
     let places = PLACES.join(" or ");
     let advice = format!(
@@ -101,15 +106,25 @@ fn is_hidden(place: &Path) -> bool {
     place.is_absolute() && place.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
-fn typed_error(shown: &str, error: &serde_path_to_error::Error<config::ConfigError>) -> ConfigError {
+fn typed_error(
+    shown: &str,
+    environment: &HashMap<String, String>,
+    error: &serde_path_to_error::Error<config::ConfigError>,
+) -> ConfigError {
     let path = error.path().to_string();
+    let variable = format!("VODRELAY__{}", path.replace('.', "__"));
+    let set_by = environment.keys().find(|name| name.eq_ignore_ascii_case(&variable));
     let path = if path == "." { shown.to_owned() } else { path };
     let mut message = error.inner().to_string();
     // The library ends its message with the key and the origin that we already name.
     if let Some(end) = message.find(" for key `") {
         message.truncate(end);
     }
-    ConfigError::new(path, without_value(&message))
+    let message = without_value(&message);
+    match set_by {
+        Some(name) => ConfigError::new(path, format!("{message} (it is set by the environment: {name})")),
+        None => ConfigError::new(path, message),
+    }
 }
 
 /// Where TOML stopped making sense, and why; not the line itself, which may hold a secret.

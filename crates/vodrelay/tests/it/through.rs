@@ -15,7 +15,7 @@ async fn the_way_that_callbacks_come_is_tried_and_leaves_nothing_behind() {
     let by = |url: &str| configuration(http, admin).replace(PUBLIC_URL, url);
     let own = format!("http://{http}/vod/callback");
     let relay = Process::start_with(folder, &by(&own), http, admin).await;
-    let says = "DNS, certificate, proxy, path and signature are right: ";
+    let says = "DNS, proxy, path and signature are right, over plain HTTP: ";
     check_in(folder, &["check", "--through"], "", 0, &format!("ok         callback main: {says}{own}"));
     let output = vodrelay(folder, &["check", "--through", "main"], "");
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1, "one line in all");

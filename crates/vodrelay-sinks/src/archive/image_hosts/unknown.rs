@@ -25,7 +25,7 @@ impl Unknown {
                 sink = %sink,
                 image.host = host,
                 reason,
-                "images of a host are not kept, only linked; add an entry to image_hosts, then replay their events"
+                "images of a host are not kept, only linked; add an entry to image_hosts, then `vodrelay replay EVENT_ID --all --sink` with this sink's name"
             );
         }
     }

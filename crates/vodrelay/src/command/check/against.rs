@@ -10,6 +10,7 @@ use vodrelay_core::ledger::{Kept, KeptFilter};
 use vodrelay_core::{Routes, SinkName, SourceName};
 use vodrelay_journal::Reader;
 
+use crate::command::journal::there_is_one;
 use crate::command::serve::code_of_journal;
 use crate::config::{Config, Loaded};
 use crate::exit::{Code, Failure};
@@ -70,10 +71,7 @@ pub(super) fn run(
     json: bool,
 ) -> Result<(), Failure> {
     let folder = journal.unwrap_or(&loaded.data_dir);
-    if !folder.join(vodrelay_journal::FILE).exists() {
-        let message = format!("there is no journal in {}; name its folder with --journal", folder.display());
-        return Err(Failure::new(Code::Unreadable, message));
-    }
+    there_is_one(folder, "; name its folder with --journal")?;
     let reader =
         Reader::open(folder).map_err(|error| Failure::new(code_of_journal(&error), error.to_string()))?;
     let difference = compare(&reader, &loaded.config, since)?;

@@ -29,7 +29,9 @@ pub(super) fn data_dir(loaded: &Loaded) -> Finding {
         Err(error) => finding(
             "data_dir",
             Verdict::Wrong,
-            format!("{shown} cannot be written: {error}; make it the relay's own"),
+            format!(
+                "{shown} cannot be written: {error}; make it the relay's own, and check as its user: `sudo -u vodrelay vodrelay check`"
+            ),
         ),
     };
     for made in missing {
@@ -56,8 +58,13 @@ fn room(folder: &Path, least: ByteSize) -> Finding {
 
 /// What the journal holds, if there is one yet. It is read beside the relay, which may be running.
 pub(super) fn journal(loaded: &Loaded) -> Vec<Finding> {
-    if !loaded.data_dir.join(vodrelay_journal::FILE).exists() {
-        return vec![finding("journal", Verdict::Ok, "not there yet; `vodrelay serve` makes it")];
+    match loaded.data_dir.join(vodrelay_journal::FILE).try_exists() {
+        Ok(true) => {}
+        Ok(false) => {
+            return vec![finding("journal", Verdict::Ok, "not there yet; `vodrelay serve` makes it")];
+        }
+        // That of the folder says so.
+        Err(_) => return Vec::new(),
     }
     let read = |reader: Reader| {
         let letters = reader.dead_letters(&LetterFilter::default(), None, SHOWN)?;
@@ -88,7 +95,7 @@ pub(super) fn journal(loaded: &Loaded) -> Vec<Finding> {
     }
     for SinkBacklog { sink, pending, .. } in orphans(&loaded.config, backlogs) {
         let detail = format!(
-            "orphaned deliveries: {pending}; configure [sinks.{sink}] again, and they go on, or `vodrelay sinks rename {sink} NEW`, or forget it"
+            "orphaned deliveries: {pending}; configure [sinks.{sink}] again, and they go on, or `vodrelay sinks rename {sink} NEW`, or `vodrelay sinks forget {sink}`"
         );
         findings.push(finding(format!("sink {sink}"), Verdict::Warning, detail));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vodrelay_core::routing::OneOrMany;
-use vodrelay_core::{Clock, Sink, SinkFactory, SourceName, SystemClock};
+use vodrelay_core::{Clock, Name, Sink, SinkFactory, SourceName, SystemClock, event_types, nearest};
 use vodrelay_sinks::archive::{Survey, survey};
 
 use super::{Finding, PATIENCE, Verdict, finding};
@@ -36,8 +36,26 @@ pub(super) async fn findings(
             findings.extend(ask(&what, Arc::clone(sink)).await);
         }
     }
+    findings.extend(unknown_types(&loaded.config));
     findings.extend(unheard_failures(&loaded.config));
     findings
+}
+
+/// The event types that sinks want and VOD is not known to send. It may have new ones, so that is no error.
+fn unknown_types(config: &Config) -> Vec<Finding> {
+    let wanted = config.sinks.iter().flat_map(|(name, sink)| {
+        sink.events.iter().flat_map(|events| &events.0).map(move |word| (name, word))
+    });
+    let unknown = wanted.filter(|(_, word)| !event_types::is_known(word));
+    let told = |(name, word): (&Name, &String)| {
+        let advice = match nearest(word, event_types::known()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "look whether it is spelled as VOD's documentation spells it".to_owned(),
+        };
+        let detail = format!("events has {word:?}, a type that VOD is not known to send; {advice}");
+        finding(format!("sink {name}"), Verdict::Warning, detail)
+    };
+    unknown.map(told).collect()
 }
 
 /// The sources of whose failed jobs no sink is told.
@@ -134,6 +152,24 @@ mod tests {
         check(&other("status = [\"fail\"]"), &[]);
         check(&other("labels = { region = \"cn\" }"), &[]);
         check(&other("labels = { region = \"sg\" }"), &["callbacks.main"]);
+    }
+
+    #[test]
+    fn a_type_that_vod_does_not_send_is_told_with_the_nearest_that_it_does() {
+        let check = |events: &str, expect: &[&str]| {
+            let text = format!("data_dir = \"d\"\n[sinks.cms]\nkind = \"webhook\"\nevents = {events}\n");
+            let loaded =
+                crate::config::from_text(&text, Some("vodrelay.toml".into()), Default::default()).unwrap();
+            let found = unknown_types(&loaded.config);
+            assert_eq!(found.len(), expect.len(), "{found:?}");
+            for (found, says) in found.iter().zip(expect) {
+                assert!(found.what == "sink cms" && found.detail.ends_with(says), "{found:?}");
+            }
+        };
+        check("[\"DynamicImageComplete\", \"TranscodeComplete\"]", &[]);
+        check("\"DynamicImageCompleted\"", &["did you mean DynamicImageComplete?"]);
+        check("\"dynamicimagecomplete\"", &["did you mean DynamicImageComplete?"]);
+        check("[\"Complete\", \"other\"]", &["documentation spells it", "documentation spells it"]);
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use vodrelay_http::Callback;
 
 use super::{Finding, Verdict, finding};
 use crate::command::ask::RunningRelay;
-use crate::command::client::client;
+use crate::command::client::{causes, client};
 use crate::config::Loaded;
 
 /// As long as VOD waits for an answer.
@@ -160,16 +160,6 @@ fn broken(url: &str, addresses: &str, error: &reqwest::Error) -> String {
     format!("the connection to {addresses} broke: {last}")
 }
 
-fn causes(error: &reqwest::Error) -> Vec<String> {
-    let mut causes = Vec::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(found) = cause {
-        causes.push(found.to_string());
-        cause = found.source();
-    }
-    causes
-}
-
 /// What the answer and the relay's report come to.
 fn judge(
     callback: &Callback,
@@ -200,7 +190,12 @@ fn judge(
             "path: it comes in by {source}, whose path that is; give each callback the path by which its public_url comes in"
         ));
     }
+    let is_https = callback.endpoint.url.starts_with("https:");
     match (outcome.as_str(), code) {
+        ("proven", 200) if !is_https => Ok("DNS, proxy, path and signature are right, over plain HTTP"),
+        ("unsigned", 200) if !is_https => {
+            Ok("DNS, proxy and path are right, over plain HTTP, and no signature is asked for")
+        }
         ("proven", 200) => Ok("DNS, certificate, proxy, path and signature are right"),
         ("unsigned", 200) => Ok("DNS, certificate, proxy and path are right, and no signature is asked for"),
         ("proven" | "unsigned", _) => {

@@ -62,11 +62,27 @@ pub(super) fn callbacks(loaded: &Loaded) -> Vec<Finding> {
             let detail = "public_url is still the example; write the URL under which VOD reaches this relay";
             findings.push(finding(what.clone(), Verdict::Warning, detail));
         }
+        if is_open(&callback.endpoint.url) {
+            let detail = "public_url is plain HTTP: whoever is on the way reads each event; have TLS end at a proxy or at http.tls";
+            findings.push(finding(what.clone(), Verdict::Warning, detail));
+        }
         findings.push(finding(what, Verdict::Ok, detail));
     }
     findings
         .extend(settings.warnings.into_iter().map(|warning| finding("callbacks", Verdict::Warning, warning)));
     findings
+}
+
+/// Whether what is sent to the URL crosses a network as it is.
+fn is_open(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let is_here = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => true,
+    };
+    url.scheme() == "http" && !is_here
 }
 
 pub(super) async fn queues(loaded: &Loaded, offline: bool) -> Vec<Finding> {

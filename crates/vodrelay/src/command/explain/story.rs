@@ -8,6 +8,7 @@ use vodrelay_core::ledger::{DeliveryRecord, EventDetail, FailedAttempt, Repeats 
 use vodrelay_core::{JournalError, SinkName, SourceName};
 use vodrelay_journal::Reader;
 
+use crate::command::journal::there_is_one;
 use crate::command::serve::code_of_journal;
 use crate::config::Loaded;
 use crate::exit::{Code, Failure};
@@ -68,10 +69,7 @@ struct Attempt {
 /// If there is no journal, it cannot be read, or the event is not in it.
 pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story), Failure> {
     let shown = loaded.data_dir.display();
-    if !loaded.data_dir.join(vodrelay_journal::FILE).exists() {
-        let message = format!("there is no journal in {shown} yet; `vodrelay serve` makes it");
-        return Err(Failure::new(Code::Unreadable, message));
-    }
+    there_is_one(&loaded.data_dir, " yet; `vodrelay serve` makes it")?;
     let reader = Reader::open(&loaded.data_dir)
         .map_err(|error| Failure::new(code_of_journal(&error), error.to_string()))?;
     let failed = |error: JournalError| Failure::new(Code::Internal, error.to_string());
@@ -100,11 +98,15 @@ pub(super) fn from_journal(id: EventId, loaded: &Loaded) -> Result<(Bytes, Story
 
 impl Story {
     /// Tells it line by line, under what `explain` says of any event.
-    pub(super) fn print(&self) {
+    pub(super) fn print_receipt(&self) {
         output::line(format!("journal received {} from {}", self.received_at, self.source));
         for Repeats { source, count } in &self.repeats {
             output::line(format!("journal merged repeats from {source}: {count}"));
         }
+    }
+
+    pub(super) fn print(&self) {
+        self.print_receipt();
         if self.deliveries.is_empty() {
             output::line("journal no delivery: it matched no sink when it was accepted");
             output::line(format!("next    `vodrelay replay {}` routes it by today's configuration", self.id));

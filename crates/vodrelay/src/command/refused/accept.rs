@@ -99,6 +99,11 @@ impl Summary {
         if let Some((least, most)) = self.stale_off_by_seconds {
             output::line(format!("      those that are stale are off by {least} s to {most} s"));
         }
+        if left > 0 && accepted + merged == 0 {
+            output::line(
+                "`vodrelay refused list` names them, and `vodrelay refused explain ID` tells why one is left",
+            );
+        }
         if self.dry_run {
             output::line("nothing was changed");
         }

@@ -79,9 +79,16 @@ impl Explanation {
         }
         if let Some(resembles) = &self.today.resembles {
             output::line(format!("          it would be right for {resembles}"));
+        } else if self.today.judgement == "mismatch" {
+            output::line(
+                "          no other spelling of public_url matches either: another key, or another host or path",
+            );
         }
         match (&self.event, &self.unreadable) {
-            (Some(event), _) => output::json(event),
+            (Some(event), _) => {
+                output::line("event");
+                output::json(event);
+            }
             (None, reason) => output::line(format!(
                 "body      not readable as an event: {}",
                 reason.as_deref().unwrap_or("no reason is given")

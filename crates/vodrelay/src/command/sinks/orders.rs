@@ -149,6 +149,12 @@ pub(super) async fn rename(args: &RenameArgs) -> Result<(), Failure> {
             repeat(async || posted(&relay, &path, &body).await).await?
         }
         Door::Journal(place) => {
+            if !place.config().sinks.contains_key(new) {
+                let message = format!(
+                    "sink {new} is not configured, so what waits would wait for ever; put [sinks.{new}] into the configuration first"
+                );
+                return Err(Failure::new(Code::Usage, message));
+            }
             let journal = place.open()?;
             let changed =
                 repeat(async || journal.rename(old, new, STEP).await.map_err(|error| failed(&error))).await;
@@ -169,8 +175,12 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
     let changed = match door(&how.target, sink)? {
         Door::Relay(relay) => {
             let Sinks { sinks } = relay.get("/sinks", NOTHING).await?;
-            let found = sinks.iter().find(|found| found.sink == sink.as_str());
-            asks(found.map_or(0, |found| found.pending))?;
+            let found =
+                sinks.iter().find(|found| found.sink == sink.as_str()).ok_or_else(|| unknown(sink))?;
+            if found.configured {
+                return Err(configured(sink));
+            }
+            asks(found.pending)?;
             let path = format!("/sinks/{sink}/forget");
             repeat(async || posted(&relay, &path, &json!({})).await).await?
         }
@@ -192,21 +202,28 @@ pub(super) async fn forget(args: &ForgetArgs) -> Result<(), Failure> {
 /// By whom it is done; what is configured is not renamed or forgotten.
 fn door(target: &Target, sink: &SinkName) -> Result<Door, Failure> {
     let door = Door::find(target)?;
-    if let Door::Journal(place) = &door
-        && place.config().sinks.contains_key(sink)
-    {
-        let message = format!(
-            "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
-        );
-        return Err(Failure::new(Code::Usage, message));
+    match &door {
+        Door::Journal(place) if place.config().sinks.contains_key(sink) => Err(configured(sink)),
+        _ => Ok(door),
     }
-    Ok(door)
+}
+
+fn configured(sink: &SinkName) -> Failure {
+    let message = format!(
+        "sink {sink} is configured; take [sinks.{sink}] out of the configuration, or give it its new name there first"
+    );
+    Failure::new(Code::Usage, message)
+}
+
+fn unknown(sink: &SinkName) -> Failure {
+    Failure::new(Code::Unreadable, format!("no sink {sink} is configured, and the journal knows none"))
 }
 
 /// What waits for the sink.
 fn pending(place: &Place, sink: &SinkName) -> Result<u64, Failure> {
     let backlogs = place.reader()?.backlogs().map_err(|error| failed(&error))?;
-    Ok(backlogs.iter().find(|found| found.sink == *sink).map_or(0, |found| found.pending))
+    let found = backlogs.iter().find(|found| found.sink == *sink);
+    found.map(|found| found.pending).ok_or_else(|| unknown(sink))
 }
 
 /// Asks for step after step until there is no more; says how many deliveries were changed.
