@@ -160,7 +160,8 @@ impl MeterOfCallback {
 
     /// What a proof that some key fits says of our clock.
     pub(crate) fn clock(&self, ahead_seconds: f64) {
-        self.clock_offset.set(ahead_seconds);
+        // Nothing may be shown as -0.
+        self.clock_offset.set(ahead_seconds + 0.0);
     }
 
     /// A proof was made with that key.

@@ -108,7 +108,7 @@ async fn it_says_why_it_does_not_begin_and_how_far_it_came() {
         &["listen", "--forward", "ftp://h/x"],
         "",
         64,
-        "it has to begin with http:// or https://",
+        "expected a URL like http://127.0.0.1:3000/hook",
     );
     let words = ["listen", "--forward", "http://h/x", "--vod-key-env", "NONE"];
     check_in(folder, &words, "", 64, "NONE");

@@ -28,7 +28,7 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ForwardArgs {
     /// POST each event to this URL; without it events are only printed
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = receiver)]
     forward: Option<Url>,
     /// Sign anew as VOD would, with the key in this environment variable
     #[arg(long, value_name = "NAME", requires = "forward")]
@@ -39,6 +39,12 @@ pub(crate) struct ForwardArgs {
     /// How long the receiver may take; longer where you stop in a debugger
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = Span::parse)]
     timeout: Span,
+}
+
+/// The URL of a receiver; `127.0.0.1:3000` alone would be one of a scheme of its own.
+fn receiver(text: &str) -> Result<Url, String> {
+    let found = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    found.ok_or_else(|| "expected a URL like http://127.0.0.1:3000/hook".to_owned())
 }
 
 /// Sends events.
@@ -61,12 +67,6 @@ pub(crate) struct Outcome {
 impl ForwardArgs {
     pub(crate) fn forwarder(&self) -> Result<Option<Forwarder>, Failure> {
         let Some(url) = &self.forward else { return Ok(None) };
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Failure::new(
-                Code::Usage,
-                format!("--forward {url}: it has to begin with http:// or https://"),
-            ));
-        }
         let proof = match &self.vod_key_env {
             Some(name) => {
                 let around = Surroundings { environment: environment().into(), ..Default::default() };
