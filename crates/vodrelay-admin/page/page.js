@@ -53,6 +53,7 @@ const TEXT = {
     sink_orphaned: "{sink} is not configured, and {n} wait for it.",
     sink_late: "{sink} is behind: the oldest has waited {since}.",
     refused_hour: "Refused in the last hour: {n}. A wrong key, URL or clock may be why.",
+    is_drained: "The relay is drained: it polls no queue, and load balancers look elsewhere, until `vodrelay drain --undo` or a restart.",
     turned_away_hour: "Answered 503 in the last hour: {n}. The journal had no room, or no time.",
     dead_kept: "Dead letters: {n}.",
     accepted: "Accepted",
@@ -270,6 +271,7 @@ const TEXT = {
     sink_orphaned: "{sink} 未配置，仍有 {n} 条在等待。",
     sink_late: "{sink} 落后：最早一条已等待 {since}。",
     refused_hour: "过去一小时拒绝 {n} 次，可能是密钥、URL 或时钟有误。",
+    is_drained: "中继正在排空：不再轮询队列，负载均衡会转向别处；运行 `vodrelay drain --undo` 或重启后恢复。",
     turned_away_hour: "过去一小时答复 503 共 {n} 次：日志存储没有空间，或来不及。",
     dead_kept: "死信：{n}。",
     accepted: "已接收",
@@ -1174,6 +1176,7 @@ function summaryOf(now, sinks) {
       add("warn", "sink_late", { sink: name, since: age(sink.oldest_pending_at) });
     }
   }
+  if (now.drained) add("warn", "is_drained", {});
   const dead = sum(sinks.map((sink) => sink.dead_letters)) + now.totals.unreadable;
   const away = sum(now.minutes.map((minute) => minute.turned_away));
   const refused = sum(Object.values(now.refused));

@@ -18,6 +18,8 @@ pub(crate) struct Now {
     #[serde(flatten)]
     hour: Hour,
     totals: Totals,
+    /// It takes nothing more in where that costs no event.
+    drained: bool,
     /// The sinks that keep images.
     archives: Vec<SinkName>,
     you: You,
@@ -40,6 +42,7 @@ pub(crate) async fn tell(
         version: env!("CARGO_PKG_VERSION"),
         hour: state.metrics.hour(now),
         totals: state.ledger.totals().await?,
+        drained: state.drain.is_on(),
         archives: state.images.keys().cloned().collect(),
         you: You { token: name, role },
     }))

@@ -205,7 +205,7 @@ pub(crate) fn components() -> Value {
         "Now": object(&[
             ("now", moment()), ("version", text()), ("minutes", list(named("Minute"))),
             ("refused", json!({"type": "object", "additionalProperties": count()})), ("ack_p50_ms", milliseconds()),
-            ("ack_p99_ms", milliseconds()), ("archives", list(name())),
+            ("ack_p99_ms", milliseconds()), ("archives", list(name())), ("drained", flag()),
             ("totals", object(&[
                 ("events", count()), ("duplicates", count()), ("unrouted", count()), ("unreadable", count()),
                 ("refusals", count()),

@@ -68,6 +68,7 @@ async fn what_it_asks_for_needs_the_token() {
     let now: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(now["you"], serde_json::json!({"token": null, "role": "operate"}));
     assert_eq!(now["totals"]["events"], 12);
+    assert_eq!(now["drained"], false);
     assert_eq!(now["minutes"].as_array().unwrap().len(), 1, "{now}");
 }
 

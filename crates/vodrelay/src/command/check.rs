@@ -6,6 +6,7 @@ mod clock;
 mod keys;
 mod machine;
 mod place;
+mod running;
 mod sinks;
 mod through;
 mod traces;
@@ -124,7 +125,7 @@ async fn findings(loaded: &Loaded, own_factories: Vec<Arc<dyn SinkFactory>>, off
     findings.extend(machine::journal(loaded));
     findings.extend(ways_in::callbacks(loaded));
     if !offline {
-        findings.extend(keys::findings(loaded, SystemClock.now()).await);
+        findings.extend(running::findings(loaded).await);
         findings.extend(clock::findings(loaded).await);
     }
     findings.extend(ways_in::admin(loaded));

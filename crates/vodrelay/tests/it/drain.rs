@@ -38,6 +38,7 @@ async fn a_drained_relay_takes_nothing_from_queues_and_finishes_what_it_has() {
     assert_eq!((status(ready.clone()).await, status(health.clone()).await), (503, 503));
     let told = client.get(format!("{ready}?verbose")).send().await.unwrap().text().await.unwrap();
     assert!(told.contains("running: the relay is drained"), "{told}");
+    check_in(folder, &["check"], "", 0, "warning    relay: it is drained");
     assert_eq!(
         attempt(&client, http, event_body(2), KEY).await,
         Some(200),

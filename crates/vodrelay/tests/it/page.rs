@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use vodrelay_core::testing::event_body;
 
 use crate::browser::{Browser, DOWN, ENTER, ESCAPE};
+use crate::cli::check_in;
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
 use crate::slow_tests_are_asked_for;
@@ -441,6 +442,8 @@ async fn sinks_are_held_and_a_relay_that_comes_back_is_found() {
     browser.click("[data-key='hook.resume']").await;
     browser.until_says("hook goes on.").await;
     until("what waited", Duration::from_secs(20), || scene.receiver.count() == 2).await;
+    check_in(scene.folder.path(), &["drain"], "", 0, "");
+    scene.browser.until_says("The relay is drained").await;
 
     assert_eq!(scene.relay.terminate(), Some(0));
     scene.browser.until_says("Not connected").await;

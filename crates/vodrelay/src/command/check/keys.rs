@@ -12,13 +12,8 @@ const METRIC: &str = "vodrelay_callback_key_last_used_timestamp_seconds{";
 /// By then VOD has the other key everywhere, or has nothing to tell.
 const LONG: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Nothing where no relay runs, or it does not tell.
-pub(super) async fn findings(loaded: &Loaded, now: Timestamp) -> Vec<Finding> {
-    // What listens there may be the relay of another configuration.
-    if !vodrelay_journal::is_held(&loaded.data_dir) {
-        return Vec::new();
-    }
-    let Ok(relay) = RunningRelay::of(loaded, None) else { return Vec::new() };
+/// Nothing where it does not tell.
+pub(super) async fn findings(loaded: &Loaded, relay: &RunningRelay, now: Timestamp) -> Vec<Finding> {
     let Ok(settings) = loaded.config.http.resolve(&loaded.surroundings) else { return Vec::new() };
     let Ok(metrics) = relay.metrics().await else { return Vec::new() };
     let callbacks = settings.callbacks.iter().map(|callback| {
