@@ -9,6 +9,7 @@ mod model;
 mod play;
 mod power;
 mod rig;
+mod torn;
 
 /// How many runs: few by default, many when asked.
 fn runs(quick: u64, slow: u64) -> u64 {

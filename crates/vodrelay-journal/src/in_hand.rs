@@ -43,15 +43,13 @@ pub(crate) fn take_over(conn: &Connection, batch: &mut Batch) -> rusqlite::Resul
     Ok(unclean)
 }
 
-/// Notes that nothing is in hand and all is well.
+/// Notes that nothing is in hand and all is well, in the running transaction.
 pub(crate) fn mark_clean(conn: &Connection, heart: &Heart, now: i64, steady: i64) -> rusqlite::Result<()> {
     conn.execute_batch(
-        "BEGIN IMMEDIATE;
-         UPDATE sinks SET in_hand = NULL;
+        "UPDATE sinks SET in_hand = NULL;
          UPDATE meta SET value = 1 WHERE key = 'clean';",
     )?;
-    heart.stop(conn, now, steady)?;
-    conn.execute_batch("COMMIT")
+    heart.stop(conn, now, steady)
 }
 
 fn left_in_hand(conn: &Connection) -> rusqlite::Result<Vec<Key>> {

@@ -6,7 +6,7 @@
 //! break, that commit had been acknowledged, and the log is damaged, not cut.
 //!
 //! The format is that of <https://sqlite.org/fileformat2.html#walformat>. What cannot be told from a cut is damage of
-//! the very last commit.
+//! the very last commit, and of the one before where a whole sector is gone with the head of its last frame.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -24,6 +24,11 @@ const FRAME: usize = FRAME_HEADER + PAGE;
 /// No journal of ours has so many pages: 64 GiB.
 const MOST_PAGES: u32 = 1 << 24;
 
+/// What a disk writes at once, at the least.
+const SECTOR: u64 = 512;
+/// The page and the pages, with which a frame begins.
+const WORDS: u64 = 8;
+
 /// A running checksum.
 type Sum = [u32; 2];
 
@@ -35,16 +40,15 @@ enum Order {
 }
 
 impl Order {
-    /// That in which the header's checksum is right, or, where it is in none, that which the header says.
+    /// That in which the header's checksum is right, or, where it is in none, that of this machine.
     fn of(header: &[u8; HEADER], stored: Sum) -> Self {
         let is_right = |order: &Self| {
             let mut written = *header;
             written[..4].copy_from_slice(&order.magic().to_be_bytes());
             sum([0, 0], written.get(..24).unwrap_or_default(), *order) == stored
         };
-        let says_big = number_at(header, 0) == Self::Big.magic();
-        let said = if says_big { Self::Big } else { Self::Little };
-        [Self::Little, Self::Big].into_iter().find(is_right).unwrap_or(said)
+        let native = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
+        [Self::Little, Self::Big].into_iter().find(is_right).unwrap_or(native)
     }
 
     /// How a log begins.
@@ -81,18 +85,13 @@ impl Frame {
         number_at(&self.bytes, 0)
     }
 
-    fn says_commit(&self) -> bool {
-        number_at(&self.bytes, 4) != 0
+    /// How many pages the database has when this is a commit; 0 where it is none.
+    fn pages(&self) -> u32 {
+        number_at(&self.bytes, 4)
     }
 
-    /// Whether it was a commit when it was written, as its checksum tells, and a bit that flipped has made it none.
-    fn was_commit(&self, before: Sum, order: Order) -> bool {
-        let body = self.bytes.get(FRAME_HEADER..).unwrap_or_default();
-        let [first, second] = undo_sum(self.stored(), body, order);
-        let page = order.number(first.wrapping_sub(before[0]).wrapping_sub(before[1]));
-        let pages = order.number(second.wrapping_sub(before[1]).wrapping_sub(first));
-        // Where it is the body that is not what was written, these are any numbers.
-        page == self.page() && (1..MOST_PAGES).contains(&pages)
+    fn body(&self) -> &[u8] {
+        self.bytes.get(FRAME_HEADER..).unwrap_or_default()
     }
 
     fn salts(&self) -> (u32, u32) {
@@ -106,7 +105,46 @@ impl Frame {
     /// What its checksum is when it follows one with that checksum.
     fn sum_after(&self, before: Sum, order: Order) -> Sum {
         let head = sum(before, self.bytes.get(..8).unwrap_or_default(), order);
-        sum(head, self.bytes.get(FRAME_HEADER..).unwrap_or_default(), order)
+        sum(head, self.body(), order)
+    }
+
+    /// The page and the pages with which the frame would fit, by its checksum and its body.
+    fn undone(&self, before: Sum, order: Order) -> Option<(u32, u32)> {
+        let [first, second] = undo_sum(self.stored(), self.body(), order);
+        let page = order.number(first.wrapping_sub(before[0]).wrapping_sub(before[1]));
+        let pages = order.number(second.wrapping_sub(before[1]).wrapping_sub(first));
+        ((1..MOST_PAGES).contains(&page) && (0..MOST_PAGES).contains(&pages)).then_some((page, pages))
+    }
+
+    /// Whether the frame would fit if a single bit of its body or of its checksum were another. A checksum is linear, so
+    /// that each bit has its own share in it.
+    fn is_one_bit_off(&self, before: Sum, order: Order) -> bool {
+        let stored = self.stored();
+        let found = self.sum_after(before, order);
+        let missing = [stored[0].wrapping_sub(found[0]), stored[1].wrapping_sub(found[1])];
+        let is_bit = |number: u32| number.is_power_of_two() || number.wrapping_neg().is_power_of_two();
+        if matches!(missing, [0, other] | [other, 0] if is_bit(other)) {
+            return true;
+        }
+        // The shares of the two words of a pair, from the last pair to the first.
+        let (mut one, mut other): (Sum, Sum) = ([1, 1], [0, 1]);
+        let follow = |[first, second]: Sum| {
+            let first = first.wrapping_add(second);
+            [first, second.wrapping_add(first)]
+        };
+        let (pairs, _) = self.body().as_chunks::<8>();
+        (0..pairs.len()).any(|_| {
+            let shares = [one, other];
+            (one, other) = (follow(one), follow(other));
+            (0..32).any(|bit| {
+                let [up, down] = [1_u32 << bit, (1_u32 << bit).wrapping_neg()];
+                shares.iter().any(|share| {
+                    [up, down]
+                        .iter()
+                        .any(|by| [share[0].wrapping_mul(*by), share[1].wrapping_mul(*by)] == missing)
+                })
+            })
+        })
     }
 }
 
@@ -115,10 +153,14 @@ struct Log {
     file: BufReader<File>,
     order: Order,
     header_is_right: bool,
-    /// Those of its frames. Where the header does not say whose they are, the first one does.
+    /// Those of its frames. Where the header does not say whose they are, those that fit one another do.
     salts: Option<(u32, u32)>,
     /// The checksums that a frame may follow: as stored, and as they ought to be stored.
     before: [Sum; 2],
+    /// Of the frame before.
+    continued: bool,
+    /// Where the next frame begins.
+    at: u64,
 }
 
 /// A frame in its place.
@@ -128,6 +170,14 @@ struct Step {
     continues: bool,
     /// A transaction ended with it, also where it is damaged itself.
     is_commit: bool,
+    /// The page that it may be of, where its head does not say so.
+    other_page: Option<Other>,
+}
+
+struct Other {
+    page: u32,
+    /// Nothing else can be what is wrong.
+    is_sure: bool,
 }
 
 impl Iterator for Log {
@@ -162,17 +212,48 @@ impl Log {
         let summed = sum([0, 0], bytes.get(..24).unwrap_or_default(), order);
         let header_is_right = number_at(&bytes, 0) == order.magic() && summed == stored;
         let salts = header_is_right.then(|| (number_at(&bytes, 16), number_at(&bytes, 20)));
-        Ok(Some(Self { file, order, header_is_right, salts, before: [stored; 2] }))
+        let (before, at) = ([stored; 2], HEADER as u64);
+        Ok(Some(Self { file, order, header_is_right, salts, before, continued: header_is_right, at }))
     }
 
     fn step(&mut self, frame: Frame) -> Step {
         let fits = self.before.iter().any(|before| frame.sum_after(*before, self.order) == frame.stored());
-        let has_salts = frame.salts() == *self.salts.get_or_insert(frame.salts());
+        if fits {
+            self.salts.get_or_insert(frame.salts());
+        }
+        let has_salts = self.salts == Some(frame.salts());
+        let continues = has_salts && fits;
         // No checksum covers the salts, so a frame that fits in is ours though a bit of them has flipped.
-        let is_ours = has_salts || fits;
-        let is_commit = is_ours && (frame.says_commit() || frame.was_commit(self.before[0], self.order));
+        let is_commit = if fits { frame.pages() != 0 } else { has_salts && self.was_commit(&frame) };
+        let other_page = if fits { None } else { self.other_page(&frame) };
         self.before = [frame.stored(), frame.sum_after(self.before[0], self.order)];
-        Step { frame, continues: has_salts && fits, is_commit }
+        self.continued = continues;
+        self.at += FRAME as u64;
+        Step { frame, continues, is_commit, other_page }
+    }
+
+    /// Whether a frame that does not fit was a commit when it was written.
+    fn was_commit(&self, frame: &Frame) -> bool {
+        let undone = frame.undone(self.before[0], self.order);
+        if frame.pages() == 0 {
+            // A bit of that word has flipped, and it was the only one.
+            return undone.is_some_and(|(page, pages)| page == frame.page() && pages.is_power_of_two());
+        }
+        if self.at % SECTOR != SECTOR - WORDS {
+            return true;
+        }
+        // These words are in one sector with the end of the frame before, and the rest is in the next. Where a cut has
+        // left the first sector as it was long ago, they are those of another frame.
+        let was_none = undone.is_some_and(|(_, pages)| pages == 0);
+        self.continued && (!was_none || frame.is_one_bit_off(self.before[0], self.order))
+    }
+
+    /// Another page that a frame which does not fit may be of: that from which its own differs by one bit, where
+    /// nothing else would be wrong.
+    fn other_page(&self, frame: &Frame) -> Option<Other> {
+        let (page, pages) = frame.undone(self.before[0], self.order)?;
+        let may_be = pages == frame.pages() && (page ^ frame.page()).is_power_of_two();
+        may_be.then(|| Other { page, is_sure: !frame.is_one_bit_off(self.before[0], self.order) })
     }
 }
 
@@ -200,6 +281,18 @@ pub(crate) fn end_with_last_commit(path: &Path, storage: &Storage) -> io::Result
         Look { damage: None, end: Some(end) } => (storage.cut_off)(path, end),
         _ => Ok(()),
     }
+}
+
+/// Ends the log of a running journal with the last commit that SQLite counts, and says so. Where that does not read
+/// back, the log is left as it is: the next commit stands behind it and shows a later start that it is damaged, not cut.
+/// As above, the caller has begun a transaction.
+pub(crate) fn end_with_counted(path: &Path, frames: u64, storage: &Storage) -> io::Result<bool> {
+    let counted = HEADER as u64 + frames * FRAME as u64;
+    let reads_back = frames == 0 || look(path)?.end.is_some_and(|end| end >= counted);
+    if reads_back {
+        (storage.cut_off)(path, counted)?;
+    }
+    Ok(reads_back)
 }
 
 /// Looks through the log.
@@ -232,7 +325,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Look> {
 pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
     let goes_on = damage(path)?.is_some();
     let Some(log) = Log::open(path)? else { return Ok(()) };
-    let file = File::options().write(true).create(true).truncate(false).open(main)?;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(main)?;
     let is_unbroken = log.header_is_right;
     let mut applied = Applied { file, waiting: Vec::new(), is_unbroken, is_proven_by_next: false };
     for step in log {
@@ -249,19 +342,20 @@ pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
 struct Applied {
     file: File,
     /// Those since the last commit that went in.
-    waiting: Vec<Frame>,
+    waiting: Vec<Step>,
     is_unbroken: bool,
     /// The last frame is a commit, and the transaction has a break: only one that continues shows that it was synced.
     is_proven_by_next: bool,
 }
 
 impl Applied {
-    fn take(&mut self, Step { frame, continues, is_commit }: Step) -> io::Result<()> {
+    fn take(&mut self, step: Step) -> io::Result<()> {
+        let Step { continues, is_commit, .. } = step;
         if std::mem::take(&mut self.is_proven_by_next) && continues {
             self.commit()?;
         }
         self.is_unbroken &= continues;
-        self.waiting.push(frame);
+        self.waiting.push(step);
         match (is_commit, self.is_unbroken) {
             (true, true) => self.commit(),
             (true, false) => {
@@ -273,17 +367,37 @@ impl Applied {
     }
 
     fn commit(&mut self) -> io::Result<()> {
-        for frame in self.waiting.drain(..) {
-            let page = u64::from(frame.page());
-            let bytes = frame.bytes.get(FRAME_HEADER..).unwrap_or_default();
-            // A page number that no journal of ours reaches (4 TB) is a bit that has flipped.
-            if (1..1 << 30).contains(&page) {
-                self.file.write_all_at(bytes, (page - 1) * PAGE as u64)?;
+        for Step { frame, other_page, .. } in std::mem::take(&mut self.waiting) {
+            let page = match other_page {
+                Some(Other { page, is_sure }) if is_sure || self.is_more_like(&frame, page)? => page,
+                _ => frame.page(),
+            };
+            // A page number that no journal of ours reaches is a bit that has flipped.
+            if (1..MOST_PAGES).contains(&page) {
+                self.file.write_all_at(frame.body(), place_of(page))?;
             }
         }
         self.is_unbroken = true;
         Ok(())
     }
+
+    /// Whether that page, as it was before, has more in common with the frame than the one that it says it is.
+    fn is_more_like(&self, frame: &Frame, other: u32) -> io::Result<bool> {
+        let alike = |page: u32| {
+            let mut before = [0; PAGE];
+            match self.file.read_exact_at(&mut before, place_of(page)) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                read => read?,
+            }
+            Ok::<_, io::Error>(frame.body().iter().zip(before).filter(|(now, before)| *now == before).count())
+        };
+        Ok(alike(other)? > alike(frame.page())?)
+    }
+}
+
+/// Where a page stands in the file.
+fn place_of(page: u32) -> u64 {
+    u64::from(page.saturating_sub(1)) * PAGE as u64
 }
 
 fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
@@ -315,15 +429,15 @@ mod tests {
 
     use super::*;
 
-    /// A database with six commits in its log, as a kill leaves it.
-    fn killed(folder: &Path) {
+    /// A database with a commit for its table and for each of its rows in its log, as a kill leaves it.
+    fn killed(folder: &Path, rows: usize) {
         let conn = Connection::open(folder.join("live")).unwrap();
         conn.execute_batch(
             "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
              CREATE TABLE t (x INTEGER PRIMARY KEY);",
         )
         .unwrap();
-        for _ in 0..5 {
+        for _ in 0..rows {
             conn.execute("INSERT INTO t DEFAULT VALUES", []).unwrap();
         }
         for name in ["", "-wal"] {
@@ -334,7 +448,7 @@ mod tests {
     /// Flips a bit there and says whether that is found, and how many rows SQLite finds, and how many are applied.
     fn check(frame: usize, offset: usize, is_found: bool, rows: Option<i64>, applied: i64) {
         let folder = tempfile::tempdir().unwrap();
-        killed(folder.path());
+        killed(folder.path(), 5);
         let log = folder.path().join("db-wal");
         assert_eq!(damage(&log).unwrap(), None);
         flip_bit(&log, (HEADER + frame * FRAME + offset) as u64, 3).unwrap();
@@ -362,19 +476,28 @@ mod tests {
         check(6, 4_000, false, Some(4), 4);
     }
 
-    /// Each bit of the header and of each frame's head, and in bodies those that a checksum carries least far.
+    /// Each bit of the header and of frames' heads, and in the body of the last frame those that a checksum carries
+    /// least far.
     #[test]
     fn no_bit_in_what_was_acknowledged_hides_a_commit() {
+        check_bits(5, 0, 4);
+        // The last frame that was acknowledged begins in one sector and goes on in the next.
+        check_bits(41, 40, 64);
+    }
+
+    /// Of bits from that frame on, and in the last body one byte in so many.
+    fn check_bits(rows: usize, from: usize, one_in: usize) {
         let folder = tempfile::tempdir().unwrap();
-        killed(folder.path());
+        killed(folder.path(), rows);
         let log = folder.path().join("db-wal");
         let whole = std::fs::read(&log).unwrap();
         // The last commit has one frame.
         let acknowledged = whole.len() - FRAME;
         let is_head = |at: usize| at < HEADER || (at - HEADER) % FRAME < FRAME_HEADER;
-        let is_last_word = |at: usize| at >= acknowledged - FRAME && at % 4 == 3;
+        let is_last = |at: usize| at >= acknowledged - FRAME && at % one_in == 3;
+        let asked = (0..acknowledged).filter(|at| *at < HEADER || *at >= HEADER + from * FRAME);
         let mut hidden = Vec::new();
-        for at in (0..acknowledged).filter(|at| is_head(*at) || is_last_word(*at)) {
+        for at in asked.filter(|at| is_head(*at) || is_last(*at)) {
             for bit in 0..8 {
                 let mut bytes = whole.clone();
                 bytes[at] ^= 1 << bit;
@@ -399,7 +522,7 @@ mod tests {
     #[test]
     fn what_never_came_to_a_commit_is_no_damage() {
         let folder = tempfile::tempdir().unwrap();
-        killed(folder.path());
+        killed(folder.path(), 5);
         let log = folder.path().join("db-wal");
         let mut bytes = std::fs::read(&log).unwrap();
         let frames = (bytes.len() - HEADER) / FRAME;
@@ -434,7 +557,7 @@ mod tests {
     /// Flips a bit there and says that it is found, and that all rows are in the file afterwards.
     fn check_rows_in_spite_of(offset: usize, bit: u8, place: &str) {
         let folder = tempfile::tempdir().unwrap();
-        killed(folder.path());
+        killed(folder.path(), 5);
         let log = folder.path().join("db-wal");
         flip_bit(&log, offset as u64, bit).unwrap();
         assert!(damage(&log).unwrap().unwrap().contains(place), "{offset}");

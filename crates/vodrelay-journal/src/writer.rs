@@ -292,11 +292,7 @@ impl Writer {
         batch: &mut Batch,
         work: impl FnOnce(&mut Self, &mut Batch) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        if self.has_leftovers {
-            log::end_with_last_commit(&self.shared.folder.join(LOG), &self.storage)?;
-            self.has_leftovers = false;
-        }
+        self.begin()?;
         // The beat comes first, so that whatever judges an age knows of a clock that was set.
         if let Some(back_by) = self.heart.ride(&self.conn, batch.now, batch.steady)? {
             self.dues.set_back(&self.conn, back_by)?;
@@ -314,6 +310,25 @@ impl Writer {
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         self.meter.synced(begun.elapsed());
         Ok(value)
+    }
+
+    /// Begins a transaction. What one that failed has left in the log goes before this one writes over it.
+    fn begin(&mut self) -> Result<(), Fault> {
+        let counted = self.has_leftovers.then(|| self.frames_counted()).transpose()?;
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let Some(counted) = counted else { return Ok(()) };
+        if !log::end_with_counted(&self.shared.folder.join(LOG), counted, &self.storage)? {
+            tracing::error!(
+                "the last commit does not read back from the log: the disk has altered it; `vodrelay journal verify` tells more"
+            );
+        }
+        self.has_leftovers = false;
+        Ok(())
+    }
+
+    /// How far the log counts for SQLite, in frames.
+    fn frames_counted(&self) -> rusqlite::Result<u64> {
+        self.conn.query_row("PRAGMA wal_checkpoint = NOOP", [], |row| row.get(1))
     }
 
     fn roll_back(&mut self, fault: &Fault) {
@@ -359,12 +374,16 @@ impl Writer {
         }
     }
 
+    fn mark_clean(&mut self) -> Result<(), Fault> {
+        self.begin()?;
+        in_hand::mark_clean(&self.conn, &self.heart, self.shared.now(), self.shared.steady())?;
+        Ok(self.conn.execute_batch("COMMIT")?)
+    }
+
     /// Nothing is in hand, and the next start may know it.
     fn stop_clean(&mut self) -> Result<(), JournalError> {
         self.shared.check_poison()?;
-        let marked = in_hand::mark_clean(&self.conn, &self.heart, self.shared.now(), self.shared.steady())
-            .map_err(Fault::from);
-        let closed = marked.and_then(|()| self.checkpoints.finish(&self.conn));
+        let closed = self.mark_clean().and_then(|()| self.checkpoints.finish(&self.conn));
         closed.map_err(|fault| self.shared.judge(&fault))
     }
 }

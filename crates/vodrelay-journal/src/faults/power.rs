@@ -124,7 +124,7 @@ fn a_commit_cut_over_what_another_left_is_no_damage() {
 }
 
 /// How many frames the log has up to its last commit.
-fn frames(rig: &Rig) -> u64 {
+pub(super) fn frames(rig: &Rig) -> u64 {
     log::look(&rig.log()).unwrap().end.unwrap_or(32).saturating_sub(32) / (24 + 4_096)
 }
 
