@@ -21,7 +21,7 @@ pub mod live;
 pub mod metric;
 pub mod moment;
 pub mod name;
-pub mod nearest;
+mod nearest;
 pub mod network;
 mod parse;
 pub mod probe;

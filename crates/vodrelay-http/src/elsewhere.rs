@@ -31,7 +31,7 @@ impl Receiver {
             return self.health(request.method()).into();
         }
         match self.meant_by(&request) {
-            Some((callback, proof)) => self.keep_stray(callback, proof, request, peer, began).await,
+            Some((callback, unproven)) => self.keep_stray(callback, unproven, request, peer, began).await,
             None => {
                 self.explain_path(request.uri().path());
                 Answer::UnknownPath.into()
@@ -49,7 +49,7 @@ impl Receiver {
 
     /// The callback with a key that signed this request for the path to which it came: VOD has that path, and our
     /// `public_url` another one.
-    fn meant_by(&self, request: &Request<Incoming>) -> Option<(&Callback, CallbackProof)> {
+    fn meant_by(&self, request: &Request<Incoming>) -> Option<(&Callback, Unproven)> {
         let values = |name| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
         let proof = CallbackProof::from_headers(values(TIMESTAMP), values(SIGNATURE)).ok()?;
         // A probe says itself that its path is wrong.
@@ -59,18 +59,25 @@ impl Receiver {
             return None;
         }
         let target = request.uri().path_and_query()?.as_str();
-        let callback = self.settings.callbacks.iter().find(|callback| {
+        let (callback, url) = self.settings.callbacks.iter().find_map(|callback| {
             let url = with_path(&callback.endpoint.url, target);
-            callback.endpoint.keys.iter().any(|named| proof.matches(&url, &named.key))
+            let is_signed = callback.endpoint.keys.iter().any(|named| proof.matches(&url, &named.key));
+            is_signed.then_some((callback, url))
         })?;
-        Some((callback, proof))
+        let unproven = Unproven {
+            cause: RefusalCause::Mismatch,
+            error: ProofError::Mismatch,
+            proof: Some(proof),
+            right_for: Some(url.chars().take(LONGEST_URL).collect()),
+        };
+        Some((callback, unproven))
     }
 
     /// It counts as refused for that callback, so that it can be accepted once the URL is mended.
     async fn keep_stray(
         &self,
         callback: &Callback,
-        proof: CallbackProof,
+        unproven: Unproven,
         request: Request<Incoming>,
         peer: IpAddr,
         began: (Instant, Option<TraceContext>),
@@ -82,17 +89,7 @@ impl Receiver {
                  URL that VOD has, reload, and run `vodrelay refused accept`",
             );
         }
-        let url = with_path(
-            &callback.endpoint.url,
-            request.uri().path_and_query().map_or("", |target| target.as_str()),
-        );
         let (visit, incoming) = self.visit(request, peer, began);
-        let unproven = Unproven {
-            cause: RefusalCause::Mismatch,
-            error: ProofError::Mismatch,
-            proof: Some(proof),
-            right_for: Some(url.chars().take(LONGEST_URL).collect()),
-        };
         let refused = self.refuse(callback, visit, incoming, unproven).await;
         Ended { answer: Answer::UnknownPath, ..refused }
     }

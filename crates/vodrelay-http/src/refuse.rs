@@ -77,7 +77,7 @@ impl Receiver {
     /// Says why, and, once a minute for each cause, what would mend it.
     fn explain(&self, callback: &Callback, visit: &Visit, unproven: &Unproven) {
         tracing::info!(
-            callback.name = %callback.name, http.sender = %visit.sender, proof.cause = unproven.cause.as_str(), error = %unproven.error,
+            callback.name = %callback.name, http.sender = %visit.sender, proof.cause = unproven.cause.as_str(), error = unproven.detail(),
             "a callback was refused",
         );
         match (unproven.cause, &unproven.proof) {

@@ -156,7 +156,7 @@ fn a_last_commit_that_rots_under_a_running_journal_is_not_cut_off() {
     }
 }
 
-/// One bit of the number of a page: salvage puts the page where it belongs, or loses no more than that transaction.
+/// One bit of the number of a page: salvage puts the page where it belongs, but for a few that are like another page.
 #[test]
 fn a_page_number_that_rots_costs_salvage_little() {
     let mut stage = Stage::set();

@@ -93,6 +93,7 @@ async fn many_go_in_steps() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), all_are_gone).await.unwrap();
+    assert_eq!(bench.journal.totals().await.unwrap().events, 1, "the one that is young stays");
 }
 
 #[tokio::test]

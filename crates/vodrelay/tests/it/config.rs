@@ -69,6 +69,17 @@ fn the_environment_lies_over_the_file_and_stays_text() {
 }
 
 #[test]
+fn what_is_wrong_in_the_environment_is_named_by_its_variable() {
+    let check = |name: &str, says: &str| {
+        let environment = HashMap::from([(name.to_owned(), "1".to_owned())]);
+        let error = from_text("", Some("vodrelay.toml".into()), environment).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    };
+    check("VODRELAY__HTTP__LISTN", "set by the environment: VODRELAY__HTTP__LISTN");
+    check("VODRELAY__HTTP__LISTEN", "set by the environment: VODRELAY__HTTP__LISTEN");
+}
+
+#[test]
 fn without_a_file_and_without_a_data_directory_it_says_what_to_do() {
     let error = from_text("", None, HashMap::new()).unwrap_err();
     assert!(error.message.contains("vodrelay init"), "{error}");

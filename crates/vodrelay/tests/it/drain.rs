@@ -5,7 +5,7 @@ use std::time::Duration;
 use mns_emulator::{Attributes, Emulator, Settings};
 use vodrelay_core::testing::event_body;
 
-use crate::cli::check_in;
+use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
 use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
 use crate::sinks::waits;
@@ -39,6 +39,12 @@ async fn a_drained_relay_takes_nothing_from_queues_and_finishes_what_it_has() {
     let told = client.get(format!("{ready}?verbose")).send().await.unwrap().text().await.unwrap();
     assert!(told.contains("running: the relay is drained"), "{told}");
     check_in(folder, &["check"], "", 0, "warning    relay: it is drained");
+    check_in(folder, &["check"], "", 0, "key 1 was last used");
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("vodrelay.toml"), &config).unwrap();
+    let told = vodrelay(other.path(), &["check"], "").stdout;
+    let told = String::from_utf8(told).unwrap();
+    assert!(!told.contains("drained") && !told.contains("last used"), "of another relay: {told}");
     assert_eq!(
         attempt(&client, http, event_body(2), KEY).await,
         Some(200),

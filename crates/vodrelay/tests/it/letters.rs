@@ -59,6 +59,7 @@ async fn what_was_given_up_is_listed_exported_replayed_and_purged() {
     check_in(folder, &["explain", &first], "", 0, &format!("`vodrelay replay {first}` tries again"));
     let unreadable = letters(folder)[3]["event_id"].as_str().unwrap().to_owned();
     check_in(folder, &["explain", &unreadable], "", 65, "`vodrelay replay --unreadable` reads it again");
+    check_in(folder, &["explain", &unreadable], "", 65, "from callbacks.main\n");
     let dry = ["replay", "--dead-letters", "--dry-run"];
     check_in(folder, &dry, "", 0, "would replay deliveries: 3 again, 0 added");
     check_in(folder, &dry, "", 0, &format!("{first}  hook  again\n"));

@@ -102,7 +102,7 @@ async fn it_says_why_it_does_not_begin_and_how_far_it_came() {
     let (http, admin) = (free_port(), free_port());
     let config = configuration(http, admin);
     std::fs::write(folder.join("vodrelay.toml"), &config).unwrap();
-    check_in(folder, &["listen"], "", 69, "does not answer");
+    check_in(folder, &["listen"], "", 69, "does not answer: Connection refused");
     check_in(
         folder,
         &["listen", "--forward", "ftp://h/x"],

@@ -148,6 +148,7 @@ fn explained(folder: &Path) {
     for (judgement, says) in [
         ("proven", "takes it as evt_1"),
         ("mismatch", "leaves it: the signature matches none of the keys"),
+        ("mismatch", "no other spelling of public_url matches either"),
         ("missing", "leaves it: the request has no proof"),
     ] {
         let one = found.iter().find(|found| found.pointer("/today/judgement").unwrap() == judgement).unwrap();
@@ -177,6 +178,8 @@ fn nothing_tells_a_signature(folder: &Path, begun: jiff::Timestamp) {
 
 fn purged(folder: &Path, forgeries: usize) {
     let config = ["--config", "vodrelay.toml"];
+    let accept = ["refused", "accept", "--callback", "main"];
+    check_in(folder, &[&accept[..], &config].concat(), "", 0, "tells why one is left");
     let would = format!("this removes refused requests for good: {forgeries}; say --yes to do it");
     check_in(folder, &[&["refused", "purge"][..], &config].concat(), "y\n", 64, &would);
     let gone = format!("purged refused requests: {forgeries}");

@@ -107,6 +107,8 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
     check_in(folder, &["sinks", "forget", "one"], "", 64, "take [sinks.one] out of the configuration");
     std::fs::write(folder.join("vodrelay.toml"), one_sink(http, admin, "two", &receiver)).unwrap();
     check_in(folder, &["sinks", "rename", "nobody", "two"], "", 64, "never had a delivery for a sink nobody");
+    check_in(folder, &["sinks", "rename", "one", "three"], "", 64, "sink three is not configured");
+    check_in(folder, &["sinks", "forget", "nobody"], "", 65, "the journal knows none");
     check_in(folder, &rename, "", 0, "deliveries that were one's are two's: 3");
 
     // The new configuration is started before anybody thinks of the old name.
@@ -141,7 +143,13 @@ async fn what_waits_for_a_forgotten_sink_becomes_dead_letters() {
     let (http, admin) = (free_port(), free_port());
     let mut relay = Process::start_with(folder, &one_sink(http, admin, "old", &receiver), http, admin).await;
     assert_eq!(attempt(&client(), http, event_body(1), KEY).await, Some(200));
-    check_in(folder, &["sinks", "forget", "old", "--yes"], "", 64, "sink old is configured");
+    check_in(folder, &["sinks", "forget", "old"], "", 64, "sink old is configured");
+    check_in(folder, &["sinks", "forget", "nobody"], "", 65, "the journal knows none");
+    // Where there is no configuration a relay is asked that is named.
+    let empty = tempfile::tempdir().unwrap();
+    let named = format!("localhost:{}", admin.port());
+    check_in(empty.path(), &["sinks", "list", "--admin", &named], "", 0, "old ");
+    check_in(empty.path(), &["sinks", "list", "--admin", "localhost"], "", 64, "expected HOST:PORT");
     assert_eq!(relay.terminate(), Some(0));
     let _relay = Process::start_with(folder, &configuration(http, admin), http, admin).await;
     check_in(folder, &["sinks", "forget", "old"], "", 64, "become dead letters: 1; say --yes");

@@ -187,6 +187,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn plain_http_that_leaves_the_machine_is_open() {
+        for (url, expect) in [
+            ("http://relay.example.com/cb", true),
+            ("http://192.0.2.1/cb", true),
+            ("https://relay.example.com/cb", false),
+            ("http://127.0.0.1:8080/cb", false),
+            ("http://[::1]/cb", false),
+            ("http://localhost/cb", false),
+        ] {
+            assert_eq!(is_open(url), expect, "{url}");
+        }
+    }
+
+    #[test]
     fn messages_in_every_state_are_told() {
         let mut attributes = QueueAttributes::default();
         assert_eq!(waiting(&attributes), "");

@@ -1,0 +1,89 @@
+//! The pages of a log on their way into the file that it belongs to, for a salvage.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::damage;
+use super::frames::{Frame, Log, MOST_PAGES, Other, PAGE, Step};
+
+/// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
+/// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is.
+pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
+    let goes_on = damage(path)?.is_some();
+    let Some(log) = Log::open(path)? else { return Ok(()) };
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(main)?;
+    let is_unbroken = log.header_is_right;
+    let mut applied = Applied { file, waiting: Vec::new(), is_unbroken, is_proven_by_next: false };
+    for step in log {
+        let step = step?;
+        if !step.continues && !goes_on {
+            break;
+        }
+        applied.take(step)?;
+    }
+    Ok(())
+}
+
+/// Pages on their way from a log into the file.
+struct Applied {
+    file: File,
+    /// Those since the last commit that went in.
+    waiting: Vec<Step>,
+    is_unbroken: bool,
+    /// The last frame is a commit, and the transaction has a break: only one that continues shows that it was synced.
+    is_proven_by_next: bool,
+}
+
+impl Applied {
+    fn take(&mut self, step: Step) -> io::Result<()> {
+        let Step { continues, is_commit, .. } = step;
+        if std::mem::take(&mut self.is_proven_by_next) && continues {
+            self.commit()?;
+        }
+        self.is_unbroken &= continues;
+        self.waiting.push(step);
+        match (is_commit, self.is_unbroken) {
+            (true, true) => self.commit(),
+            (true, false) => {
+                self.is_proven_by_next = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        for Step { frame, other_page, .. } in std::mem::take(&mut self.waiting) {
+            let page = match other_page {
+                Some(Other { page, is_sure }) if is_sure || self.is_more_like(&frame, page)? => page,
+                _ => frame.page(),
+            };
+            // A page number that no journal of ours reaches is a bit that has flipped.
+            if (1..MOST_PAGES).contains(&page) {
+                self.file.write_all_at(frame.body(), place_of(page))?;
+            }
+        }
+        self.is_unbroken = true;
+        Ok(())
+    }
+
+    /// Whether that page, as it was before, has more in common with the frame than the one that it says it is.
+    fn is_more_like(&self, frame: &Frame, other: u32) -> io::Result<bool> {
+        let alike = |page: u32| {
+            let mut before = [0; PAGE];
+            match self.file.read_exact_at(&mut before, place_of(page)) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                read => read?,
+            }
+            Ok::<_, io::Error>(frame.body().iter().zip(before).filter(|(now, before)| *now == before).count())
+        };
+        Ok(alike(other)? > alike(frame.page())?)
+    }
+}
+
+/// Where a page stands in the file.
+fn place_of(page: u32) -> u64 {
+    u64::from(page.saturating_sub(1)) * PAGE as u64
+}
