@@ -13,7 +13,7 @@ use vodrelay_core::testing::event_body;
 
 use crate::cli::vodrelay;
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
+use crate::relay::{Process, accepted, client, configuration, free_port, until, webhook};
 use crate::reload::{log, reload};
 use crate::slow_tests_are_asked_for;
 
@@ -96,7 +96,7 @@ async fn people_hear_of_a_crash_of_a_sink_that_is_down_and_of_its_recovery() {
     let without = configuration(http, admin) + &webhook(receiver.address);
     let mut relay = Process::start_with(folder, &without, http, admin).await;
     // The first sign of life has to be on disk.
-    assert_eq!(attempt(&client(), http, event_body(99), KEY).await, Some(200));
+    accepted(&client(), http, event_body(99)).await;
     relay.kill_9();
     let mut relay = Process::start_with(folder, &without, http, admin).await;
     assert!(reload(&relay, folder, &(without + &channel(address))).await, "{}", log(folder));
@@ -104,7 +104,7 @@ async fn people_hear_of_a_crash_of_a_sink_that_is_down_and_of_its_recovery() {
     until("the alert about the crash", patience, || robot.heard("the relay was not stopped")).await;
 
     for number in 0..5 {
-        assert_eq!(attempt(&client(), http, event_body(number), KEY).await, Some(200));
+        accepted(&client(), http, event_body(number)).await;
     }
     until("the alert about the sink", patience, || robot.heard("] sink hook is down\n")).await;
     receiver.answer_with(200);

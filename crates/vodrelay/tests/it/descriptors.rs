@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use vodrelay_core::testing::event_body;
 
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, until};
+use crate::relay::{Process, accepted, client, until};
 
 async fn flood(to: SocketAddr, connections: usize) -> Vec<TcpStream> {
     let mut flood = Vec::new();
@@ -35,7 +35,7 @@ async fn descriptors_that_run_out_cost_no_more_than_the_moment() {
     let client = client();
     let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
     let failures = || log().matches("failed to accept").count();
-    assert_eq!(attempt(&client, relay.http, event_body(1), KEY).await, Some(200));
+    accepted(&client, relay.http, event_body(1)).await;
     until("the first delivery", Duration::from_secs(10), || receiver.count() == 1).await;
 
     let before = worked(&relay);
@@ -48,7 +48,7 @@ async fn descriptors_that_run_out_cost_no_more_than_the_moment() {
     drop(floods);
 
     for number in 2..10 {
-        assert_eq!(attempt(&client, relay.http, event_body(number), KEY).await, Some(200));
+        accepted(&client, relay.http, event_body(number)).await;
     }
     until("all deliveries", Duration::from_secs(20), || receiver.count() == 9).await;
     let ready = client.get(format!("http://{}/readyz", relay.admin)).send().await.unwrap();

@@ -10,7 +10,7 @@ use vodrelay_core::testing::event_body;
 
 use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, free_port, until};
+use crate::relay::{Process, accepted, client, free_port, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -82,7 +82,7 @@ async fn events_are_listed_by_what_they_say_and_how_they_stand() {
     for body in
         [of_type("FileUploadComplete", "one"), of_type("FileUploadComplete", "a\u{202e}b"), event_body(1)]
     {
-        assert_eq!(attempt(&client, relay.http, body, KEY).await, Some(200));
+        accepted(&client, relay.http, body).await;
     }
     until("the deliveries", PATIENCE, || receiver.count() == 3).await;
     let list = |words: &[&str]| {
@@ -116,7 +116,7 @@ async fn whoever_follows_sees_each_event_once_over_restarts() {
     let mut relay = Process::start_at(folder, receiver.address, http, admin).await;
     let client = client();
     for number in 0..12 {
-        assert_eq!(attempt(&client, http, event_body(number), KEY).await, Some(200));
+        accepted(&client, http, event_body(number)).await;
     }
     let following =
         Running::start(folder, &["events", "--follow", "--json", "--type", "DynamicImageComplete"], &[]);
@@ -126,13 +126,13 @@ async fn whoever_follows_sees_each_event_once_over_restarts() {
         lines.map(|event| event["seq"].as_u64().unwrap()).collect()
     };
     until("those before", PATIENCE, || seqs().len() == 10).await;
-    assert_eq!(attempt(&client, http, of_type("FileUploadComplete", "another"), KEY).await, Some(200));
-    assert_eq!(attempt(&client, http, event_body(12), KEY).await, Some(200));
+    accepted(&client, http, of_type("FileUploadComplete", "another")).await;
+    accepted(&client, http, event_body(12)).await;
     until("the next", PATIENCE, || seqs().len() == 11).await;
 
     assert_eq!(relay.terminate(), Some(0));
     let _relay = Process::start_at(folder, receiver.address, http, admin).await;
-    assert_eq!(attempt(&client, http, event_body(13), KEY).await, Some(200));
+    accepted(&client, http, event_body(13)).await;
     until("the one after the restart", PATIENCE, || seqs().len() == 12).await;
     assert_eq!(seqs(), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15]);
     let told = following.told();

@@ -13,7 +13,7 @@ use vodrelay_journal::{RefusedBounds, SqliteJournal};
 
 use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, until};
+use crate::relay::{Process, accepted, client, until};
 use crate::sinks::waits;
 
 fn lines(folder: &Path, words: &[&str]) -> Vec<Value> {
@@ -31,7 +31,7 @@ async fn each_event_is_a_line_with_its_bytes_where_they_are_wanted() {
     let relay = Process::start(folder, receiver.address).await;
     let bodies = [event_body(1), event_body(2), b"\xff\x20no event".as_slice().into()];
     for body in bodies.clone() {
-        assert_eq!(attempt(&client(), relay.http, body, KEY).await, Some(200));
+        accepted(&client(), relay.http, body).await;
     }
     until("the settlements", Duration::from_secs(20), || waits(folder, "hook", 0)).await;
     let beside = lines(folder, &["--since", "1h"]);

@@ -10,7 +10,7 @@ use vodrelay_core::testing::event_body;
 
 use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
+use crate::relay::{Process, accepted, client, configuration, free_port, until, webhook};
 use crate::sinks::waits;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,10 +36,10 @@ async fn what_was_given_up_is_listed_exported_replayed_and_purged() {
     let relay = Process::start(folder, receiver.address).await;
     let client = client();
     for number in 1..=3 {
-        assert_eq!(attempt(&client, relay.http, event_body(number), KEY).await, Some(200));
+        accepted(&client, relay.http, event_body(number)).await;
     }
     let noise = Bytes::from_static(b"\xff no event");
-    assert_eq!(attempt(&client, relay.http, noise, KEY).await, Some(200));
+    accepted(&client, relay.http, noise).await;
     until("four dead letters", PATIENCE, || letters(folder).len() == 4).await;
 
     check_in(folder, &["dead-letters", "list"], "", 0, "hook         1  the receiver answered 410 Gone");
@@ -134,13 +134,13 @@ async fn a_sink_that_is_added_gets_what_came_before_it() {
     let (early, late) = (Receiver::start().await, Receiver::start().await);
     let mut relay = Process::start_with(&path, &configuration(http, admin), http, admin).await;
     let client = client();
-    assert_eq!(attempt(&client, http, event_body(1), KEY).await, Some(200));
+    accepted(&client, http, event_body(1)).await;
     assert_eq!(relay.terminate(), Some(0));
 
     let mut relay = Process::start_with(&path, &config(http, admin, &[("early", &early)]), http, admin).await;
     check_in(&path, &["replay", "--unrouted"], "", 0, "replayed deliveries: 0 again, 1 added");
     until("the unrouted one", PATIENCE, || early.count() == 1).await;
-    assert_eq!(attempt(&client, http, event_body(2), KEY).await, Some(200));
+    accepted(&client, http, event_body(2)).await;
     until("the second", PATIENCE, || early.count() == 2).await;
     assert_eq!(relay.terminate(), Some(0));
 

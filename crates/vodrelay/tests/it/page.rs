@@ -15,7 +15,7 @@ use vodrelay_core::testing::event_body;
 use crate::browser::{Browser, DOWN, ENTER, ESCAPE};
 use crate::cli::check_in;
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
+use crate::relay::{Process, accepted, attempt, client, configuration, free_port, until, webhook};
 use crate::slow_tests_are_asked_for;
 
 /// One browser at a time: the machine has few cores, and each of them wants all.
@@ -55,7 +55,7 @@ impl Scene {
     }
 
     async fn send(&self, body: Bytes) {
-        assert_eq!(attempt(&self.client, self.relay.http, body, KEY).await, Some(200));
+        accepted(&self.client, self.relay.http, body).await;
     }
 
     /// An event with an image that the archive fetches.

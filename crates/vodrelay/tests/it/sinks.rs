@@ -9,7 +9,7 @@ use vodrelay_core::testing::event_body;
 
 use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
-use crate::relay::{KEY, Process, attempt, client, configuration, free_port, until, webhook};
+use crate::relay::{Process, accepted, client, configuration, free_port, until, webhook};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for a delivery that should not be made.
@@ -41,7 +41,7 @@ async fn a_pause_is_there_after_a_restart() {
     check_in(folder, &["sinks", "pause", "nobody"], "", 65, "no sink nobody is configured");
     let pause = ["sinks", "pause", "hook", "--reason", "a deployment"];
     check_in(folder, &pause, "", 0, "hook is paused since");
-    assert_eq!(attempt(&client, http, event_body(1), KEY).await, Some(200));
+    accepted(&client, http, event_body(1)).await;
     sleep(A_MOMENT).await;
     assert_eq!(receiver.count(), 0);
     check_in(folder, &["sinks", "list"], "", 0, "PAUSED since");
@@ -71,7 +71,7 @@ async fn retries_do_not_wait_when_somebody_says_so() {
     let config = configuration(http, admin) + &patient;
     let _relay = Process::start_with(folder, &config, http, admin).await;
     for number in 0..8 {
-        assert_eq!(attempt(&client(), http, event_body(number), KEY).await, Some(200));
+        accepted(&client(), http, event_body(number)).await;
     }
     until("the breaker", PATIENCE, || says(folder, &["sinks", "list"], "DOWN since")).await;
     receiver.answer_with(200);
@@ -98,7 +98,7 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
     check_in(folder, &["sinks", "rename", "one", "two"], "", 78, "configuration");
     let mut relay = Process::start_with(folder, &one_sink(http, admin, "one", &receiver), http, admin).await;
     for number in 0..3 {
-        assert_eq!(attempt(&client(), http, event_body(number), KEY).await, Some(200));
+        accepted(&client(), http, event_body(number)).await;
     }
     let rename = ["sinks", "rename", "one", "two"];
     check_in(folder, &rename, "", 64, "take [sinks.one] out of the configuration");
@@ -114,7 +114,7 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
     // The new configuration is started before anybody thinks of the old name.
     let three = one_sink(http, admin, "three", &receiver);
     let _relay = Process::start_with(folder, &three, http, admin).await;
-    assert_eq!(attempt(&client(), http, event_body(3), KEY).await, Some(200));
+    accepted(&client(), http, event_body(3)).await;
     assert!(waits(folder, "two", 3));
     let gaps = ["gaps", "--since", "1h"];
     assert!(says(folder, &gaps, "was stopped"));
@@ -142,7 +142,7 @@ async fn what_waits_for_a_forgotten_sink_becomes_dead_letters() {
     receiver.answer_with(503);
     let (http, admin) = (free_port(), free_port());
     let mut relay = Process::start_with(folder, &one_sink(http, admin, "old", &receiver), http, admin).await;
-    assert_eq!(attempt(&client(), http, event_body(1), KEY).await, Some(200));
+    accepted(&client(), http, event_body(1)).await;
     check_in(folder, &["sinks", "forget", "old"], "", 64, "sink old is configured");
     check_in(folder, &["sinks", "forget", "nobody"], "", 65, "the journal knows none");
     // Where there is no configuration a relay is asked that is named.

