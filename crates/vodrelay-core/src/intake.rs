@@ -24,10 +24,11 @@ use crate::routing::{Routed, Routes};
 use crate::trace::{SpanKind, Tracer};
 use crate::vitals::Vitals;
 
-/// Refusals that may wait to be written down, in number and in bytes of their bodies; under a flood of forgeries the
-/// rest is only counted.
-const REFUSALS_WAITING: usize = 1024;
+/// Refusals that may wait to be written down, in bytes; under a flood of forgeries the rest is only counted. Ten thousand
+/// of the usual size have room, which is what a disk that stalls for a while asks for.
 const REFUSED_BYTES_WAITING: usize = 8 << 20;
+/// About what a refusal takes besides its body.
+const REFUSAL_BYTES: usize = 512;
 /// What is written down at once, and in a second: refusals share the journal's syncs with events, and must not fill
 /// them.
 const REFUSED_BYTES_AT_ONCE: usize = 1 << 20;
@@ -67,7 +68,7 @@ impl Intake {
     /// installed before.
     #[must_use]
     pub fn new(journal: Arc<dyn Journal>, routes: impl Into<Arc<Routes>>) -> (Self, Bookkeeper) {
-        let (refusals, waiting) = mpsc::channel(REFUSALS_WAITING);
+        let (refusals, waiting) = mpsc::channel(REFUSED_BYTES_WAITING / REFUSAL_BYTES);
         let room = Arc::new(Semaphore::new(REFUSED_BYTES_WAITING));
         let troubles = Arc::new(Troubles::default());
         let keeper = Bookkeeper { waiting, troubles: Arc::clone(&troubles) };
@@ -169,11 +170,15 @@ impl Intake {
     pub fn refuse(&self, refusal: Refusal) {
         let cause = refusal.cause;
         // One that is larger than all the room there is waits alone.
-        let bytes = refusal.body.len().min(REFUSED_BYTES_WAITING) as u32;
+        let bytes = size_of_refusal(&refusal).min(REFUSED_BYTES_WAITING) as u32;
         let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
         let is_kept = room.is_ok_and(|room| self.refusals.try_send((refusal, room)).is_ok());
         self.meter.refused(cause, is_kept);
     }
+}
+
+fn size_of_refusal(refusal: &Refusal) -> usize {
+    refusal.body.len() + REFUSAL_BYTES
 }
 
 fn read_and_route(routes: &Routes, arrival: Arrival) -> (Envelope, Vec<SinkName>) {
@@ -224,12 +229,12 @@ impl Bookkeeper {
     }
 
     async fn keep(&mut self, first: Refusal, room: OwnedSemaphorePermit, ledger: &dyn Ledger) {
-        let mut bytes = first.body.len();
+        let mut bytes = size_of_refusal(&first);
         let (mut batch, mut rooms) = (vec![first], vec![room]);
         while bytes < REFUSED_BYTES_AT_ONCE
             && let Ok((next, room)) = self.waiting.try_recv()
         {
-            bytes += next.body.len();
+            bytes += size_of_refusal(&next);
             batch.push(next);
             rooms.push(room);
         }

@@ -9,7 +9,7 @@ use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName};
 use super::Answer;
 use crate::router::Shared;
 
-/// All sinks that are configured, or that the journal knows.
+/// All sinks that are configured, or have something left in the journal.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sinks {
     sinks: Vec<Sink>,
@@ -30,6 +30,11 @@ impl Sink {
         &self.backlog.sink
     }
 
+    fn is_of_interest(&self) -> bool {
+        let SinkBacklog { pending, dead_letters, paused, .. } = &self.backlog;
+        self.configured || *pending > 0 || *dead_letters > 0 || paused.is_some()
+    }
+
     /// What is more than figures.
     pub(super) fn stands(&self) -> (bool, Option<&Pause>, Option<BreakerState>) {
         (self.configured, self.backlog.paused.as_ref(), self.breaker)
@@ -40,7 +45,8 @@ pub(crate) async fn list(State(state): State<Shared>) -> Answer<Sinks> {
     Ok(Json(Sinks { sinks: all(&state).await? }))
 }
 
-/// By name, with how each stands now.
+/// By name, with how each stands now. One that was taken out is gone with the last thing that it had, though the journal
+/// remembers its name.
 pub(super) async fn all(state: &Shared) -> Result<Vec<Sink>, JournalError> {
     let mut backlogs = state.ledger.backlogs().await?;
     let unused = state.sinks.iter().filter(|name| backlogs.iter().all(|backlog| backlog.sink != **name));
@@ -52,5 +58,5 @@ pub(super) async fn all(state: &Shared) -> Result<Vec<Sink>, JournalError> {
         breaker: state.standings.breaker(&backlog.sink),
         backlog,
     };
-    Ok(backlogs.into_iter().map(sink).collect())
+    Ok(backlogs.into_iter().map(sink).filter(Sink::is_of_interest).collect())
 }

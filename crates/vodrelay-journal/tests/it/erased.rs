@@ -95,8 +95,11 @@ async fn repeats_come_while_their_event_is_erased() {
         let senders = [gone.clone(), other.clone(), gone.clone(), other.clone()].map(|envelope| {
             let (journal, stopped) = (bench.journal.clone(), stopped.clone());
             tokio::spawn(async move {
-                while !*stopped.borrow() {
+                loop {
                     journal.append(&envelope, &[sink("a")]).await.unwrap();
+                    if *stopped.borrow() {
+                        break;
+                    }
                 }
             })
         });

@@ -63,6 +63,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 /// The last one that was accepted stands first.
 async fn list(args: &Args, relay: &RunningRelay) -> Result<(), Failure> {
+    if args.limit == Some(0) {
+        return Err(Failure::new(
+            Code::Usage,
+            "--limit 0 goes with --follow alone, where it leaves out what was before",
+        ));
+    }
     let found = find(args, relay, args.limit.unwrap_or(100)).await?;
     if args.json {
         output::json(&found);

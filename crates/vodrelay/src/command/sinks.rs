@@ -88,7 +88,7 @@ async fn list(args: List) -> Result<(), Failure> {
         return Ok(());
     }
     if found.sinks.is_empty() {
-        output::line("no sink is configured, and none is known to the journal");
+        output::line("no sink is configured, and nothing is left of another");
     }
     let now = SystemClock.now();
     let mut table = Table::new([

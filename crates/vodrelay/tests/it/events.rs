@@ -98,6 +98,7 @@ async fn events_are_listed_by_what_they_say_and_how_they_stand() {
     );
     assert_eq!(list(&["--status", "fail"]).len(), 0);
     check_in(folder, &["events", "--limit", "2"], "", 0, "there are more: go on with --after ");
+    check_in(folder, &["events", "--limit", "0"], "", 64, "--limit 0 goes with --follow alone");
     check_in(folder, &["events", "--type", "FileUploadComplete"], "", 0, r"a\u{202e}b");
     check_in(folder, &["events", "--state", "lost"], "", 64, "state: it is none of pending");
     check_in(folder, &["events", "--label", "region"], "", 64, "write a label like region=cn-shanghai");

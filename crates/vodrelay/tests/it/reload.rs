@@ -20,7 +20,7 @@ use crate::relay::{
     KEY, PUBLIC_URL, Process, accepted, attempt, client, client_of_vod, configuration, free_port,
     send_as_vod, until, until_accepted, webhook,
 };
-use crate::sinks::waits;
+use crate::sinks::is_gone;
 
 const REFUSED: &str = "the reload was refused";
 const TAKEN: &str = "is the one in force";
@@ -99,7 +99,7 @@ async fn twenty_reloads_under_load_lose_nothing_and_give_no_callback_up() {
     assert_eq!(first.deliveries(), all, "nothing twice, since nothing crashed");
     assert!(other.count() > 0 && other.bodies().iter().all(|body| sent.contains(body)));
     assert_eq!(other.deliveries(), other.count());
-    let is_done = || waits(folder, "second", 0);
+    let is_done = || is_gone(folder, "second");
     until("the end of what the sink had that was taken out", Duration::from_secs(20), is_done).await;
     assert_eq!(relay.terminate(), Some(0));
 }

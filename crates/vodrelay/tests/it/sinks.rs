@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::sleep;
 use vodrelay_core::testing::event_body;
 
@@ -17,13 +18,19 @@ const A_MOMENT: Duration = Duration::from_millis(400);
 
 /// So many deliveries wait for the sink.
 pub(crate) fn waits(folder: &Path, sink: &str, pending: u64) -> bool {
+    let is_so = |found: &Value| found["sink"] == sink && found["pending"] == pending;
+    listed(folder).is_some_and(|sinks| sinks.iter().any(is_so))
+}
+
+/// It is not configured, and has nothing left.
+pub(crate) fn is_gone(folder: &Path, sink: &str) -> bool {
+    listed(folder).is_some_and(|sinks| sinks.iter().all(|found| found["sink"] != sink))
+}
+
+fn listed(folder: &Path) -> Option<Vec<Value>> {
     let listed = vodrelay(folder, &["sinks", "list", "--json"], "").stdout;
-    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap_or_default();
-    let mut sinks = listed.get("sinks").and_then(serde_json::Value::as_array).into_iter().flatten();
-    sinks.any(|found| {
-        found.get("sink").is_some_and(|name| name == sink)
-            && found.get("pending").is_some_and(|count| count == pending)
-    })
+    let listed: Value = serde_json::from_slice(&listed).ok()?;
+    listed.get("sinks")?.as_array().cloned()
 }
 
 pub(crate) fn says(folder: &Path, words: &[&str], text: &str) -> bool {
@@ -131,7 +138,7 @@ async fn a_sink_is_renamed_with_and_without_a_relay() {
         "deliveries that were two's are three's: 3",
     );
     until("all of them", PATIENCE, || receiver.count() == 4).await;
-    assert!(waits(folder, "two", 0));
+    assert!(is_gone(folder, "two"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,4 +170,6 @@ async fn what_waits_for_a_forgotten_sink_becomes_dead_letters() {
         "left alone: 1 are to a sink that is not configured",
     );
     check_in(folder, &["sinks", "list"], "", 0, "old   not configured        0       -     1          0\n");
+    check_in(folder, &["dead-letters", "purge", "--yes"], "", 0, "1");
+    check_in(folder, &["sinks", "list"], "", 0, "no sink is configured, and nothing is left of another\n");
 }
