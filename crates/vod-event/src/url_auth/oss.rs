@@ -68,7 +68,7 @@ impl OssAuth<'_> {
             .ok_or(UrlAuthError::UnknownBucket)?;
         let time = SigningTime::new(at)?;
         let mut query: Vec<(String, String)> =
-            parts.parameters(&OLD_SIGNATURES).into_iter().map(encoded_pair).collect();
+            parts.parameters(&OLD_SIGNATURES).into_iter().map(encoded_pair).filter(says_something).collect();
         query.extend(
             self.parameters(&time, region, seconds).map(|(name, value)| {
                 (encode_bytes(name.as_bytes(), b""), encode_bytes(value.as_bytes(), b""))
@@ -154,6 +154,11 @@ fn encoded_pair(parameter: &str) -> (String, String) {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let again = |text: &str| encode_bytes(&decode(&text.replace('+', "%20")), b"");
     (again(name), again(value))
+}
+
+/// A lone `=` is neither a name nor a value, and in the canonical form would be nothing between two `&`.
+fn says_something((name, value): &(String, String)) -> bool {
+    !name.is_empty() || !value.is_empty()
 }
 
 /// Sorted by name; an empty value has no `=`.

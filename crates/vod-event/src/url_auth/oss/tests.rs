@@ -44,6 +44,16 @@ fn a_query_is_sorted_after_it_is_encoded() {
 }
 
 #[test]
+fn a_parameter_that_says_nothing_is_left_out() {
+    let signed = |query: &str| presign(&format!("https://b.oss-cn-shanghai.aliyuncs.com/a.gif{query}"), 60);
+    for query in ["?=", "?&", "?=&=", "?&=&"] {
+        assert_eq!(signed(query), signed(""), "{query}");
+    }
+    assert_eq!(signed("?a=b&=&c"), signed("?a=b&c"));
+    assert!(signed("?=b").unwrap().contains("?=b&x-oss-"), "a value without a name says something");
+}
+
+#[test]
 fn hosts_tell_bucket_and_region() {
     let check = |host: &str, expect| assert_eq!(of_host(host), expect, "{host}");
     check("b.oss-cn-shanghai.aliyuncs.com", Some(("b", "cn-shanghai")));
