@@ -103,6 +103,13 @@ impl FaultyDisk {
         }
     }
 
+    /// Somebody wrote the pages that begin there, beside SQLite, and synced the file.
+    pub fn pages_written(&self, path: &Path, places: impl IntoIterator<Item = u64>) {
+        if let Some(file) = self.disk.state().files.get_mut(path) {
+            file.pages_written(places);
+        }
+    }
+
     /// Somebody ended the file there, beside SQLite, if it went on, and synced it.
     pub fn cut_off(&self, path: &Path, end: u64) {
         if let Some(file) = self.disk.state().files.get_mut(path).filter(|file| file.length() > end) {

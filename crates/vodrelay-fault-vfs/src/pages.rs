@@ -88,6 +88,15 @@ impl Unsynced {
         *self = Self::new(self.length, self.is_in_folder);
     }
 
+    /// The pages that begin there were written to, and a sync took them.
+    pub(crate) fn pages_written(&mut self, places: impl IntoIterator<Item = u64>) {
+        for place in places {
+            self.pages.remove(&(place / PAGE));
+            self.length = self.length.max(place + PAGE);
+        }
+        self.synced();
+    }
+
     /// The file was ended there, and a sync took that.
     pub(crate) fn cut_off(&mut self, end: u64) {
         self.length = end;

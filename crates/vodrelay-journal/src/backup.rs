@@ -49,7 +49,7 @@ pub struct BackedUp {
 /// # Errors
 /// If the journal does not read, if something is there already, or if it cannot be written.
 pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<BackedUp, CopyError> {
-    let from = reader::connect(folder, &Storage::default())?;
+    let from = reader::connect_to_all(folder, &Storage::default())?;
     let source = folder.join(FILE);
     let damaged = |error: rusqlite::Error| CopyError::damaged(&source, &error);
     let (of, duplicates, last, openings) = from.query_row(ABOUT, [], about).map_err(damaged)?;

@@ -29,6 +29,8 @@ pub(crate) struct Checkpoints {
     next_at: i64,
     /// The log has what is to be nowhere.
     is_to_be_emptied: bool,
+    /// What it has may not come into the file.
+    is_held: bool,
 }
 
 impl Checkpoints {
@@ -40,12 +42,12 @@ impl Checkpoints {
             gauge.store(i64::from(count), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, first_at, next_at: first_at, is_to_be_emptied: false })
+        Ok(Self { pages, first_at, next_at: first_at, is_to_be_emptied: false, is_held: false })
     }
 
     pub(crate) fn run_when_due(&mut self, conn: &Connection) -> Result<(), Fault> {
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages < self.next_at && !self.is_to_be_emptied {
+        if self.is_held || pages < self.next_at && !self.is_to_be_emptied {
             return Ok(());
         }
         let (mode, wait) = match pages {
@@ -69,8 +71,16 @@ impl Checkpoints {
         self.is_to_be_emptied = true;
     }
 
+    /// Has nothing moved any more: the log is damaged, and a later start shall see that.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
     /// Moves all of it and gives the room back, as far as readers let it.
     pub(crate) fn finish(&mut self, conn: &Connection) -> Result<(), Fault> {
+        if self.is_held {
+            return Ok(());
+        }
         checkpoint(conn, CheckpointMode::TRUNCATE, SHORT_WAIT)?;
         self.next_at = self.first_at;
         Ok(())

@@ -6,16 +6,18 @@
 //! break, that commit had been acknowledged, and the log is damaged, not cut.
 //!
 //! The format is that of <https://sqlite.org/fileformat2.html#walformat>. What cannot be told from a cut is damage of
-//! the very last commit, and of the one before where a whole sector is gone with the head of its last frame.
+//! the very last commit, and in a few places of the one before, which docs/JOURNAL.md names.
 
 mod apply;
 mod frames;
+mod moved;
 
 use std::io;
 use std::path::Path;
 
 pub(crate) use self::apply::apply;
-use self::frames::{FRAME, HEADER, Log, Step};
+use self::frames::{FRAME, HEADER, Header, Log, Step};
+pub(crate) use self::moved::move_again;
 use crate::storage::Storage;
 
 /// What a log is.
@@ -59,13 +61,16 @@ pub(crate) fn end_with_counted(path: &Path, frames: u64, storage: &Storage) -> i
 /// Looks through the log.
 pub(crate) fn look(path: &Path) -> io::Result<Look> {
     let Some(log) = Log::open(path)? else { return Ok(Look::default()) };
-    let mut broken_at = (!log.header_is_right).then_some(0);
-    let mut end = log.header_is_right.then_some(HEADER as u64);
+    let header = log.header;
+    let mut broken_at = (header != Header::Right).then_some(0);
+    let mut end = (header == Header::Right).then_some(HEADER as u64);
     let mut follows_commit = false;
     for (number, step) in (1_u64..).zip(log) {
         let Step { continues, is_commit, .. } = step?;
         if let Some(broken_at) = broken_at {
-            if continues && follows_commit {
+            // No frame is written before the header is synced.
+            let header_was_another = broken_at == 0 && (header == Header::OfBefore || continues && is_commit);
+            if header_was_another || continues && follows_commit {
                 let place =
                     if broken_at == 0 { "its header".to_owned() } else { format!("frame {broken_at}") };
                 let what = "is not what was written, and commits that were acknowledged stand behind it";

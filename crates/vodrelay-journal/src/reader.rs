@@ -20,7 +20,9 @@ use vodrelay_core::{JournalError, Pause, SinkBacklog, SinkName, Totals};
 use crate::error::{Fault, OpenError};
 use crate::first_look;
 use crate::key::{Key, moment};
-use crate::open::{FILE, connect_to_read};
+use crate::lock;
+use crate::log;
+use crate::open::{FILE, LOG, connect_to_read};
 use crate::schema::{self, Found};
 use crate::storage::Storage;
 
@@ -61,7 +63,7 @@ impl Reader {
 
     pub(crate) fn open_on(folder: &Path, storage: &Storage) -> Result<Self, OpenError> {
         let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&folder.join(FILE), &error);
-        let mut conn = connect(folder, storage)?;
+        let mut conn = connect_to_all(folder, storage)?;
         let version = schema::version(&conn).map_err(sqlite)?;
         let begins = Arc::<AtomicBool>::default();
         limit_time(&mut conn, Arc::clone(&begins)).map_err(sqlite)?;
@@ -150,6 +152,19 @@ impl Reader {
         let mut statement = self.conn().prepare_cached(sql).map_err(failed)?;
         statement.query_map(parameters, read).and_then(Iterator::collect).map_err(failed)
     }
+}
+
+/// The same, where no relay runs only if the log is whole: SQLite would read up to the damage, and no further.
+pub(crate) fn connect_to_all(folder: &Path, storage: &Storage) -> Result<Connection, OpenError> {
+    let log = folder.join(LOG);
+    if !lock::is_held(folder) {
+        let damage = log::damage(&log).map_err(|error| OpenError::from_io(&log, &error))?;
+        // A relay that has begun meanwhile has looked at it, and is writing to it.
+        if let Some(cause) = damage.filter(|_| !lock::is_held(folder)) {
+            return Err(OpenError::Corrupt { path: log, cause });
+        }
+    }
+    connect(folder, storage)
 }
 
 /// A connection that reads a journal which is there, and which this version knows.

@@ -1,6 +1,7 @@
 //! What lies below the journal: how its file is opened, and what is asked of the system beside SQLite. Tests put a
 //! disk there that fails.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -19,6 +20,9 @@ pub(crate) type OnPath = Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 /// Does something to the file there, from that place on.
 pub(crate) type FromPlace = Arc<dyn Fn(&Path, u64) -> io::Result<()> + Send + Sync>;
 
+/// Copies pages of one file to another: where they shall stand, and where they are.
+pub(crate) type CopyPages = Arc<dyn Fn(&Path, &Path, &BTreeMap<u64, u64>) -> io::Result<()> + Send + Sync>;
+
 /// The ground that one journal stands on.
 #[derive(Clone)]
 pub(crate) struct Storage {
@@ -31,6 +35,8 @@ pub(crate) struct Storage {
     pub(crate) write_anew: OnPath,
     /// Ends the file there, and syncs it; a file that ends before stays as it is.
     pub(crate) cut_off: FromPlace,
+    /// Copies pages of the log to the file, and syncs that.
+    pub(crate) copy_pages: CopyPages,
     /// How many pages of log make the first checkpoint.
     pub(crate) checkpoint_at: i64,
 }
@@ -43,6 +49,7 @@ impl Default for Storage {
             sync_folder: Arc::new(folder::sync),
             write_anew: Arc::new(write_anew),
             cut_off: Arc::new(cut_off),
+            copy_pages: Arc::new(copy_pages),
             checkpoint_at: checkpoint::PAGES,
         }
     }
@@ -88,6 +95,16 @@ fn cut_off(path: &Path, end: u64) -> io::Result<()> {
         file.sync_all()?;
     }
     Ok(())
+}
+
+fn copy_pages(from: &Path, to: &Path, pages: &BTreeMap<u64, u64>) -> io::Result<()> {
+    let (from, to) = (File::open(from)?, File::options().write(true).open(to)?);
+    let mut bytes = [0; 4_096];
+    for (target, source) in pages {
+        from.read_exact_at(&mut bytes, *source)?;
+        to.write_all_at(&bytes, *target)?;
+    }
+    to.sync_data()
 }
 
 #[cfg(test)]

@@ -318,8 +318,10 @@ impl Writer {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let Some(counted) = counted else { return Ok(()) };
         if !log::end_with_counted(&self.shared.folder.join(LOG), counted, &self.storage)? {
+            self.checkpoints.hold();
             tracing::error!(
-                "the last commit does not read back from the log: the disk has altered it; `vodrelay journal verify` tells more"
+                "the last commit does not read back from the log: the disk has altered it; events are accepted, and the log \
+                 grows, until the relay stops; then run `vodrelay journal salvage`"
             );
         }
         self.has_leftovers = false;

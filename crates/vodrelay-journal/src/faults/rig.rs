@@ -32,7 +32,7 @@ impl Rig {
             true => Err(std::io::Error::other("the power has gone")),
             false => Ok(()),
         };
-        let [folder, whole, end] = [(); 3].map(|()| Arc::clone(&self.disk));
+        let [folder, whole, end, pages] = [(); 4].map(|()| Arc::clone(&self.disk));
         let real = Storage::default();
         Storage {
             vfs: Some(self.disk.name().to_owned()),
@@ -47,6 +47,12 @@ impl Rig {
                 works(&end)?;
                 (real.cut_off)(path, at)?;
                 end.cut_off(path, at);
+                Ok(())
+            }),
+            copy_pages: Arc::new(move |from, to, places| {
+                works(&pages)?;
+                (real.copy_pages)(from, to, places)?;
+                pages.pages_written(to, places.keys().copied());
                 Ok(())
             }),
             checkpoint_at: 60,

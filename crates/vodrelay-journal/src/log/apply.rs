@@ -9,41 +9,44 @@ use super::damage;
 use super::frames::{Frame, Log, MOST_PAGES, Other, PAGE, Step};
 
 /// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
-/// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is.
-pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<()> {
+/// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is. Answers the numbers
+/// of frames that are damaged: their pages may be wrong, or have come into the place of others.
+pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Vec<u64>> {
     let goes_on = damage(path)?.is_some();
-    let Some(log) = Log::open(path)? else { return Ok(()) };
+    let Some(log) = Log::open(path)? else { return Ok(Vec::new()) };
     let file = File::options().read(true).write(true).create(true).truncate(false).open(main)?;
-    let is_unbroken = log.header_is_right;
-    let mut applied = Applied { file, waiting: Vec::new(), is_unbroken, is_proven_by_next: false };
-    for step in log {
+    let (waiting, damaged) = (Vec::new(), Vec::new());
+    let mut applied = Applied { file, waiting, damaged, is_unbroken: true, is_proven_by_next: false };
+    for (number, step) in (1..).zip(log) {
         let step = step?;
         if !step.continues && !goes_on {
             break;
         }
-        applied.take(step)?;
+        applied.take(number, step)?;
     }
-    Ok(())
+    Ok(applied.damaged)
 }
 
 /// Pages on their way from a log into the file.
 struct Applied {
     file: File,
-    /// Those since the last commit that went in.
-    waiting: Vec<Step>,
+    /// Those since the last commit that went in, with their numbers.
+    waiting: Vec<(u64, Step)>,
+    /// Of what went in.
+    damaged: Vec<u64>,
     is_unbroken: bool,
     /// The last frame is a commit, and the transaction has a break: only one that continues shows that it was synced.
     is_proven_by_next: bool,
 }
 
 impl Applied {
-    fn take(&mut self, step: Step) -> io::Result<()> {
+    fn take(&mut self, number: u64, step: Step) -> io::Result<()> {
         let Step { continues, is_commit, .. } = step;
         if std::mem::take(&mut self.is_proven_by_next) && continues {
             self.commit()?;
         }
         self.is_unbroken &= continues;
-        self.waiting.push(step);
+        self.waiting.push((number, step));
         match (is_commit, self.is_unbroken) {
             (true, true) => self.commit(),
             (true, false) => {
@@ -55,7 +58,8 @@ impl Applied {
     }
 
     fn commit(&mut self) -> io::Result<()> {
-        for Step { frame, other_page, .. } in std::mem::take(&mut self.waiting) {
+        for (number, Step { frame, other_page, continues, .. }) in std::mem::take(&mut self.waiting) {
+            self.damaged.extend((!continues).then_some(number));
             let page = match other_page {
                 Some(Other { page, is_sure }) if is_sure || self.is_more_like(&frame, page)? => page,
                 _ => frame.page(),

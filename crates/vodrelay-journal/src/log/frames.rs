@@ -2,7 +2,7 @@
 //! it does not.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 pub(super) const HEADER: usize = 32;
@@ -138,11 +138,32 @@ impl Frame {
     }
 }
 
+/// How the header stands, which is synced before any frame behind it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    Right,
+    /// Its checksum is not.
+    Wrong,
+    /// It is that which the log had the time before, as the salts of its first frame tell.
+    OfBefore,
+}
+
+impl Header {
+    /// Each time that the log begins anew its first salt is one more.
+    fn judge(is_right: bool, salts: (u32, u32), first: Option<(u32, u32)>) -> Self {
+        match (is_right, first) {
+            (false, _) => Self::Wrong,
+            (true, Some((first, _))) if first == salts.0.wrapping_add(1) => Self::OfBefore,
+            _ => Self::Right,
+        }
+    }
+}
+
 /// The frames of a log, one after the other, each compared with the one before.
 pub(super) struct Log {
     file: BufReader<File>,
     order: Order,
-    pub(super) header_is_right: bool,
+    pub(super) header: Header,
     /// Those of its frames. Where the header does not say whose they are, those that fit one another do.
     salts: Option<(u32, u32)>,
     /// The checksums that a frame may follow: as stored, and as they ought to be stored.
@@ -200,10 +221,19 @@ impl Log {
         let stored = [number_at(&bytes, 24), number_at(&bytes, 28)];
         let order = Order::of(&bytes, stored);
         let summed = sum([0, 0], bytes.get(..24).unwrap_or_default(), order);
-        let header_is_right = number_at(&bytes, 0) == order.magic() && summed == stored;
-        let salts = header_is_right.then(|| (number_at(&bytes, 16), number_at(&bytes, 20)));
-        let (before, at) = ([stored; 2], HEADER as u64);
-        Ok(Some(Self { file, order, header_is_right, salts, before, continued: header_is_right, at }))
+        let salts = (number_at(&bytes, 16), number_at(&bytes, 20));
+        // Only looked at: it is read again as what it is.
+        let first = file.fill_buf()?.get(..FRAME_HEADER);
+        let first = first.map(|head| (number_at(head, 8), number_at(head, 12)));
+        let header = Header::judge(number_at(&bytes, 0) == order.magic() && summed == stored, salts, first);
+        let is_right = header == Header::Right;
+        let salts = match header {
+            Header::Right => Some(salts),
+            Header::OfBefore => first,
+            Header::Wrong => None,
+        };
+        let (before, at) = ([stored, summed], HEADER as u64);
+        Ok(Some(Self { file, order, header, salts, before, continued: is_right, at }))
     }
 
     fn step(&mut self, frame: Frame) -> Step {
@@ -233,9 +263,9 @@ impl Log {
             return true;
         }
         // These words are in one sector with the end of the frame before, and the rest is in the next. Where a cut has
-        // left the first sector as it was long ago, they are those of another frame.
-        let was_none = undone.is_some_and(|(_, pages)| pages == 0);
-        self.continued && (!was_none || frame.is_one_bit_off(self.before[0], self.order))
+        // left the first sector as it was long ago, they are those of another frame, so more has to speak for a commit.
+        let was_one = undone.is_some_and(|(_, pages)| pages != 0);
+        self.continued && (was_one || frame.is_one_bit_off(self.before[0], self.order))
     }
 
     /// Another page that a frame which does not fit may be of: that from which its own differs by one bit, where

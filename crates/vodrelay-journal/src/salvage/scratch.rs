@@ -49,7 +49,12 @@ impl Scratch {
         if let Some(cause) = log::damage(&log).map_err(failed)? {
             salvage.tell(LossKind::Mended, format!("the log: {cause}; they are read all the same"));
         }
-        log::apply(&log, &main).map_err(failed)?;
+        for number in log::apply(&log, &main).map_err(failed)? {
+            let what = format!(
+                "frame {number} of the log is damaged: rows of its page may be missing, or be as they were before"
+            );
+            salvage.tell(LossKind::Lost, what);
+        }
         scratch.conn = open(&main, &folder, from, salvage)?;
         Ok(scratch)
     }
