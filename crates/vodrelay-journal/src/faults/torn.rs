@@ -27,6 +27,16 @@ impl Stage {
         Self { rig: Rig::new(), runtime, acknowledged: Vec::new() }
     }
 
+    /// With so many events in a journal that was killed, each body one byte longer than the one before.
+    fn killed(events: usize, length: usize) -> Self {
+        let mut stage = Self::set();
+        let journal = stage.rig.open().unwrap();
+        for number in 0..events {
+            stage.append(&journal, length + number).unwrap();
+        }
+        stage
+    }
+
     /// Appends an event whose body has so many bytes, each another one.
     fn append(&mut self, journal: &SqliteJournal, length: usize) -> Result<Appended, JournalError> {
         let event = envelope_of(vec![b'x'; length].into(), jiff::Timestamp::UNIX_EPOCH);
@@ -163,12 +173,7 @@ fn a_last_commit_that_rots_under_a_running_journal_is_not_cut_off() {
 /// One bit of the number of a page: salvage puts the page where it belongs, but for a few that are like another page.
 #[test]
 fn a_page_number_that_rots_costs_salvage_little() {
-    let mut stage = Stage::set();
-    let journal = stage.rig.open().unwrap();
-    for number in 0..12 {
-        stage.append(&journal, 900 + number).unwrap();
-    }
-    drop(journal);
+    let stage = Stage::killed(12, 900);
     let whole = std::fs::read(stage.rig.log()).unwrap();
     let (mut flips, mut lost) = (0, Vec::new());
     for frame in 0..frames(&stage.rig) as usize - 3 {
@@ -188,12 +193,7 @@ fn a_page_number_that_rots_costs_salvage_little() {
 /// Two bits of the number of a page: nothing says where it belongs, so that is told.
 #[test]
 fn a_page_that_salvage_cannot_place_is_told() {
-    let mut stage = Stage::set();
-    let journal = stage.rig.open().unwrap();
-    for number in 0..12 {
-        stage.append(&journal, 900 + number).unwrap();
-    }
-    drop(journal);
+    let stage = Stage::killed(12, 900);
     let frame = frames(&stage.rig) / 2;
     for bit in [0, 6] {
         flip_bit(&stage.rig.log(), 32 + frame * FRAME as u64 + 3, bit).unwrap();
@@ -279,12 +279,7 @@ fn check_refused_and_salvaged(stage: &Stage, log: &[u8], what: &str, but: u64) {
 /// What SQLite would read of a damaged log is not all, so it is no backup.
 #[test]
 fn a_damaged_log_is_neither_read_nor_backed_up_in_part() {
-    let mut stage = Stage::set();
-    let journal = stage.rig.open().unwrap();
-    for number in 0..8 {
-        stage.append(&journal, 300 + number).unwrap();
-    }
-    drop(journal);
+    let stage = Stage::killed(8, 300);
     flip_bit(&stage.rig.log(), 32 + frames(&stage.rig) / 2 * FRAME as u64 + 500, 3).unwrap();
     let (folder, to) = (stage.rig.folder.path(), tempfile::tempdir().unwrap());
     let refused = crate::backup(folder, to.path(), &mut |_| {}).unwrap_err().to_string();
