@@ -229,7 +229,7 @@ fn prepare(
 }
 
 /// SQLite would drop what stands behind damage.
-fn look_at_log(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn look_at_log(path: &Path) -> Result<(), OpenError> {
     match log::damage(path).map_err(|error| OpenError::from_io(path, &error))? {
         Some(cause) => Err(OpenError::Corrupt { path: path.to_owned(), cause }),
         None => Ok(()),

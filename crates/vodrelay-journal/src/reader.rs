@@ -21,8 +21,7 @@ use crate::error::{Fault, OpenError};
 use crate::first_look;
 use crate::key::{Key, moment};
 use crate::lock;
-use crate::log;
-use crate::open::{FILE, LOG, connect_to_read};
+use crate::open::{FILE, LOG, connect_to_read, look_at_log};
 use crate::schema::{self, Found};
 use crate::storage::Storage;
 
@@ -154,15 +153,15 @@ impl Reader {
     }
 }
 
-/// The same, where no relay runs only if the log is whole: SQLite would read up to the damage, and no further.
+/// A connection that reads a journal, where no relay runs only if its log is whole: SQLite would read up to the damage,
+/// and no further.
 pub(crate) fn connect_to_all(folder: &Path, storage: &Storage) -> Result<Connection, OpenError> {
-    let log = folder.join(LOG);
-    if !lock::is_held(folder) {
-        let damage = log::damage(&log).map_err(|error| OpenError::from_io(&log, &error))?;
-        // A relay that has begun meanwhile has looked at it, and is writing to it.
-        if let Some(cause) = damage.filter(|_| !lock::is_held(folder)) {
-            return Err(OpenError::Corrupt { path: log, cause });
-        }
+    // A relay that runs, or has begun meanwhile, has looked at it, and is writing to it.
+    if !lock::is_held(folder)
+        && let Err(error) = look_at_log(&folder.join(LOG))
+        && !lock::is_held(folder)
+    {
+        return Err(error);
     }
     connect(folder, storage)
 }

@@ -289,10 +289,12 @@ mod tests {
         record(&tracer, "last");
         stop.cancel();
         running.await.unwrap();
-        // The stop may come before the answer to the next one, which is sent again then.
-        let seen = collector.seen();
-        assert_eq!(seen[3..5], [["refused"], ["next"]]);
-        assert_eq!(seen.last().unwrap(), &["last"]);
+        // The stop may come before the answer to the next one, which is sent once more then.
+        let mut seen = collector.seen();
+        if seen.len() == 7 {
+            assert_eq!(seen.remove(5), ["next"]);
+        }
+        assert_eq!(seen[3..], [["refused"], ["next"], ["last"]]);
     }
 
     #[tokio::test]

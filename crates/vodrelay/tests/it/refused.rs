@@ -21,9 +21,7 @@ use vodrelay_journal::{Config, Reader, RefusedBounds, SqliteJournal};
 
 use crate::cli::{check_in, vodrelay};
 use crate::receiver::Receiver;
-use crate::relay::{
-    KEY, PUBLIC_URL, Process, client_of_vod, configuration, free_port, send_as_vod, until, webhook,
-};
+use crate::relay::{KEY, PUBLIC_URL, Process, client, configuration, free_port, send_as_vod, until, webhook};
 
 const WRONG_KEY: &str = "Wrong0123456789";
 /// So many events a second, each tried three times, and half as many forgeries.
@@ -72,7 +70,7 @@ async fn forge(client: reqwest::Client, to: SocketAddr, number: usize) {
 
 /// Sends events and forgeries for a while; answers how many of each.
 async fn load(to: SocketAddr, seconds: usize) -> (usize, usize) {
-    let (client, events) = (client_of_vod(), RATE * seconds);
+    let (client, events) = (client(), RATE * seconds);
     let mut sending = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / u32::try_from(RATE).unwrap());
     for number in 0..events {

@@ -161,8 +161,8 @@ async fn a_sync_that_fails_is_503_and_ends_the_process_with_74() {
     let took = begun.elapsed();
     strace.wait().unwrap();
     assert!(
-        took < Duration::from_secs(8),
-        "it was to be gone at once, without the nine seconds of a stop, and took {took:?}"
+        took < Duration::from_secs(2),
+        "it was to be gone within a second, and took {took:?} under strace"
     );
     let failed = std::fs::read_to_string(&trace).unwrap().matches("INJECTED").count();
     assert_eq!(failed, 1, "a failed sync is not tried again");
