@@ -5,10 +5,12 @@
 
 mod bits;
 mod errors;
+mod last;
 mod model;
 mod play;
 mod power;
 mod rig;
+mod stage;
 mod torn;
 
 /// How many runs: few by default, many when asked.

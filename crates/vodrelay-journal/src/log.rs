@@ -5,34 +5,40 @@
 //! each commit is synced before the next one begins. So where a frame continues from a commit that stands behind the
 //! break, that commit had been acknowledged, and the log is damaged, not cut.
 //!
-//! The format is that of <https://sqlite.org/fileformat2.html#walformat>. What cannot be told from a cut is damage of
-//! the very last commit, and in a few places of the one before, which docs/JOURNAL.md names.
+//! The format is that of <https://sqlite.org/fileformat2.html#walformat>. The very last commit has nothing behind it, but
+//! the log's index says that it was synced. After a power cut the index may be older than the log; what cannot be told
+//! from a cut then is damage of that commit, and in a few places of the one before, which docs/JOURNAL.md names.
 
 mod apply;
 mod frames;
+mod index;
 mod moved;
 
 use std::io;
 use std::path::Path;
 
-pub(crate) use self::apply::apply;
+pub(crate) use self::apply::{Lost, apply};
 use self::frames::{FRAME, HEADER, Header, Log, Step};
+use self::index::Index;
 pub(crate) use self::moved::move_again;
 use crate::storage::Storage;
 
 /// What a log is.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
-    /// Where it is damaged, if commits that were acknowledged stand behind that.
+    /// Where it is damaged, if that was acknowledged.
     pub(crate) damage: Option<String>,
     /// Where the last commit ends that SQLite takes; nothing where there is no log with a header that is right. What
     /// stands behind that is of transactions that never were.
     pub(crate) end: Option<u64>,
 }
 
-/// Says where the log is damaged, if it is.
+/// Says where the log is damaged, if it is. Nobody in this process has the journal open: the index is read, and closing
+/// that would end SQLite's locks on it. To open the journal with SQLite is to lose what the index says.
 pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
-    Ok(look(path)?.damage)
+    // First, since the log may grow meanwhile.
+    let index = Index::beside(path)?;
+    Ok(look_by(path, index.as_ref())?.damage)
 }
 
 /// Ends the log with its last commit. What stands behind that is of a transaction that never was, each frame continuing
@@ -58,32 +64,50 @@ pub(crate) fn end_with_counted(path: &Path, frames: u64, storage: &Storage) -> i
     Ok(reads_back)
 }
 
-/// Looks through the log.
+/// Looks through the log of a journal that may be open.
 pub(crate) fn look(path: &Path) -> io::Result<Look> {
+    look_by(path, None)
+}
+
+/// Looks through the log, up to its end or to where it is known to be damaged.
+fn look_by(path: &Path, index: Option<&Index>) -> io::Result<Look> {
     let Some(log) = Log::open(path)? else { return Ok(Look::default()) };
+    let synced = index.map_or(0, |index| u64::from(index.synced(log.known_by)));
     let header = log.header;
     let mut broken_at = (header != Header::Right).then_some(0);
-    let mut end = (header == Header::Right).then_some(HEADER as u64);
-    let mut follows_commit = false;
-    for (number, step) in (1_u64..).zip(log) {
+    let mut look = Look { end: (header == Header::Right).then_some(HEADER as u64), ..Look::default() };
+    let (mut frames, mut follows_commit) = (0, false);
+    for step in log {
         let Step { continues, is_commit, .. } = step?;
+        frames += 1;
         if let Some(broken_at) = broken_at {
             // No frame is written before the header is synced.
             let header_was_another = broken_at == 0 && (header == Header::OfBefore || continues && is_commit);
             if header_was_another || continues && follows_commit {
-                let place =
-                    if broken_at == 0 { "its header".to_owned() } else { format!("frame {broken_at}") };
+                let place = place(broken_at);
                 let what = "is not what was written, and commits that were acknowledged stand behind it";
-                return Ok(Look { damage: Some(format!("{place} {what}")), end });
+                look.damage = Some(format!("{place} {what}"));
+                return Ok(look);
             }
         } else if !continues {
-            broken_at = Some(number);
+            broken_at = Some(frames);
         } else if is_commit {
-            end = Some(HEADER as u64 + number * FRAME as u64);
+            look.end = Some(HEADER as u64 + frames * FRAME as u64);
         }
         follows_commit = is_commit;
     }
-    Ok(Look { damage: None, end })
+    let broken_at = broken_at.unwrap_or(frames + 1);
+    if synced > 0 && broken_at <= synced {
+        let (place, how) =
+            (place(broken_at), if broken_at > frames { "missing" } else { "not what was written" });
+        look.damage =
+            Some(format!("{place} is {how}, and by the log's index it is of a commit that was acknowledged"));
+    }
+    Ok(look)
+}
+
+fn place(frame: u64) -> String {
+    if frame == 0 { "its header".to_owned() } else { format!("frame {frame}") }
 }
 
 #[cfg(test)]
@@ -196,6 +220,17 @@ mod tests {
         }
         std::fs::write(&log, &bytes).unwrap();
         assert_eq!(damage(&log).unwrap(), None);
+    }
+
+    /// The power went before its header was synced.
+    #[test]
+    fn a_log_that_never_began_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("db-wal");
+        for length in [0, HEADER - 1, HEADER, HEADER + FRAME] {
+            std::fs::write(&log, vec![0; length]).unwrap();
+            assert_eq!(damage(&log).unwrap(), None, "{length} bytes");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub const FILE: &str = "journal.sqlite3";
 /// Its write-ahead log.
 pub(crate) const LOG: &str = "journal.sqlite3-wal";
 /// The index of that log, which the processes share that have the journal open.
-const INDEX: &str = "journal.sqlite3-shm";
+pub(crate) const INDEX: &str = "journal.sqlite3-shm";
 /// How long a connection waits for another one's lock, by default.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 
@@ -85,8 +85,7 @@ pub(crate) fn open(
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     first_look::refuse_lone_log(folder)?;
     look_at_log(&folder.join(LOG))?;
-    log::move_again(&folder.join(LOG), &folder.join(INDEX), &file, storage)
-        .map_err(|error| OpenError::from_io(&file, &error))?;
+    log::move_again(&folder.join(LOG), &file, storage).map_err(|error| OpenError::from_io(&file, &error))?;
     if is_gone {
         tracing::error!(
             journal.path = %file.display(),

@@ -52,7 +52,8 @@ const SEQ_OF_ID: &str = "(SELECT seq FROM event_ids WHERE id = ?1 UNION ALL
     AND seq > COALESCE((SELECT value FROM meta WHERE key = 'ids_folded_to'), 0) LIMIT 1)";
 
 impl Reader {
-    /// Opens the journal in that folder for reading; it must be there.
+    /// Opens the journal in that folder for reading; it must be there. Where no relay runs, a process has one reader of
+    /// it at a time: opening another one ends the locks that SQLite holds for the first.
     ///
     /// # Errors
     /// If there is none, or it cannot be read, or only a later version can.

@@ -92,7 +92,7 @@ pub struct Verified {
     pub deliveries: u64,
     /// How many findings there were.
     pub findings: u64,
-    /// What would have held up the running relay and was left out.
+    /// What was left out: it would have held up the running relay, or the log is damaged.
     pub left_out: Vec<String>,
 }
 
@@ -127,12 +127,18 @@ pub(crate) fn verify_on(
     storage: &Storage,
 ) -> Result<Verified, OpenError> {
     let is_running = lock::is_held(folder);
-    let conn = reader::connect(folder, storage)?;
-    let mut look = Look { conn, is_running, listener, verified: Verified::default() };
     // A relay that runs has looked at it, and is writing to it.
     if !is_running && let Ok(Some(cause)) = log::damage(&folder.join(LOG)) {
-        look.found(FindingKind::Structure, format!("the log {LOG}: {cause}"));
+        let kind = FindingKind::Structure;
+        listener.found(Finding { kind, what: format!("the log {LOG}: {cause}") });
+        // SQLite would read up to the damage, and lose what shows it.
+        let left_out = vec![
+            "all else: it is read by `vodrelay journal salvage`, which tells what does not read".to_owned(),
+        ];
+        return Ok(Verified { findings: 1, left_out, ..Verified::default() });
     }
+    let conn = reader::connect(folder, storage)?;
+    let mut look = Look { conn, is_running, listener, verified: Verified::default() };
     let steps: [(&str, Step); 5] = [
         ("the structure of the file", structure::check),
         ("the events", events::check),

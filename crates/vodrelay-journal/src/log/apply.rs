@@ -7,16 +7,27 @@ use std::path::Path;
 
 use super::damage;
 use super::frames::{Frame, Log, MOST_PAGES, Other, PAGE, Step};
+use super::index::Index;
+
+/// What is lost of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// Frames that are not what was written: their pages may be wrong, or have come into the place of others.
+    pub(crate) damaged: Vec<u64>,
+    /// How many are missing at the end of the log.
+    pub(crate) missing: u64,
+}
 
 /// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
-/// damaged, also what was acknowledged behind that. A page in which a bit has flipped comes as it is. Answers the numbers
-/// of frames that are damaged: their pages may be wrong, or have come into the place of others.
-pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Vec<u64>> {
+/// damaged, also what was acknowledged there and behind that. A page in which a bit has flipped comes as it is.
+pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Lost> {
     let goes_on = damage(path)?.is_some();
-    let Some(log) = Log::open(path)? else { return Ok(Vec::new()) };
+    let index = Index::beside(path)?;
+    let Some(log) = Log::open(path)? else { return Ok(Lost::default()) };
+    let synced = index.map_or(0, |index| u64::from(index.synced(log.known_by)));
     let file = File::options().read(true).write(true).create(true).truncate(false).open(main)?;
-    let (waiting, damaged) = (Vec::new(), Vec::new());
-    let mut applied = Applied { file, waiting, damaged, is_unbroken: true, is_proven_by_next: false };
+    let (waiting, lost) = (Vec::new(), Lost { missing: synced, ..Lost::default() });
+    let mut applied = Applied { file, synced, waiting, lost, is_unbroken: true, is_proven_by_next: false };
     for (number, step) in (1..).zip(log) {
         let step = step?;
         if !step.continues && !goes_on {
@@ -24,16 +35,17 @@ pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Vec<u64>> {
         }
         applied.take(number, step)?;
     }
-    Ok(applied.damaged)
+    Ok(applied.lost)
 }
 
 /// Pages on their way from a log into the file.
 struct Applied {
     file: File,
+    /// So many frames were acknowledged, as the index says, the last of them with a commit.
+    synced: u64,
     /// Those since the last commit that went in, with their numbers.
     waiting: Vec<(u64, Step)>,
-    /// Of what went in.
-    damaged: Vec<u64>,
+    lost: Lost,
     is_unbroken: bool,
     /// The last frame is a commit, and the transaction has a break: only one that continues shows that it was synced.
     is_proven_by_next: bool,
@@ -46,8 +58,10 @@ impl Applied {
             self.commit()?;
         }
         self.is_unbroken &= continues;
+        self.lost.missing = self.synced.saturating_sub(number);
         self.waiting.push((number, step));
         match (is_commit, self.is_unbroken) {
+            _ if number == self.synced => self.commit(),
             (true, true) => self.commit(),
             (true, false) => {
                 self.is_proven_by_next = true;
@@ -59,7 +73,7 @@ impl Applied {
 
     fn commit(&mut self) -> io::Result<()> {
         for (number, Step { frame, other_page, continues, .. }) in std::mem::take(&mut self.waiting) {
-            self.damaged.extend((!continues).then_some(number));
+            self.lost.damaged.extend((!continues).then_some(number));
             let page = match other_page {
                 Some(Other { page, is_sure }) if is_sure || self.is_more_like(&frame, page)? => page,
                 _ => frame.page(),

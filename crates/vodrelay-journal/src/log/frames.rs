@@ -30,6 +30,9 @@ pub(super) enum Order {
 }
 
 impl Order {
+    /// That of this machine.
+    pub(super) const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
+
     /// That in which the header's checksum is right, or, where it is in none, that of this machine.
     fn of(header: &[u8; HEADER], stored: Sum) -> Self {
         let is_right = |order: &Self| {
@@ -37,8 +40,7 @@ impl Order {
             written[..4].copy_from_slice(&order.magic().to_be_bytes());
             sum([0, 0], written.get(..24).unwrap_or_default(), *order) == stored
         };
-        let native = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
-        [Self::Little, Self::Big].into_iter().find(is_right).unwrap_or(native)
+        [Self::Little, Self::Big].into_iter().find(is_right).unwrap_or(Self::NATIVE)
     }
 
     /// How a log begins.
@@ -164,6 +166,8 @@ pub(super) struct Log {
     file: BufReader<File>,
     order: Order,
     pub(super) header: Header,
+    /// By which its index knows it: those of the header, or, where that is not right, of the first frame.
+    pub(super) known_by: Option<(u32, u32)>,
     /// Those of its frames. Where the header does not say whose they are, those that fit one another do.
     salts: Option<(u32, u32)>,
     /// The checksums that a frame may follow: as stored, and as they ought to be stored.
@@ -227,13 +231,10 @@ impl Log {
         let first = first.map(|head| (number_at(head, 8), number_at(head, 12)));
         let header = Header::judge(number_at(&bytes, 0) == order.magic() && summed == stored, salts, first);
         let is_right = header == Header::Right;
-        let salts = match header {
-            Header::Right => Some(salts),
-            Header::OfBefore => first,
-            Header::Wrong => None,
-        };
+        let known_by = if is_right { Some(salts) } else { first };
+        let salts = if header == Header::Wrong { None } else { known_by };
         let (before, at) = ([stored, summed], HEADER as u64);
-        Ok(Some(Self { file, order, header, salts, before, continued: is_right, at }))
+        Ok(Some(Self { file, order, header, known_by, salts, before, continued: is_right, at }))
     }
 
     fn step(&mut self, frame: Frame) -> Step {
@@ -277,7 +278,7 @@ impl Log {
     }
 }
 
-fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
+pub(super) fn sum(before: Sum, bytes: &[u8], order: Order) -> Sum {
     let (pairs, _) = bytes.as_chunks::<8>();
     pairs.iter().fold(before, |[first, second], [a, b, c, d, e, f, g, h]| {
         let first = first.wrapping_add(order.word([*a, *b, *c, *d])).wrapping_add(second);
@@ -294,7 +295,7 @@ fn undo_sum(after: Sum, bytes: &[u8], order: Order) -> Sum {
     })
 }
 
-fn number_at(bytes: &[u8], offset: usize) -> u32 {
+pub(super) fn number_at(bytes: &[u8], offset: usize) -> u32 {
     let found = bytes.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
     u32::from_be_bytes(found.unwrap_or_default())
 }

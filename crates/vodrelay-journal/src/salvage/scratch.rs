@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use super::{LossKind, Salvage};
 use crate::copy::{ATTEMPTS, CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, SOURCES, WORDS};
 use crate::error::OpenError;
-use crate::log;
-use crate::open::{FILE, LOG};
+use crate::log::{self, Lost};
+use crate::open::{FILE, INDEX, LOG};
 use crate::schema::{self, Found};
 
 const PAGE: usize = 4_096;
@@ -40,21 +40,15 @@ impl Scratch {
             conn: Connection::open_in_memory().map_err(|error| salvage.target.failed(&error))?,
             folder: folder.clone(),
         };
-        let (main, log) = (folder.join("journal"), folder.join("log"));
-        for (source, copy) in [(from.join(FILE), &main), (from.join(LOG), &log)] {
+        // Under another name than the copy's log would have, so that SQLite does not take it for that.
+        let (main, log, index) = (folder.join("journal"), folder.join("old-wal"), folder.join("old-shm"));
+        for (source, copy) in [(FILE, &main), (LOG, &log), (INDEX, &index)] {
+            let source = from.join(source);
             for offset in copy_blocks(&source, copy).map_err(failed)? {
                 salvage.tell(LossKind::Lost, format!("{} does not read at byte {offset}", source.display()));
             }
         }
-        if let Some(cause) = log::damage(&log).map_err(failed)? {
-            salvage.tell(LossKind::Mended, format!("the log: {cause}; they are read all the same"));
-        }
-        for number in log::apply(&log, &main).map_err(failed)? {
-            let what = format!(
-                "frame {number} of the log is damaged: rows of its page may be missing, or be as they were before"
-            );
-            salvage.tell(LossKind::Lost, what);
-        }
+        salvage.put_log_into_file(&log, &main).map_err(failed)?;
         scratch.conn = open(&main, &folder, from, salvage)?;
         Ok(scratch)
     }
@@ -95,6 +89,24 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Salvage<'_> {
+    fn put_log_into_file(&mut self, log: &Path, main: &Path) -> io::Result<()> {
+        if let Some(cause) = log::damage(log)? {
+            self.tell(LossKind::Mended, format!("the log: {cause}; what reads of it is read all the same"));
+        }
+        let Lost { damaged, missing } = log::apply(log, main)?;
+        for number in damaged {
+            let what = "is damaged: rows of its page may be missing, or be as they were before";
+            self.tell(LossKind::Lost, format!("frame {number} of the log {what}"));
+        }
+        if missing > 0 {
+            let what = "are missing at the end of the log: what was written last may be missing";
+            self.tell(LossKind::Lost, format!("frames {what} ({missing})"));
+        }
+        Ok(())
     }
 }
 
