@@ -17,6 +17,8 @@ mod moved;
 use std::io;
 use std::path::Path;
 
+use rusqlite::Connection;
+
 pub(crate) use self::apply::{Lost, apply};
 use self::frames::{FRAME, HEADER, Header, Log, Step};
 use self::index::Index;
@@ -41,20 +43,17 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
     Ok(look_by(path, index.as_ref())?.damage)
 }
 
-/// Ends the log with its last commit. What stands behind that is of a transaction that never was, each frame continuing
-/// from the one before; a next one that is written over the first of them, and cut by the power in its turn, may leave
-/// the beginning of a commit in front of the rest, which could not be told from damage. The caller has begun a
-/// transaction, so that nobody writes meanwhile.
-pub(crate) fn end_with_last_commit(path: &Path, storage: &Storage) -> io::Result<()> {
-    match look(path)? {
-        Look { damage: None, end: Some(end) } => (storage.cut_off)(path, end),
-        _ => Ok(()),
-    }
+/// How far the log counts for SQLite, in frames.
+pub(crate) fn frames_counted(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.query_row("PRAGMA wal_checkpoint = NOOP", [], |row| row.get(1))
 }
 
-/// Ends the log of a running journal with the last commit that SQLite counts, and says so. Where that does not read
-/// back, the log is left as it is: the next commit stands behind it and shows a later start that it is damaged, not cut.
-/// As above, the caller has begun a transaction.
+/// Ends the log with the last commit that SQLite counts, and says so. Where that does not read back, the log is left as
+/// it is: a next commit would stand behind it and show that it is damaged, not cut.
+///
+/// What stands behind it is of a transaction that never was, each frame continuing from the one before; a next one that
+/// is written over the first of them, and cut by the power in its turn, may leave the beginning of a commit in front of
+/// the rest, which could not be told from damage. The caller has begun a transaction, so that nobody writes meanwhile.
 pub(crate) fn end_with_counted(path: &Path, frames: u64, storage: &Storage) -> io::Result<bool> {
     let counted = HEADER as u64 + frames * FRAME as u64;
     let reads_back = frames == 0 || look(path)?.end.is_some_and(|end| end >= counted);

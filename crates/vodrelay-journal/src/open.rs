@@ -1,6 +1,7 @@
 //! Opening: lock, look, create or take over, then start the two threads.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -222,8 +223,9 @@ fn prepare(
         (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
     }
     set_up(conn, found == Found::Empty).map_err(sqlite)?;
+    let counted = log::frames_counted(conn).map_err(sqlite)?;
     conn.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
-    make_log_durable(&folder.join(LOG), storage)?;
+    make_log_durable(&folder.join(LOG), counted, storage)?;
     take_over(conn, found == Found::Empty, now).map_err(sqlite)
 }
 
@@ -239,12 +241,17 @@ pub(crate) fn look_at_log(path: &Path) -> Result<(), OpenError> {
 /// read well, and no later sync writes them. With the next power cut all that was written behind such a hole would be
 /// lost, and a file into which commits from behind it were half moved would be damaged. So before anything is written
 /// or moved, the whole log is written anew. Nobody else writes to it meanwhile: the transaction has begun.
-fn make_log_durable(log: &Path, storage: &Storage) -> Result<(), OpenError> {
+fn make_log_durable(log: &Path, counted: u64, storage: &Storage) -> Result<(), OpenError> {
+    let failed = |error: io::Error| OpenError::from_io(log, &error);
     if std::fs::metadata(log).map_or(true, |found| found.len() == 0) {
         return Ok(());
     }
-    let done = log::end_with_last_commit(log, storage).and_then(|()| (storage.write_anew)(log));
-    done.map_err(|error| OpenError::from_io(log, &error))
+    if !log::end_with_counted(log, counted, storage).map_err(failed)? {
+        // It counts because somebody who still has the journal open has read it.
+        let cause = "its last commit is not what it was when another process read it".to_owned();
+        return Err(OpenError::Corrupt { path: log.to_owned(), cause });
+    }
+    (storage.write_anew)(log).map_err(failed)
 }
 
 /// Settings that live in the file are made before the first table is.

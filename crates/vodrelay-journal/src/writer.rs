@@ -314,7 +314,7 @@ impl Writer {
 
     /// Begins a transaction. What one that failed has left in the log goes before this one writes over it.
     fn begin(&mut self) -> Result<(), Fault> {
-        let counted = self.has_leftovers.then(|| self.frames_counted()).transpose()?;
+        let counted = self.has_leftovers.then(|| log::frames_counted(&self.conn)).transpose()?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let Some(counted) = counted else { return Ok(()) };
         if !log::end_with_counted(&self.shared.folder.join(LOG), counted, &self.storage)? {
@@ -326,11 +326,6 @@ impl Writer {
         }
         self.has_leftovers = false;
         Ok(())
-    }
-
-    /// How far the log counts for SQLite, in frames.
-    fn frames_counted(&self) -> rusqlite::Result<u64> {
-        self.conn.query_row("PRAGMA wal_checkpoint = NOOP", [], |row| row.get(1))
     }
 
     fn roll_back(&mut self, fault: &Fault) {

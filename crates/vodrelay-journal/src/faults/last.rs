@@ -108,6 +108,49 @@ fn a_reader_that_stays_is_not_in_the_way() {
     assert_eq!(look(), 6);
 }
 
+/// With a reader that stays, SQLite does not look through the log anew, and a commit that was killed does not count.
+#[test]
+fn what_a_reader_keeps_from_counting_is_cut_off() {
+    let mut stage = Stage::set();
+    let journal = stage.rig.open().unwrap();
+    stage.append(&journal, 300).unwrap();
+    let beside = stage.rig.connect();
+    let look = || beside.query_row("SELECT COUNT(*) FROM events", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(look(), 1);
+    stage.rig.disk.fail(Fault { file: File::Log, ..Fault::once(Operation::Sync, How::Io) });
+    stage.append(&journal, 50_000).unwrap_err();
+    drop(journal);
+    stage.rig.disk.heal();
+    let written = frames(&stage.rig);
+    drop(stage.rig.open().unwrap());
+    assert!(frames(&stage.rig) < written, "it was written whole");
+    let length = std::fs::metadata(stage.rig.log()).unwrap().len();
+    assert_eq!(
+        length,
+        32 + frames(&stage.rig) * FRAME as u64,
+        "what never was stands behind the last commit"
+    );
+    assert_eq!(look(), 1);
+}
+
+/// The reader has looked through the log when the relay was gone, so that the index proves nothing, and stays.
+#[test]
+fn what_rots_under_a_reader_is_refused() {
+    let stage = Stage::killed(6, 300);
+    let beside = stage.rig.connect();
+    let look = || beside.query_row("SELECT COUNT(*) FROM events", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(look(), 6);
+    let end = 32 + frames(&stage.rig) * FRAME as u64;
+    flip_bit(&stage.rig.log(), end - 2_000, 3).unwrap();
+    for _ in 0..2 {
+        assert!(
+            stage.refused().contains("is not what it was when another process read it"),
+            "{}",
+            stage.refused()
+        );
+    }
+}
+
 /// A kill may leave one of the index's two notes half written; without either nothing is known.
 #[test]
 fn either_note_of_the_index_is_enough() {
