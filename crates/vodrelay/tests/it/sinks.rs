@@ -57,7 +57,7 @@ async fn a_pause_is_there_after_a_restart() {
     assert!(metrics.contains(r#"vodrelay_sink_paused{sink="hook"} 1"#), "{metrics}");
     assert_eq!(relay.terminate(), Some(0));
 
-    let _relay = Process::start_at(folder, receiver.address, http, admin).await;
+    let mut relay = Process::start_at(folder, receiver.address, http, admin).await;
     sleep(A_MOMENT).await;
     assert_eq!(receiver.count(), 0);
     let log = std::fs::read_to_string(folder.join("log")).unwrap();
@@ -65,6 +65,14 @@ async fn a_pause_is_there_after_a_restart() {
     check_in(folder, &["sinks", "resume", "hook"], "", 0, "hook goes on");
     until("the delivery", PATIENCE, || receiver.count() == 1).await;
     check_in(folder, &["sinks", "resume", "hook"], "", 0, "hook was not paused");
+
+    // Its pause is what is left of a sink that was taken out, and would be in force again with it.
+    check_in(folder, &pause, "", 0, "hook is paused since");
+    assert_eq!(relay.terminate(), Some(0));
+    let _relay = Process::start_with(folder, &configuration(http, admin), http, admin).await;
+    check_in(folder, &["sinks", "list"], "", 0, "hook: PAUSED since");
+    check_in(folder, &["sinks", "resume", "hook"], "", 0, "hook goes on");
+    assert!(is_gone(folder, "hook"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
