@@ -18,6 +18,7 @@ use crate::copy::{
     file_of,
 };
 use crate::key::Key;
+use crate::lock;
 use crate::open::FILE;
 use crate::reader;
 use crate::schema;
@@ -49,6 +50,7 @@ pub struct BackedUp {
 /// # Errors
 /// If the journal does not read, if something is there already, or if it cannot be written.
 pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<BackedUp, CopyError> {
+    let is_still = !lock::is_held(folder);
     let from = reader::connect_to_all(folder, &Storage::default())?;
     let source = folder.join(FILE);
     let damaged = |error: rusqlite::Error| CopyError::damaged(&source, &error);
@@ -62,6 +64,7 @@ pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> R
         progress(Progress { events: copy.events, of });
         thread::sleep(PAUSE);
     }
+    copy.compare_with_counters(last, is_still)?;
     let refusals = copy.all_of(&REFUSALS)?;
     copy.what_later_schemas_add()?;
     let Copy { target, events, corrupt, .. } = copy;
@@ -107,9 +110,18 @@ impl Copy {
             bytes += body.len();
             self.corrupt += u64::from(Sha256::digest(body)[..] != sha256);
             let id: [u8; 16] = row.get(1).map_err(damaged)?;
-            put_event(&snapshot, &mut self.target, seq, &id, &values).map_err(|error| self.told(error))?;
-            if self.version >= 2 {
-                put_purged(&snapshot, &mut self.target, seq).map_err(|error| self.told(error))?;
+            if seq <= copied_to.unwrap_or(after) {
+                return Err(self.lacks(&format!("event {seq} is out of order")));
+            }
+            let deliveries = put_event(&snapshot, &mut self.target, seq, &id, &values)
+                .map_err(|error| self.told(error))?;
+            let purged = match self.version {
+                ..2 => 0,
+                _ => put_purged(&snapshot, &mut self.target, seq).map_err(|error| self.told(error))?,
+            };
+            let is_for_no_sink = row.get::<_, i64>("state").map_err(damaged)? != 0;
+            if is_for_no_sink && deliveries > 0 || !is_for_no_sink && deliveries + purged == 0 {
+                return Err(self.lacks(&format!("event {seq} has not the deliveries that it says")));
             }
             self.events += 1;
             copied_to = Some(seq);
@@ -117,9 +129,33 @@ impl Copy {
         Ok(copied_to)
     }
 
+    /// A bit that flips in a key leads a walk past rows, which nothing else shows: the journal counts what it holds. Of
+    /// what was copied some may have gone since, and where a relay works, deliveries may have come.
+    fn compare_with_counters(&self, last: i64, is_still: bool) -> Result<(), CopyError> {
+        let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
+        let sql = "SELECT events - (SELECT COUNT(*) FROM events WHERE seq > ?1) FROM totals";
+        let counted: i64 = self.from.query_row(sql, [last], |row| row.get(0)).map_err(damaged)?;
+        let found = i64::try_from(self.events).unwrap_or(i64::MAX);
+        if found < counted {
+            return Err(self.lacks(&format!("of {counted} events that it counts {found} are found")));
+        }
+        let found = self.target.deliveries().map_err(|error| self.target.failed(&error))?;
+        for (sink, name, counted) in copy::counted(&self.from).map_err(damaged)? {
+            let found = found.get(&sink).copied().unwrap_or(0);
+            if is_still && found < counted {
+                let what = format!("of {counted} deliveries to {name} that it counts {found} are found");
+                return Err(self.lacks(&what));
+            }
+        }
+        Ok(())
+    }
+
+    fn lacks(&self, cause: &str) -> CopyError {
+        CopyError::Damaged { path: self.source.clone(), cause: cause.to_owned() }
+    }
+
     fn odd(&self, table: &str) -> CopyError {
-        let cause = format!("a row of {table} is none that a relay writes");
-        CopyError::Damaged { path: self.source.clone(), cause }
+        self.lacks(&format!("a row of {table} is none that a relay writes"))
     }
 
     /// Pauses, the history of the relay, who did what, and which spans brought events. A file that only an earlier
@@ -182,14 +218,14 @@ fn place(to: &Target, table: &Table, row: &[Value]) -> Result<(), Side> {
     if to.put(table, row).map_err(Side::To)? { Ok(()) } else { Err(Side::Odd(table.name)) }
 }
 
-/// Copies an event with its words, sinks, sources, deliveries and attempts.
+/// Copies an event with its words, sinks, sources, deliveries and attempts; says how many deliveries it has.
 fn put_event(
     from: &Connection,
     to: &mut Target,
     seq: i64,
     id: &[u8; 16],
     values: &[Value],
-) -> Result<(), Side> {
+) -> Result<usize, Side> {
     let (first, last) = Key::range_of(seq);
     let belongings = [
         (&SOURCES, SOURCES.select("WHERE event = ?1 AND ?2 = ?2"), [seq, 0]),
@@ -199,33 +235,47 @@ fn put_event(
     put_named(from, to, &WORDS, [2, 3, 6, 8].iter().filter_map(|column| values.get(*column)))?;
     place(to, &EVENTS, values)?;
     to.put_id(id, seq).map_err(Side::To)?;
+    let (mut deliveries, mut last) = (0, None);
     for (table, sql, of) in belongings {
         let mut statement = from.prepare_cached(&sql).map_err(Side::From)?;
         for row in rows_of(&mut statement, of).map_err(Side::From)? {
             match table.name {
                 "event_sources" => put_named(from, to, &WORDS, row.get(1).into_iter())?,
-                "deliveries" => put_named(from, to, &SINKS, row.get(1).into_iter())?,
+                "deliveries" => {
+                    let key = match row.as_slice() {
+                        [Value::Integer(id), Value::Integer(sink), ..] if Key(*id).sink() == *sink => {
+                            Key(*id)
+                        }
+                        _ => return Err(Side::Odd(table.name)),
+                    };
+                    if key.seq() != seq || last >= Some(key.0) {
+                        return Err(Side::Odd(table.name));
+                    }
+                    (last, deliveries) = (Some(key.0), deliveries + 1);
+                    put_named(from, to, &SINKS, row.get(1).into_iter())?;
+                }
                 _ => {}
             }
             place(to, table, &row)?;
         }
     }
-    Ok(())
+    Ok(deliveries)
 }
 
 /// Copies the dead letters of an event that were purged, in the transaction that its deliveries are read in: else one
-/// that is purged or replayed meanwhile would be both, or neither.
-fn put_purged(from: &Connection, to: &mut Target, seq: i64) -> Result<(), Side> {
+/// that is purged or replayed meanwhile would be both, or neither. Says how many they are.
+fn put_purged(from: &Connection, to: &mut Target, seq: i64) -> Result<usize, Side> {
     let (first, last) = Key::range_of(seq);
     let sql = PURGED.select("WHERE delivery BETWEEN ?1 AND ?2");
     let mut statement = from.prepare_cached(&sql).map_err(Side::From)?;
-    for row in rows_of(&mut statement, [first, last]).map_err(Side::From)? {
+    let purged = rows_of(&mut statement, [first, last]).map_err(Side::From)?;
+    for row in &purged {
         if let Some(Value::Integer(delivery)) = row.first() {
             put_named(from, to, &SINKS, [Value::Integer(Key(*delivery).sink())].iter())?;
         }
-        place(to, &PURGED, &row)?;
+        place(to, &PURGED, row)?;
     }
-    Ok(())
+    Ok(purged.len())
 }
 
 /// Copies the rows that these numbers name, if they were not yet.

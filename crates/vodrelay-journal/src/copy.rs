@@ -1,6 +1,6 @@
 //! A new journal made row by row, for a backup or for what was salvaged: under another name until it is whole.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,12 @@ impl Table {
 /// The sinks that are paused, since when, and why.
 pub(crate) fn pauses(from: &Connection) -> rusqlite::Result<Vec<(i64, i64, Option<String>)>> {
     let sql = "SELECT id, paused_at, pause_reason FROM sinks WHERE paused_at IS NOT NULL";
+    from.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}
+
+/// The sinks, and how many deliveries to each a journal counts.
+pub(crate) fn counted(from: &Connection) -> rusqlite::Result<Vec<(i64, String, i64)>> {
+    let sql = "SELECT id, name, pending + dead_letters + delivered FROM sinks ORDER BY id";
     from.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
@@ -222,6 +228,17 @@ impl Target {
         let number = self.conn.query_row("SELECT id FROM words WHERE text = ?1", [text], |row| row.get(0))?;
         self.known.insert((WORDS.name, number));
         Ok(number)
+    }
+
+    /// Whether an event with that number was copied.
+    pub(crate) fn has_event(&self, seq: i64) -> rusqlite::Result<bool> {
+        self.conn.prepare_cached("SELECT 1 FROM events WHERE seq = ?1")?.exists([seq])
+    }
+
+    /// How many deliveries to each sink were copied.
+    pub(crate) fn deliveries(&self) -> rusqlite::Result<HashMap<i64, i64>> {
+        let mut statement = self.conn.prepare("SELECT sink, COUNT(*) FROM deliveries GROUP BY sink")?;
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     }
 
     /// Whether that delivery was copied.

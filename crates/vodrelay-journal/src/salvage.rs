@@ -7,13 +7,17 @@
 mod event;
 mod ranges;
 mod scratch;
+mod strays;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use rusqlite::Row;
 use rusqlite::types::Value;
 
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
+use crate::backup::values;
 use crate::copy::{self, CopyError, EVENTS, PURGED, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::key::Key;
@@ -74,7 +78,9 @@ pub struct Salvaged {
     pub deliveries: u64,
     /// Refusals in it.
     pub refusals: u64,
-    /// How many losses were told.
+    /// Events that the old one had and the new one has not, with those whose bodies are kept out.
+    pub events_lost: u64,
+    /// How many losses were told, with those that were mended.
     pub losses: u64,
 }
 
@@ -90,17 +96,26 @@ pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<S
     }
     let _kept = lock::keep(folder)?;
     let target = Target::create(to.join(FILE))?;
-    let mut salvage =
-        Salvage { target, told, kept_out: to.join(KEPT_OUT), sinks: Vec::new(), count: Counts::default() };
+    let mut salvage = Salvage {
+        target,
+        told,
+        kept_out: to.join(KEPT_OUT),
+        sinks: Vec::new(),
+        strays: HashMap::new(),
+        told_of: HashSet::new(),
+        count: Counts::default(),
+    };
     let scratch = Scratch::copy(folder, to, &mut salvage)?;
     salvage.names(&scratch)?;
+    salvage.strays = strays::deliveries(&scratch.conn);
     salvage.events(&scratch)?;
     salvage.refusals(&scratch)?;
     salvage.what_later_schemas_add(&scratch)?;
     salvage.figures(&scratch)?;
+    salvage.compare_with_counters(&scratch)?;
     let Salvage { target, count, .. } = salvage;
-    let Counts { events, deliveries, refusals, losses, .. } = count;
-    Ok(Salvaged { file: target.finish()?, events, deliveries, refusals, losses })
+    let Counts { events, deliveries, refusals, losses, told: events_lost, .. } = count;
+    Ok(Salvaged { file: target.finish()?, events, deliveries, refusals, events_lost, losses })
 }
 
 /// A salvage under way.
@@ -110,6 +125,10 @@ struct Salvage<'a> {
     kept_out: PathBuf,
     /// The numbers of the sinks that are known.
     sinks: Vec<i64>,
+    /// Deliveries that no search finds, by their events.
+    strays: HashMap<i64, Vec<Vec<Value>>>,
+    /// The ids that events had which are in the new journal under another one, or not at all.
+    told_of: HashSet<Vec<u8>>,
     count: Counts,
 }
 
@@ -119,6 +138,8 @@ struct Counts {
     deliveries: u64,
     refusals: u64,
     losses: u64,
+    /// Events that were told to be lost or kept out.
+    told: u64,
     last_seq: i64,
 }
 
@@ -169,11 +190,40 @@ impl Salvage<'_> {
         let mut outcome = Ok(());
         let unread = read_range(&from.conn, &EVENTS, "seq", 1, from.expected_seq(), &mut |row| {
             if outcome.is_ok() {
-                outcome = self.event(from, row);
+                outcome = self.one(from, row);
             }
         });
         outcome?;
+        self.count.told += unread.lost.iter().map(|(first, last)| last.abs_diff(*first) + 1).sum::<u64>();
         self.tell_unread(&EVENTS, unread);
+        let mut outcome = Ok(());
+        strays::walk(&from.conn, &EVENTS, &mut |row| {
+            if outcome.is_ok() {
+                outcome = self.passed(from, row);
+            }
+        });
+        outcome
+    }
+
+    /// An event on a walk through all of them, which was searched for by its number before, and perhaps not found.
+    fn passed(&mut self, from: &Scratch, row: &Row<'_>) -> Result<(), CopyError> {
+        let Ok(id) = row.get::<_, Vec<u8>>(1) else { return Ok(()) };
+        let is_known = self.told_of.contains(&id)
+            || self.target.event_with(&id).map_err(|error| self.target.failed(&error))?.is_some();
+        match values(row) {
+            Ok(row) if !is_known => self.one(from, row),
+            _ => Ok(()),
+        }
+    }
+
+    fn one(&mut self, from: &Scratch, row: Vec<Value>) -> Result<(), CopyError> {
+        let id = row.get(1).cloned();
+        self.event(from, row)?;
+        if let Some(Value::Blob(id)) = id
+            && self.target.event_with(&id).map_err(|error| self.target.failed(&error))?.is_none()
+        {
+            self.told_of.insert(id);
+        }
         Ok(())
     }
 
@@ -255,5 +305,32 @@ impl Salvage<'_> {
         self.target
             .take_over(duplicates.max(0), self.count.last_seq, openings)
             .map_err(|error| self.target.failed(&error))
+    }
+
+    /// What is not there and was told by nobody: the journal counts what it holds.
+    fn compare_with_counters(&mut self, from: &Scratch) -> Result<(), CopyError> {
+        let counted = from.conn.query_row("SELECT events FROM totals", [], |row| row.get::<_, u64>(0));
+        let known = self.count.events + self.count.told;
+        let missing = counted.unwrap_or(0).saturating_sub(known);
+        if missing > 0 {
+            self.count.told += missing;
+            self.tell(
+                LossKind::Lost,
+                format!("events that the journal counts and that are not found: {missing}"),
+            );
+        }
+        let found = self.target.deliveries().map_err(|error| self.target.failed(&error))?;
+        for (sink, name, counted) in copy::counted(&from.conn).unwrap_or_default() {
+            let missing = counted.abs_diff(found.get(&sink).copied().unwrap_or(0).min(counted));
+            // Each event that is lost has one at the most.
+            if missing > self.count.told {
+                let advice =
+                    format!("`vodrelay replay --sink {name} --since TIME` delivers them, with others");
+                let what =
+                    format!("deliveries to {name} that the journal counts and that are not found: {missing}");
+                self.tell(LossKind::Lost, format!("{what}; {advice}"));
+            }
+        }
+        Ok(())
     }
 }

@@ -37,12 +37,8 @@ pub(super) fn is_name(table: &Table, row: &[Value]) -> bool {
 impl Salvage<'_> {
     pub(super) fn event(&mut self, from: &Scratch, mut row: Vec<Value>) -> Result<(), CopyError> {
         let Some(Value::Integer(seq)) = row.first().cloned() else { return Ok(()) };
-        if seq > MOST_SEQ {
-            self.tell(LossKind::Lost, format!("event {seq}: no relay gets so far, its number has changed"));
-            return Ok(());
-        }
         let (Some(Value::Blob(sha256)), Some(Value::Blob(body))) = (row.get(SHA256), row.get(BODY)) else {
-            self.tell(LossKind::Lost, format!("event {seq}: its body is none"));
+            self.lose(format!("event {seq}: its body is none"));
             return Ok(());
         };
         if Sha256::digest(body)[..] != sha256[..] {
@@ -63,9 +59,11 @@ impl Salvage<'_> {
         }
         let same = self.target.event_with(expected.as_bytes()).map_err(|error| self.target.failed(&error))?;
         if let Some(other) = same {
-            self.tell(LossKind::Lost, format!("event {seq} is event {other} once more"));
+            self.tell(LossKind::Mended, format!("event {seq} is event {other} once more"));
             return Ok(());
         }
+        let seq = self.number_of(from, seq, expected.as_bytes())?;
+        set(&mut row, 0, Value::Integer(seq));
         self.words_of(seq, &mut row)?;
         let had_none = matches!(row.get(STATE), Some(Value::Integer(1 | 2)));
         let deliveries = self.deliveries(from, seq, had_none);
@@ -84,7 +82,7 @@ impl Salvage<'_> {
             set(&mut row, STATE, Value::Integer(state));
         }
         if !self.put(&EVENTS, &row)? {
-            self.tell(LossKind::Lost, format!("event {seq}: a field of it cannot be one"));
+            self.lose(format!("event {seq}: a field of it cannot be one"));
             return Ok(());
         }
         self.target.put_id(expected.as_bytes(), seq).map_err(|error| self.target.failed(&error))?;
@@ -94,6 +92,27 @@ impl Salvage<'_> {
             self.put_delivery(seq, &delivery)?;
         }
         self.belongings(from, seq)
+    }
+
+    /// An event that is in the new journal no more.
+    fn lose(&mut self, what: String) {
+        self.count.told += 1;
+        self.tell(LossKind::Lost, what);
+    }
+
+    /// The number of an event, in which a bit may have flipped: the ids' table has it once more. Else it keeps that which
+    /// it says it has, where that can be and is another's not.
+    fn number_of(&mut self, from: &Scratch, seq: i64, id: &[u8]) -> Result<i64, CopyError> {
+        let named = from.seq_of(id).filter(|named| (1..=MOST_SEQ).contains(named) && !from.has_event(*named));
+        let is_free =
+            |seq: i64| self.target.has_event(seq).map(|has| !has).map_err(|error| self.target.failed(&error));
+        let number = match named {
+            Some(named) if named != seq && is_free(named)? => named,
+            _ if (1..=MOST_SEQ).contains(&seq) && is_free(seq)? => return Ok(seq),
+            _ => self.count.last_seq.max(from.expected_seq()) + 1,
+        };
+        self.tell(LossKind::Mended, format!("event {seq} has lost its number, and is event {number} now"));
+        Ok(number)
     }
 
     /// The bytes may still help a person who knows what they ought to be.
@@ -107,6 +126,7 @@ impl Salvage<'_> {
             folder::sync(&self.kept_out)
         };
         write().map_err(|error| CopyError::target(&path, &error))?;
+        self.count.told += 1;
         let what =
             format!("event {seq}: its body is not the one that was accepted; it is in {}", path.display());
         self.tell(LossKind::KeptOut, what);
@@ -153,25 +173,38 @@ impl Salvage<'_> {
     /// What reads of an event's deliveries; one of which nobody can say where it stands is to be made again.
     fn deliveries(&mut self, from: &Scratch, seq: i64, had_none: bool) -> Vec<Vec<Value>> {
         let (first, last) = Key::range_of(seq);
-        if let Ok(rows) = rows(from, &DELIVERIES, "id", first, last) {
-            return rows;
-        }
         let mut found = Vec::new();
+        match rows(from, &DELIVERIES, "id", first, last) {
+            Ok(rows) => found = rows,
+            Err(_) if had_none => {}
+            Err(_) => {
+                for sink in self.sinks.clone() {
+                    let key = Key::new(seq, sink).0;
+                    match rows(from, &DELIVERIES, "id", key, key) {
+                        Ok(rows) => found.extend(rows),
+                        Err(_) => {
+                            let what = "does not read; it is made again, perhaps for nothing";
+                            self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
+                            found.push(fresh(key, sink));
+                        }
+                    }
+                }
+            }
+        }
         if had_none {
             return found;
         }
-        for sink in self.sinks.clone() {
-            let key = Key::new(seq, sink).0;
-            match rows(from, &DELIVERIES, "id", key, key) {
-                Ok(rows) => found.extend(rows),
-                Err(_) => {
-                    self.tell(
-                        LossKind::Mended,
-                        format!("delivery {key} of event {seq} does not read; it is made again, perhaps for nothing"),
-                    );
-                    found.push(fresh(key, sink));
-                }
+        for stray in self.strays.remove(&seq).unwrap_or_default() {
+            if found.iter().all(|row| row.first() != stray.first()) {
+                self.tell(LossKind::Mended, format!("a delivery of event {seq} was not in its place"));
+                found.push(stray);
             }
+        }
+        if found.is_empty() && !is_purged(from, first, last) {
+            let what =
+                "none of its deliveries is found; they are made again for each sink, perhaps for nothing";
+            self.tell(LossKind::Mended, format!("event {seq}: {what}"));
+            found = self.sinks.iter().map(|sink| fresh(Key::new(seq, *sink).0, *sink)).collect();
         }
         found
     }

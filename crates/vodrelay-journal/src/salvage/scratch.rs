@@ -63,6 +63,16 @@ impl Scratch {
         ])
     }
 
+    /// The number of the event with that id, as the table of ids has it.
+    pub(super) fn seq_of(&self, id: &[u8]) -> Option<i64> {
+        self.conn.query_row("SELECT seq FROM event_ids WHERE id = ?1", [id], |row| row.get(0)).ok()
+    }
+
+    /// Whether a search finds an event with that number.
+    pub(super) fn has_event(&self, seq: i64) -> bool {
+        self.conn.query_row("SELECT 1 FROM events WHERE seq = ?1", [seq], |_| Ok(())).is_ok()
+    }
+
     /// Up to where there may be refusals.
     pub(super) fn expected_refusal(&self) -> i64 {
         self.largest(&[

@@ -173,16 +173,17 @@ fn salvage(selection: &Selection, to: &Path) -> Result<(), Failure> {
     let salvaged =
         vodrelay_journal::salvage(&selection.folder()?, to, &mut told).map_err(|error| of_copy(&error))?;
     let (file, events, deliveries) = (&salvaged.file, salvaged.events, salvaged.deliveries);
-    let (refusals, losses) = (salvaged.refusals, salvaged.losses);
+    let (refusals, lost, losses) = (salvaged.refusals, salvaged.events_lost, salvaged.losses);
     if json {
         let totals = json!({
-            "file": file, "events": events, "deliveries": deliveries, "refusals": refusals, "losses": losses,
+            "file": file, "events": events, "deliveries": deliveries, "refusals": refusals,
+            "events_lost": lost, "losses": losses,
         });
         output::json_line(&totals);
     } else {
         let file = file.display();
         output::line(format!(
-            "{file}: {events} events, {deliveries} deliveries, {refusals} refusals; losses: {losses}"
+            "{file}: {events} events, {deliveries} deliveries, {refusals} refusals; events lost: {lost}, lines above: {losses}"
         ));
     }
     if losses == 0 { Ok(()) } else { Err(Failure::new(Code::Unreadable, String::new())) }
