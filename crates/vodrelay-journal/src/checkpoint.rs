@@ -3,6 +3,7 @@
 //! SQLite's own automatic checkpoint swallows its errors, and a failed one must poison the journal, so the writer runs
 //! them itself, after it has answered.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, MAIN_DB};
 
 use crate::error::Fault;
+use crate::lock;
 
 /// Pages of 4 KiB in the log before the first checkpoint; see docs/JOURNAL.md for what was measured.
 pub(crate) const PAGES: i64 = 2_000;
@@ -31,18 +33,26 @@ pub(crate) struct Checkpoints {
     is_to_be_emptied: bool,
     /// What it has may not come into the file.
     is_held: bool,
+    folder: PathBuf,
 }
 
 impl Checkpoints {
     /// Watches the log of that connection.
-    pub(crate) fn watch(conn: &mut Connection, first_at: i64) -> rusqlite::Result<Self> {
+    pub(crate) fn watch(conn: &mut Connection, first_at: i64, folder: &Path) -> rusqlite::Result<Self> {
         let pages = Arc::new(AtomicI64::new(0));
         let gauge = Arc::clone(&pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: i32| {
             gauge.store(i64::from(count), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { pages, first_at, next_at: first_at, is_to_be_emptied: false, is_held: false })
+        Ok(Self {
+            pages,
+            first_at,
+            next_at: first_at,
+            is_to_be_emptied: false,
+            is_held: false,
+            folder: folder.to_owned(),
+        })
     }
 
     pub(crate) fn run_when_due(&mut self, conn: &Connection) -> Result<(), Fault> {
@@ -56,6 +66,9 @@ impl Checkpoints {
             _ => (CheckpointMode::PASSIVE, Duration::ZERO),
         };
         let mode = if self.is_to_be_emptied { CheckpointMode::TRUNCATE } else { mode };
+        if self.is_to_be_emptied {
+            lock::note_emptied(&self.folder)?;
+        }
         let complete = checkpoint(conn, mode, wait)?;
         // After a complete one the next commit starts the log anew; otherwise a reader is in the way for a while.
         self.next_at = if complete { self.first_at } else { pages + self.first_at / 4 };
@@ -81,6 +94,7 @@ impl Checkpoints {
         if self.is_held {
             return Ok(());
         }
+        lock::note_emptied(&self.folder)?;
         checkpoint(conn, CheckpointMode::TRUNCATE, SHORT_WAIT)?;
         self.next_at = self.first_at;
         Ok(())

@@ -143,6 +143,23 @@ pub(crate) fn file_of(to: &Path) -> PathBuf {
     if to.extension().is_some_and(|extension| extension == "sqlite3") { to.to_owned() } else { to.join(FILE) }
 }
 
+/// Nothing is written over, and SQLite would read the log of another journal into the copy.
+fn refuse_what_is_there(file: &Path) -> Result<(), CopyError> {
+    let beside = |suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    match ["", "-wal", "-shm", "-journal"]
+        .map(beside)
+        .into_iter()
+        .find(|path| path.symlink_metadata().is_ok())
+    {
+        Some(path) => Err(CopyError::Exists { path }),
+        None => Ok(()),
+    }
+}
+
 /// The new journal while it is made.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -156,9 +173,7 @@ pub(crate) struct Target {
 impl Target {
     /// Begins one; nothing stands at its place before [`Target::finish`].
     pub(crate) fn create(file: PathBuf) -> Result<Self, CopyError> {
-        if file.symlink_metadata().is_ok() {
-            return Err(CopyError::Exists { path: file });
-        }
+        refuse_what_is_there(&file)?;
         let folder = folder::of(&file);
         folder::make_folder(folder).map_err(|error| CopyError::target(folder, &error))?;
         let partial = file.with_extension("partial");
@@ -284,6 +299,7 @@ impl Target {
             Connection::open_in_memory().map_err(|error| CopyError::target(&self.partial, &error))?,
         );
         conn.close().map_err(|(_, error)| self.failed(&error))?;
+        refuse_what_is_there(&self.file)?;
         let placed = File::open(&self.partial).and_then(|file| file.sync_all()).and_then(|()| self.place());
         match placed {
             Ok(()) => {

@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "the journal in {path} is damaged: {cause}; keep a copy of the folder, then restore a backup or run `vodrelay journal salvage`, which copies what can be read"
+        "the journal in {path} is damaged: {cause}; keep a copy of the folder, then restore a backup into an empty data_dir, or run `vodrelay journal salvage`, which copies what can be read"
     )]
     Corrupt {
         /// The folder.

@@ -5,6 +5,7 @@
 
 mod bits;
 mod errors;
+mod gone;
 mod last;
 mod model;
 mod play;

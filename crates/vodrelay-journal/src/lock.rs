@@ -1,8 +1,10 @@
 //! The lock that makes one process the owner of a journal, with a note of who that is.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -10,16 +12,25 @@ use crate::error::OpenError;
 
 pub(crate) const NAME: &str = "journal.lock";
 
+/// Stands in the note while a log that is gone, or shorter than it was, is no damage.
+const EMPTIED: &str = "log = emptied\n";
+/// Whoever looks whether the journal is open has the folder's lock for a moment.
+const A_MOMENT: Duration = Duration::from_millis(10);
+const MOMENTS: u32 = 200;
+
 /// Held for as long as the value lives; the system lets go of it when the process ends, however that happens.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
+    note: String,
+    /// The folder, which is locked as well once the log was looked at and the journal is open.
+    open: Option<File>,
 }
 
 impl Lock {
     pub(crate) fn take(folder: &Path, now: Timestamp) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
-        let failed = |error: &std::io::Error| OpenError::from_io(&path, error);
+        let failed = |error: &io::Error| OpenError::from_io(&path, error);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -33,22 +44,62 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
         let note = format!("pid = {}\nhost = {}\nsince = {now}\n", std::process::id(), host());
-        let written =
-            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
-        written.map_err(|error| failed(&error))?;
-        Ok(Self { file })
+        let emptied = if is_emptied(folder) { EMPTIED } else { "" };
+        write(&mut file, &format!("{note}{emptied}")).map_err(|error| failed(&error))?;
+        Ok(Self { file, note, open: None })
+    }
+
+    /// Tells those who read beside it that the log was looked at, and is being written to.
+    pub(crate) fn tell_open(&mut self, folder: &Path) -> Result<(), OpenError> {
+        let failed = |error: &io::Error| OpenError::from_io(folder, error);
+        write(&mut self.file, &self.note).map_err(|error| failed(&error))?;
+        let open = File::open(folder).map_err(|error| failed(&error))?;
+        for _ in 0..MOMENTS {
+            match open.try_lock() {
+                Ok(()) => {
+                    self.open = Some(open);
+                    return Ok(());
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(A_MOMENT),
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            }
+        }
+        Err(failed(&io::Error::other("another process has locked the folder")))
     }
 }
 
-/// Keeps others away without a trace in the folder; nothing where no relay has ever been.
+fn write(file: &mut File, note: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(note.as_bytes())
+}
+
+/// Notes that the log is about to be emptied, so that none is missed: its index may be older after a power cut, and count
+/// what it had. Until the journal is opened again.
+pub(crate) fn note_emptied(folder: &Path) -> io::Result<()> {
+    if is_emptied(folder) {
+        return Ok(());
+    }
+    let mut file = OpenOptions::new().append(true).open(folder.join(NAME))?;
+    file.write_all(EMPTIED.as_bytes())?;
+    file.sync_data()
+}
+
+/// Whether the log was emptied, or was about to be, since the journal was opened last.
+pub(crate) fn is_emptied(folder: &Path) -> bool {
+    std::fs::read_to_string(folder.join(NAME)).is_ok_and(|note| note.ends_with(EMPTIED))
+}
+
+/// Keeps relays away without a trace in the folder; nothing where none has ever been. Who reads does not take it for a
+/// relay.
 pub(crate) fn keep(folder: &Path) -> Result<Option<File>, OpenError> {
     let path = folder.join(NAME);
     let mut file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(OpenError::from_io(&path, &error)),
     };
-    match file.try_lock() {
+    match file.try_lock_shared() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(held_by(folder, &mut file)),
         Err(TryLockError::Error(error)) => Err(OpenError::from_io(&path, &error)),
@@ -66,10 +117,24 @@ pub fn is_held(folder: &Path) -> bool {
     }
 }
 
+/// Whether a relay has the journal open: it has looked at the log, and writes to it. One that holds the lock may still
+/// be about to refuse it.
+pub(crate) fn is_open(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder) else { return false };
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().is_err(),
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => false,
+    }
+}
+
 impl Drop for Lock {
     /// Closing would do, if a child process that is just being started did not hold a copy of the descriptor until it
     /// begins its own program.
     fn drop(&mut self) {
+        if let Some(open) = &self.open {
+            let _ = open.unlock();
+        }
         let _ = self.file.unlock();
     }
 }

@@ -55,9 +55,11 @@ pub(crate) fn frames_counted(conn: &Connection) -> rusqlite::Result<u64> {
 /// is written over the first of them, and cut by the power in its turn, may leave the beginning of a commit in front of
 /// the rest, which could not be told from damage. The caller has begun a transaction, so that nobody writes meanwhile.
 pub(crate) fn end_with_counted(path: &Path, frames: u64, storage: &Storage) -> io::Result<bool> {
-    let counted = HEADER as u64 + frames * FRAME as u64;
-    let reads_back = frames == 0 || look(path)?.end.is_some_and(|end| end >= counted);
-    if reads_back {
+    let (counted, end) = (HEADER as u64 + frames * FRAME as u64, look(path)?.end);
+    let reads_back = frames == 0 || end.is_some_and(|end| end >= counted);
+    // Where the log is to begin anew, its header may still be that of before, and all behind it in the file.
+    let is_of_before = frames == 0 && end != Some(counted);
+    if reads_back && !is_of_before {
         (storage.cut_off)(path, counted)?;
     }
     Ok(reads_back)
@@ -70,7 +72,12 @@ pub(crate) fn look(path: &Path) -> io::Result<Look> {
 
 /// Looks through the log, up to its end or to where it is known to be damaged.
 fn look_by(path: &Path, index: Option<&Index>) -> io::Result<Look> {
-    let Some(log) = Log::open(path)? else { return Ok(Look::default()) };
+    let Some(log) = Log::open(path)? else {
+        let lost = index.map_or(0, Index::synced_of_lost);
+        let what = format!("it is gone, and by its index {lost} frames of it were acknowledged");
+        let advice = "put it back; where another journal was put in the place of the one that it was of, remove the index, too";
+        return Ok(Look { damage: (lost > 0).then(|| format!("{what}; {advice}")), end: None });
+    };
     let synced = index.map_or(0, |index| u64::from(index.synced(log.known_by)));
     let header = log.header;
     let mut broken_at = (header != Header::Right).then_some(0);
@@ -81,8 +88,7 @@ fn look_by(path: &Path, index: Option<&Index>) -> io::Result<Look> {
         frames += 1;
         if let Some(broken_at) = broken_at {
             // No frame is written before the header is synced.
-            let header_was_another = broken_at == 0 && (header == Header::OfBefore || continues && is_commit);
-            if header_was_another || continues && follows_commit {
+            if broken_at == 0 || continues && follows_commit {
                 let place = place(broken_at);
                 let what = "is not what was written, and commits that were acknowledged stand behind it";
                 look.damage = Some(format!("{place} {what}"));
@@ -226,10 +232,13 @@ mod tests {
     fn a_log_that_never_began_is_no_damage() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("db-wal");
-        for length in [0, HEADER - 1, HEADER, HEADER + FRAME] {
+        for length in [0, HEADER - 1, HEADER, HEADER + FRAME - 1] {
             std::fs::write(&log, vec![0; length]).unwrap();
             assert_eq!(damage(&log).unwrap(), None, "{length} bytes");
         }
+        // No frame is written before the header is synced.
+        std::fs::write(&log, vec![0; HEADER + FRAME]).unwrap();
+        assert!(damage(&log).unwrap().is_some());
     }
 
     #[test]

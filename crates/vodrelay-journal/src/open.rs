@@ -81,7 +81,7 @@ pub(crate) fn open(
     let made = folder::make(folder, &*storage.sync_folder);
     made.map_err(|error| OpenError::from_io(folder, &error))?;
     let is_gone = first_look::is_gone(folder);
-    let lock = Lock::take(folder, now)?;
+    let mut lock = Lock::take(folder, now)?;
     let file = folder.join(FILE);
     let sqlite = |error: rusqlite::Error| OpenError::from_sqlite(&file, &error);
     first_look::refuse_lone_log(folder)?;
@@ -95,6 +95,7 @@ pub(crate) fn open(
     }
     let mut conn = storage.connect(&file, OpenFlags::default()).map_err(sqlite)?;
     let opened = prepare(folder, &mut conn, storage, (nanos(now), steady))?;
+    lock.tell_open(folder)?;
     // A new file is there after a power cut only if its folder was synced too.
     (storage.sync_folder)(folder).map_err(|error| OpenError::from_io(folder, &error))?;
 
@@ -122,7 +123,7 @@ pub(crate) fn open(
         labels: HashMap::new(),
         doubted: HashMap::new(),
     };
-    let mut checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
+    let mut checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at, folder).map_err(sqlite)?;
     if erase::has_erased(&conn).map_err(sqlite)? {
         checkpoints.empty_log_soon();
     }

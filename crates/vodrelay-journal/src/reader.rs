@@ -157,10 +157,10 @@ impl Reader {
 /// A connection that reads a journal, where no relay runs only if its log is whole: SQLite would read up to the damage,
 /// and no further.
 pub(crate) fn connect_to_all(folder: &Path, storage: &Storage) -> Result<Connection, OpenError> {
-    // A relay that runs, or has begun meanwhile, has looked at it, and is writing to it.
-    if !lock::is_held(folder)
+    // A relay that has it open, perhaps since just now, has looked at it, and is writing to it.
+    if !lock::is_open(folder)
         && let Err(error) = look_at_log(&folder.join(LOG))
-        && !lock::is_held(folder)
+        && !lock::is_open(folder)
     {
         return Err(error);
     }

@@ -126,9 +126,12 @@ pub(crate) fn verify_on(
     listener: &mut dyn Listener,
     storage: &Storage,
 ) -> Result<Verified, OpenError> {
-    let is_running = lock::is_held(folder);
-    // A relay that runs has looked at it, and is writing to it.
-    if !is_running && let Ok(Some(cause)) = log::damage(&folder.join(LOG)) {
+    let is_running = lock::is_open(folder);
+    // A relay that has it open, perhaps since just now, has looked at it, and is writing to it.
+    if !is_running
+        && let Ok(Some(cause)) = log::damage(&folder.join(LOG))
+        && !lock::is_open(folder)
+    {
         let kind = FindingKind::Structure;
         listener.found(Finding { kind, what: format!("the log {LOG}: {cause}") });
         // SQLite would read up to the damage, and lose what shows it.

@@ -23,7 +23,10 @@ pub(crate) struct Lost {
 pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Lost> {
     let goes_on = damage(path)?.is_some();
     let index = Index::beside(path)?;
-    let Some(log) = Log::open(path)? else { return Ok(Lost::default()) };
+    let Some(log) = Log::open(path)? else {
+        let missing = index.map_or(0, |index| u64::from(index.synced_of_lost()));
+        return Ok(Lost { missing, ..Lost::default() });
+    };
     let synced = index.map_or(0, |index| u64::from(index.synced(log.known_by)));
     let file = File::options().read(true).write(true).create(true).truncate(false).open(main)?;
     let (waiting, lost) = (Vec::new(), Lost { missing: synced, ..Lost::default() });

@@ -166,7 +166,7 @@ pub(super) struct Log {
     file: BufReader<File>,
     order: Order,
     pub(super) header: Header,
-    /// By which its index knows it: those of the header, or, where that is not right, of the first frame.
+    /// The salts by which its index knows it: those of the header, or, where that is not right, of its frames.
     pub(super) known_by: Option<(u32, u32)>,
     /// Those of its frames. Where the header does not say whose they are, those that fit one another do.
     salts: Option<(u32, u32)>,
@@ -227,18 +227,26 @@ impl Log {
         let summed = sum([0, 0], bytes.get(..24).unwrap_or_default(), order);
         let salts = (number_at(&bytes, 16), number_at(&bytes, 20));
         // Only looked at: it is read again as what it is.
-        let first = file.fill_buf()?.get(..FRAME_HEADER);
-        let first = first.map(|head| (number_at(head, 8), number_at(head, 12)));
+        let heads = file.fill_buf()?.chunks(FRAME).filter_map(|frame| frame.get(..FRAME_HEADER));
+        let mut salts_of_frames = heads.map(|head| (number_at(head, 8), number_at(head, 12)));
+        let first = salts_of_frames.next();
+        // The first may have been lost with the header.
+        let known = first.into_iter().chain(salts_of_frames).find(|salts| *salts != (0, 0));
         let header = Header::judge(number_at(&bytes, 0) == order.magic() && summed == stored, salts, first);
         let is_right = header == Header::Right;
-        let known_by = if is_right { Some(salts) } else { first };
-        let salts = if header == Header::Wrong { None } else { known_by };
+        let (known_by, salts) = match header {
+            Header::Right => (Some(salts), Some(salts)),
+            Header::OfBefore => (first, first),
+            Header::Wrong => (known, None),
+        };
         let (before, at) = ([stored, summed], HEADER as u64);
         Ok(Some(Self { file, order, header, known_by, salts, before, continued: is_right, at }))
     }
 
     fn step(&mut self, frame: Frame) -> Step {
-        let fits = self.before.iter().any(|before| frame.sum_after(*before, self.order) == frame.stored());
+        // Zeros sum up to zero, and no page has that number.
+        let fits = frame.page() != 0
+            && self.before.iter().any(|before| frame.sum_after(*before, self.order) == frame.stored());
         if fits {
             self.salts.get_or_insert(frame.salts());
         }

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::frames::{Order, number_at, sum};
+use crate::lock;
 
 /// The note stands there twice, and a kill may leave one of them half written.
 const NOTE: usize = 48;
@@ -23,6 +24,8 @@ pub(super) struct Index {
     /// more than was ever synced.
     is_of_commit: bool,
     moved: u32,
+    /// It may count what the log had before it was emptied.
+    is_emptied: bool,
 }
 
 impl Index {
@@ -40,10 +43,11 @@ impl Index {
             Err(error) => return Err(error),
         }
         let (notes, moved) = bytes.split_at(2 * NOTE);
-        Ok(notes.chunks_exact(NOTE).find_map(|note| Self::read(note, native(moved, 0))))
+        let is_emptied = log.parent().is_some_and(lock::is_emptied);
+        Ok(notes.chunks_exact(NOTE).find_map(|note| Self::read(note, native(moved, 0), is_emptied)))
     }
 
-    fn read(note: &[u8], moved: u32) -> Option<Self> {
+    fn read(note: &[u8], moved: u32, is_emptied: bool) -> Option<Self> {
         let stored = [native(note, SUMMED), native(note, SUMMED + 4)];
         let is_right = sum([0, 0], note.get(..SUMMED)?, Order::NATIVE) == stored;
         let is_written = note.get(12) == Some(&1);
@@ -51,13 +55,24 @@ impl Index {
             salts: (number_at(note, 32), number_at(note, 36)),
             frames: native(note, 16),
             is_of_commit: native(note, 8) != 0,
-            moved,
+            // The log begins anew in two steps, and this is the second.
+            moved: moved.min(native(note, 16)),
+            is_emptied,
         })
     }
 
     /// How many frames of the log with these salts were synced with a commit: the note is written after that.
     pub(super) fn synced(&self, salts: Option<(u32, u32)>) -> u32 {
-        if self.is_of_commit { self.of(salts, self.frames) } else { 0 }
+        if self.proves() { self.of(salts, self.frames) } else { 0 }
+    }
+
+    /// How many frames were synced of a log that is not there, and are not all in the file.
+    pub(super) fn synced_of_lost(&self) -> u32 {
+        if self.proves() && self.moved < self.frames { self.frames } else { 0 }
+    }
+
+    fn proves(&self) -> bool {
+        self.is_of_commit && !self.is_emptied
     }
 
     /// How many frames of the log with these salts a checkpoint has moved into the file.

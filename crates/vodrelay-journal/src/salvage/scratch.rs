@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use super::{LossKind, Salvage};
 use crate::copy::{ATTEMPTS, CopyError, DELIVERIES, EVENTS, REFUSALS, SINKS, SOURCES, WORDS};
 use crate::error::OpenError;
+use crate::lock;
 use crate::log::{self, Lost};
 use crate::open::{FILE, INDEX, LOG};
 use crate::schema::{self, Found};
@@ -42,7 +43,9 @@ impl Scratch {
         };
         // Under another name than the copy's log would have, so that SQLite does not take it for that.
         let (main, log, index) = (folder.join("journal"), folder.join("old-wal"), folder.join("old-shm"));
-        for (source, copy) in [(FILE, &main), (LOG, &log), (INDEX, &index)] {
+        // The lock's note says of an index what it is worth.
+        let note = folder.join(lock::NAME);
+        for (source, copy) in [(FILE, &main), (LOG, &log), (INDEX, &index), (lock::NAME, &note)] {
             let source = from.join(source);
             for offset in copy_blocks(&source, copy).map_err(failed)? {
                 salvage.tell(LossKind::Lost, format!("{} does not read at byte {offset}", source.display()));
