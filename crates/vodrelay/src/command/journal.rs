@@ -62,6 +62,9 @@ pub(crate) enum Args {
     },
 }
 
+/// Where there is none.
+const ADVICE: &str = "; name its folder with --journal, or the configuration with --config";
+
 /// Which journal is meant.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Selection {
@@ -89,12 +92,25 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 impl Selection {
     /// The folder of the journal, which is there.
     pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
-        let folder = match &self.journal {
-            Some(folder) => folder.clone(),
-            None => self.config.load()?.data_dir,
-        };
-        there_is_one(&folder, "; name its folder with --journal, or the configuration with --config")?;
+        let folder = self.named()?;
+        there_is_one(&folder, ADVICE)?;
         Ok(folder)
+    }
+
+    /// The folder of a journal of which there may be no more than its log.
+    fn damaged(&self) -> Result<PathBuf, Failure> {
+        let folder = self.named()?;
+        if !folder.join(format!("{FILE}-wal")).exists() {
+            there_is_one(&folder, ADVICE)?;
+        }
+        Ok(folder)
+    }
+
+    fn named(&self) -> Result<PathBuf, Failure> {
+        match &self.journal {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(self.config.load()?.data_dir),
+        }
     }
 }
 
@@ -115,7 +131,7 @@ pub(crate) fn there_is_one(folder: &Path, advice: &str) -> Result<(), Failure> {
 fn verify(selection: &Selection) -> Result<(), Failure> {
     let mut printer = Printer { json: selection.json, is_damaged: false, ticker: Ticker::default() };
     let verified =
-        vodrelay_journal::verify(&selection.folder()?, &mut printer).map_err(|error| of_journal(&error))?;
+        vodrelay_journal::verify(&selection.damaged()?, &mut printer).map_err(|error| of_journal(&error))?;
     printer.ticker.end();
     let (events, deliveries, findings) = (verified.events, verified.deliveries, verified.findings);
     if selection.json {
@@ -138,7 +154,7 @@ fn verify(selection: &Selection) -> Result<(), Failure> {
 
 fn backup(selection: &Selection, to: &Path) -> Result<(), Failure> {
     let mut ticker = Ticker::default();
-    let made = vodrelay_journal::backup(&selection.folder()?, to, &mut |progress| ticker.tick(progress));
+    let made = vodrelay_journal::backup(&selection.damaged()?, to, &mut |progress| ticker.tick(progress));
     ticker.end();
     let made = made.map_err(|error| of_copy(&error))?;
     let (file, events, refusals, corrupt) = (&made.file, made.events, made.refusals, made.corrupt);
@@ -171,7 +187,7 @@ fn salvage(selection: &Selection, to: &Path) -> Result<(), Failure> {
         }
     };
     let salvaged =
-        vodrelay_journal::salvage(&selection.folder()?, to, &mut told).map_err(|error| of_copy(&error))?;
+        vodrelay_journal::salvage(&selection.damaged()?, to, &mut told).map_err(|error| of_copy(&error))?;
     let (file, events, deliveries) = (&salvaged.file, salvaged.events, salvaged.deliveries);
     let (refusals, lost, losses) = (salvaged.refusals, salvaged.events_lost, salvaged.losses);
     if json {
@@ -195,6 +211,10 @@ fn of_journal(error: &OpenError) -> Failure {
 
 fn of_copy(error: &CopyError) -> Failure {
     match error {
+        CopyError::Source(error @ OpenError::HeldBy { path, pid, .. }) => {
+            let why = format!("a relay has the journal in {} (process {pid})", path.display());
+            Failure::new(code_of_journal(error), format!("{why}; stop it first, and what starts it again"))
+        }
         CopyError::Source(error) => of_journal(error),
         CopyError::Damaged { .. } => Failure::new(Code::Poisoned, error.to_string()),
         _ => Failure::new(Code::CannotCreate, error.to_string()),

@@ -86,7 +86,8 @@ pub(crate) fn metrics() -> Result<Metrics, Failure> {
 fn poisoned(reason: &str) -> Failure {
     let message = format!(
         "the journal is poisoned: {reason}\n  nothing more is accepted, and what was accepted is on disk as far as the disk \
-         kept its word\n  look at the disk (dmesg), then start again"
+         kept its word\n  look at the disk (dmesg), then start again; where that ends in the same way, the file is damaged: \
+         `vodrelay journal verify` tells, and `vodrelay journal salvage` copies what reads"
     );
     Failure::new(Code::Poisoned, message)
 }
