@@ -68,6 +68,9 @@ pub(crate) fn of_later_schemas(version: i64) -> impl Iterator<Item = &'static Ta
     later.into_iter().filter(move |(schema, _)| *schema <= version).flat_map(|(_, tables)| tables)
 }
 
+/// Where the tables of names end, if nothing says so.
+pub(crate) const MOST_NAMES: i64 = 1 << 14;
+
 impl Table {
     /// The first column.
     pub(crate) fn key(&self) -> &'static str {
@@ -237,9 +240,11 @@ impl Target {
         statement.query_row([number], |row| row.get(0)).optional()
     }
 
-    /// The number of a word, which is new perhaps.
+    /// The number of a word; a new one has none that a word which was lost may have had.
     pub(crate) fn number_of_word(&mut self, text: &str) -> rusqlite::Result<i64> {
-        self.conn.execute("INSERT OR IGNORE INTO words (text) VALUES (?1)", [text])?;
+        let sql =
+            "INSERT OR IGNORE INTO words (id, text) SELECT MAX(COALESCE(MAX(id), 0), ?2) + 1, ?1 FROM words";
+        self.conn.execute(sql, params![text, MOST_NAMES])?;
         let number = self.conn.query_row("SELECT id FROM words WHERE text = ?1", [text], |row| row.get(0))?;
         self.known.insert((WORDS.name, number));
         Ok(number)

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::Row;
 use rusqlite::types::Value;
 
+use self::event::Without;
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
 use crate::backup::values;
-use crate::copy::{self, CopyError, EVENTS, PURGED, REFUSALS, SINKS, Table, Target, WORDS};
+use crate::copy::{self, CopyError, EVENTS, MOST_NAMES, PURGED, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
 use crate::key::Key;
 use crate::lock;
@@ -28,8 +29,6 @@ use crate::schema;
 /// Bodies that are not what was accepted are put here, in the new journal's folder.
 const KEPT_OUT: &str = "kept-out";
 
-/// Where the tables of names end, if nothing says so.
-const MOST_NAMES: i64 = 1 << 14;
 /// No relay gets so far, and the numbers of deliveries still fit.
 const MOST_SEQ: i64 = 1 << 50;
 
@@ -103,12 +102,14 @@ pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<S
         sinks: Vec::new(),
         strays: HashMap::new(),
         told_of: HashSet::new(),
+        without: Without::default(),
         count: Counts::default(),
     };
     let scratch = Scratch::copy(folder, to, &mut salvage)?;
     salvage.names(&scratch)?;
     salvage.strays = strays::deliveries(&scratch.conn);
     salvage.events(&scratch)?;
+    salvage.tell_without();
     salvage.refusals(&scratch)?;
     salvage.what_later_schemas_add(&scratch)?;
     salvage.figures(&scratch)?;
@@ -129,6 +130,7 @@ struct Salvage<'a> {
     strays: HashMap<i64, Vec<Vec<Value>>>,
     /// The ids that events had which are in the new journal under another one, or not at all.
     told_of: HashSet<Vec<u8>>,
+    without: Without,
     count: Counts,
 }
 

@@ -34,7 +34,45 @@ pub(super) fn is_name(table: &Table, row: &[Value]) -> bool {
     }
 }
 
+/// Events that lack the same.
+#[derive(Default)]
+pub(super) struct Those {
+    count: u64,
+    first: i64,
+    last: i64,
+}
+
+impl Those {
+    fn add(&mut self, seq: i64) {
+        if self.count == 0 || seq < self.first {
+            self.first = seq;
+        }
+        // Each has several words.
+        if self.count == 0 || seq != self.last {
+            (self.count, self.last) = (self.count + 1, seq);
+        }
+    }
+}
+
+/// Told once for all events that lack it: a page of names belongs to thousands.
+#[derive(Default)]
+pub(super) struct Without {
+    words: Those,
+    source: Those,
+}
+
 impl Salvage<'_> {
+    pub(super) fn tell_without(&mut self) {
+        let Without { words, source } = std::mem::take(&mut self.without);
+        let left_out = "their labels, type or status do not read, and are left out".to_owned();
+        let unknown = format!("their source does not read, and is {UNKNOWN_SOURCE} now");
+        for (Those { count, first, last }, what) in [(words, left_out), (source, unknown)] {
+            if count > 0 {
+                self.tell(LossKind::Mended, format!("{count} events, from {first} to {last}: {what}"));
+            }
+        }
+    }
+
     pub(super) fn event(&mut self, from: &Scratch, mut row: Vec<Value>) -> Result<(), CopyError> {
         let Some(Value::Integer(seq)) = row.first().cloned() else { return Ok(()) };
         let (Some(Value::Blob(sha256)), Some(Value::Blob(body))) = (row.get(SHA256), row.get(BODY)) else {
@@ -139,19 +177,13 @@ impl Salvage<'_> {
             let is_known =
                 matches!(row.get(column), Some(Value::Integer(word)) if self.target.knows(&WORDS, *word));
             if !is_known && row.get(column) != Some(&Value::Null) {
-                self.tell(
-                    LossKind::Mended,
-                    format!("event {seq}: its labels, type or status do not read, and are left out"),
-                );
+                self.without.words.add(seq);
                 set(row, column, Value::Null);
             }
         }
         let source = self.source_of(row.get(SOURCE))?;
         if row.get(SOURCE) != Some(&source) {
-            self.tell(
-                LossKind::Mended,
-                format!("event {seq}: its source does not read, and is {UNKNOWN_SOURCE} now"),
-            );
+            self.without.source.add(seq);
             set(row, SOURCE, source);
         }
         Ok(())

@@ -304,6 +304,20 @@ async fn a_body_that_is_not_what_was_accepted_is_kept_beside() {
 }
 
 #[tokio::test]
+async fn names_that_are_lost_are_told_once_for_all_events() {
+    let folder = journal().await;
+    fold(folder.path());
+    let conn = Connection::open(folder.path().join("journal.sqlite3")).unwrap();
+    conn.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM words").unwrap();
+    drop(conn);
+    let (_, salvaged, losses) = run(folder.path());
+    assert_eq!((salvaged.events, salvaged.events_lost), (120, 0));
+    assert_eq!(losses.len(), 2, "{losses:#?}");
+    let is_of_all = |loss: &Loss| loss.what.starts_with("120 events, from 1 to 120: their ");
+    assert!(losses.iter().all(is_of_all), "{losses:#?}");
+}
+
+#[tokio::test]
 async fn a_journal_in_use_is_left_alone() {
     let bench = Bench::new();
     bench.append(1, &["a"]).await;
