@@ -18,6 +18,7 @@ use rusqlite::types::Value;
 use self::event::Without;
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
+use self::strays::Misplaced;
 use crate::backup::values;
 use crate::copy::{self, CopyError, EVENTS, MOST_NAMES, PURGED, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
@@ -101,13 +102,16 @@ pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<S
         kept_out: to.join(KEPT_OUT),
         sinks: Vec::new(),
         strays: HashMap::new(),
+        taken: HashSet::new(),
+        misnumbered: HashSet::new(),
         told_of: HashSet::new(),
         without: Without::default(),
+        perhaps: HashMap::new(),
         count: Counts::default(),
     };
     let scratch = Scratch::copy(folder, to, &mut salvage)?;
     salvage.names(&scratch)?;
-    salvage.strays = strays::deliveries(&scratch.conn);
+    salvage.find_strays(&scratch);
     salvage.events(&scratch)?;
     salvage.tell_without();
     salvage.refusals(&scratch)?;
@@ -128,9 +132,15 @@ struct Salvage<'a> {
     sinks: Vec<i64>,
     /// Deliveries that no search finds, by their events.
     strays: HashMap<i64, Vec<Vec<Value>>>,
+    /// The keys of deliveries at whose places others stand, perhaps beside them.
+    taken: HashSet<i64>,
+    /// The ids of events whose numbers may be those of others.
+    misnumbered: HashSet<Vec<u8>>,
     /// The ids that events had which are in the new journal under another one, or not at all.
     told_of: HashSet<Vec<u8>>,
     without: Without,
+    /// Deliveries to each sink that were made again and may never have been.
+    perhaps: HashMap<i64, i64>,
     count: Counts,
 }
 
@@ -185,6 +195,26 @@ impl Salvage<'_> {
             }
         }
         Ok(())
+    }
+
+    fn find_strays(&mut self, from: &Scratch) {
+        self.misnumbered = strays::misnumbered(&from.conn);
+        self.strays = strays::deliveries(&from.conn);
+        for Misplaced { key, was, mut row } in strays::misplaced(&from.conn) {
+            self.taken.insert(key.0);
+            if let (Some(was), Some(first)) = (was, row.first_mut()) {
+                *first = Value::Integer(was.0);
+                self.strays.entry(was.seq()).or_default().push(row);
+                continue;
+            }
+            let sink = key.sink();
+            *self.perhaps.entry(sink).or_default() += 1;
+            let what = format!(
+                "a delivery to sink {sink} stands where one of event {} would, and is another's",
+                key.seq()
+            );
+            self.tell(LossKind::Lost, format!("{what}; `vodrelay replay --since TIME` delivers anew"));
+        }
     }
 
     fn events(&mut self, from: &Scratch) -> Result<(), CopyError> {
@@ -324,7 +354,8 @@ impl Salvage<'_> {
         }
         let found = self.target.deliveries().map_err(|error| self.target.failed(&error))?;
         for (sink, name, counted) in copy::counted(&from.conn).unwrap_or_default() {
-            let missing = counted.abs_diff(found.get(&sink).copied().unwrap_or(0).min(counted));
+            let [found, perhaps] = [&found, &self.perhaps].map(|of| of.get(&sink).copied().unwrap_or(0));
+            let missing = counted.abs_diff((found - perhaps).min(counted));
             // Each event that is lost has one at the most.
             if missing > self.count.told {
                 let advice =

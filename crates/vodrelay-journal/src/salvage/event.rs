@@ -1,5 +1,6 @@
 //! One event with its sources, deliveries and attempts.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use rusqlite::types::Value;
@@ -113,10 +114,18 @@ impl Salvage<'_> {
             (true, _) => 2,
         };
         if row.get(STATE) != Some(&Value::Integer(state)) {
-            self.tell(
-                LossKind::Mended,
-                format!("event {seq} has {} deliveries, and its state is {state} now", deliveries.len()),
-            );
+            let found = deliveries.len();
+            if had_none && found > 0 {
+                let what = "says that no sink has it; they may be another's, which lacks them now";
+                let advice = "`vodrelay replay --since TIME` delivers anew";
+                self.tell(LossKind::Lost, format!("event {seq} with {found} deliveries {what}; {advice}"));
+            } else {
+                let name = ["for sinks", "unrouted", "unreadable"].get(state as usize).unwrap_or(&"");
+                self.tell(
+                    LossKind::Mended,
+                    format!("event {seq}: its state does not read, and is {name} now"),
+                );
+            }
             set(&mut row, STATE, Value::Integer(state));
         }
         if !self.put(&EVENTS, &row)? {
@@ -139,14 +148,15 @@ impl Salvage<'_> {
     }
 
     /// The number of an event, in which a bit may have flipped: the ids' table has it once more. Else it keeps that which
-    /// it says it has, where that can be and is another's not.
+    /// it says it has, where that is in order and can be, or gets one that no event had.
     fn number_of(&mut self, from: &Scratch, seq: i64, id: &[u8]) -> Result<i64, CopyError> {
         let named = from.seq_of(id).filter(|named| (1..=MOST_SEQ).contains(named) && !from.has_event(*named));
         let is_free =
             |seq: i64| self.target.has_event(seq).map(|has| !has).map_err(|error| self.target.failed(&error));
+        let may_be_right = !self.misnumbered.contains(id) || from.seq_of(id) == Some(seq);
         let number = match named {
             Some(named) if named != seq && is_free(named)? => named,
-            _ if (1..=MOST_SEQ).contains(&seq) && is_free(seq)? => return Ok(seq),
+            _ if may_be_right && (1..=MOST_SEQ).contains(&seq) && is_free(seq)? => return Ok(seq),
             _ => self.count.last_seq.max(from.expected_seq()) + 1,
         };
         self.tell(LossKind::Mended, format!("event {seq} has lost its number, and is event {number} now"));
@@ -217,6 +227,7 @@ impl Salvage<'_> {
                         Err(_) => {
                             let what = "does not read; it is made again, perhaps for nothing";
                             self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
+                            *self.perhaps.entry(sink).or_default() += 1;
                             found.push(fresh(key, sink));
                         }
                     }
@@ -226,19 +237,41 @@ impl Salvage<'_> {
         if had_none {
             return found;
         }
-        for stray in self.strays.remove(&seq).unwrap_or_default() {
-            if found.iter().all(|row| row.first() != stray.first()) {
-                self.tell(LossKind::Mended, format!("a delivery of event {seq} was not in its place"));
-                found.push(stray);
+        found.extend(self.strays.remove(&seq).unwrap_or_default());
+        let found = self.each_once(seq, found);
+        if !found.is_empty() || is_purged(from, first, last) {
+            return found;
+        }
+        let what = "none of its deliveries is found; they are made again for each sink, perhaps for nothing";
+        self.tell(LossKind::Mended, format!("event {seq}: {what}"));
+        self.sinks.iter().map(|sink| fresh(Key::new(seq, *sink).0, *sink)).collect()
+    }
+
+    /// Where a delivery stands twice, or one is out of order, it may be another's, and nobody knows how its own stands.
+    fn each_once(&mut self, seq: i64, rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+        let mut once: Vec<Vec<Value>> = Vec::new();
+        let mut made_again = HashSet::new();
+        for mut row in rows {
+            let Some(Value::Integer(key)) = row.first().cloned() else { continue };
+            // The sink stands in the row once more.
+            let key = match row.get(1) {
+                Some(Value::Integer(sink)) if self.sinks.contains(sink) => Key::new(seq, *sink).0,
+                _ => key,
+            };
+            set(&mut row, 0, Value::Integer(key));
+            let known = once.iter_mut().find(|known| known.first() == row.first());
+            let is_doubtful = known.as_ref().is_some_and(|known| **known != row) || self.taken.contains(&key);
+            let row = if is_doubtful { fresh(key, Key(key).sink()) } else { row };
+            match known {
+                Some(known) => *known = row,
+                None => once.push(row),
+            }
+            if is_doubtful && made_again.insert(key) {
+                let what = "may be another's; it is made again, perhaps for nothing";
+                self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
             }
         }
-        if found.is_empty() && !is_purged(from, first, last) {
-            let what =
-                "none of its deliveries is found; they are made again for each sink, perhaps for nothing";
-            self.tell(LossKind::Mended, format!("event {seq}: {what}"));
-            found = self.sinks.iter().map(|sink| fresh(Key::new(seq, *sink).0, *sink)).collect();
-        }
-        found
+        once
     }
 
     fn put_delivery(&mut self, seq: i64, row: &[Value]) -> Result<(), CopyError> {
