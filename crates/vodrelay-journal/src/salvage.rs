@@ -102,7 +102,6 @@ pub fn salvage(folder: &Path, to: &Path, told: &mut dyn FnMut(Loss)) -> Result<S
         kept_out: to.join(KEPT_OUT),
         sinks: Vec::new(),
         strays: HashMap::new(),
-        taken: HashSet::new(),
         misnumbered: HashSet::new(),
         told_of: HashSet::new(),
         without: Without::default(),
@@ -132,8 +131,6 @@ struct Salvage<'a> {
     sinks: Vec<i64>,
     /// Deliveries that no search finds, by their events.
     strays: HashMap<i64, Vec<Vec<Value>>>,
-    /// The keys of deliveries at whose places others stand, perhaps beside them.
-    taken: HashSet<i64>,
     /// The ids of events whose numbers may be those of others.
     misnumbered: HashSet<Vec<u8>>,
     /// The ids that events had which are in the new journal under another one, or not at all.
@@ -201,7 +198,6 @@ impl Salvage<'_> {
         self.misnumbered = strays::misnumbered(&from.conn);
         self.strays = strays::deliveries(&from.conn);
         for Misplaced { key, was, mut row } in strays::misplaced(&from.conn) {
-            self.taken.insert(key.0);
             if let (Some(was), Some(first)) = (was, row.first_mut()) {
                 *first = Value::Integer(was.0);
                 self.strays.entry(was.seq()).or_default().push(row);

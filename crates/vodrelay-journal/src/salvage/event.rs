@@ -1,6 +1,5 @@
 //! One event with its sources, deliveries and attempts.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 
 use rusqlite::types::Value;
@@ -215,21 +214,25 @@ impl Salvage<'_> {
     /// What reads of an event's deliveries; one of which nobody can say where it stands is to be made again.
     fn deliveries(&mut self, from: &Scratch, seq: i64, had_none: bool) -> Vec<Vec<Value>> {
         let (first, last) = Key::range_of(seq);
-        let mut found = Vec::new();
-        match rows(from, &DELIVERIES, "id", first, last) {
-            Ok(rows) => found = rows,
-            Err(_) if had_none => {}
-            Err(_) => {
-                for sink in self.sinks.clone() {
-                    let key = Key::new(seq, sink).0;
-                    match rows(from, &DELIVERIES, "id", key, key) {
-                        Ok(rows) => found.extend(rows),
-                        Err(_) => {
-                            let what = "does not read; it is made again, perhaps for nothing";
-                            self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
-                            *self.perhaps.entry(sink).or_default() += 1;
-                            found.push(fresh(key, sink));
-                        }
+        let (mut found, is_all) = match all_rows(from, &DELIVERIES, "id", first, last) {
+            Ok(rows) => {
+                let count = rows.len();
+                let of_event: Vec<_> = rows.into_iter().filter(|row| is_within(row, first, last)).collect();
+                let is_all = of_event.len() == count;
+                (of_event, is_all)
+            }
+            Err(_) => (Vec::new(), false),
+        };
+        if !is_all && !had_none {
+            for sink in self.sinks.clone() {
+                let key = Key::new(seq, sink).0;
+                match all_rows(from, &DELIVERIES, "id", key, key) {
+                    Ok(rows) => found.extend(rows.into_iter().filter(|row| is_within(row, key, key))),
+                    Err(_) => {
+                        let what = "does not read; it is made again, perhaps for nothing";
+                        self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
+                        *self.perhaps.entry(sink).or_default() += 1;
+                        found.push(fresh(key, sink));
                     }
                 }
             }
@@ -247,28 +250,26 @@ impl Salvage<'_> {
         self.sinks.iter().map(|sink| fresh(Key::new(seq, *sink).0, *sink)).collect()
     }
 
-    /// Where a delivery stands twice, or one is out of order, it may be another's, and nobody knows how its own stands.
+    /// A delivery that stands twice is another's once, and nobody knows how its own stands.
     fn each_once(&mut self, seq: i64, rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
         let mut once: Vec<Vec<Value>> = Vec::new();
-        let mut made_again = HashSet::new();
         for mut row in rows {
-            let Some(Value::Integer(key)) = row.first().cloned() else { continue };
             // The sink stands in the row once more.
-            let key = match row.get(1) {
-                Some(Value::Integer(sink)) if self.sinks.contains(sink) => Key::new(seq, *sink).0,
-                _ => key,
-            };
-            set(&mut row, 0, Value::Integer(key));
-            let known = once.iter_mut().find(|known| known.first() == row.first());
-            let is_doubtful = known.as_ref().is_some_and(|known| **known != row) || self.taken.contains(&key);
-            let row = if is_doubtful { fresh(key, Key(key).sink()) } else { row };
-            match known {
-                Some(known) => *known = row,
-                None => once.push(row),
+            if let Some(Value::Integer(sink)) = row.get(1)
+                && self.sinks.contains(sink)
+            {
+                let key = Key::new(seq, *sink).0;
+                set(&mut row, 0, Value::Integer(key));
             }
-            if is_doubtful && made_again.insert(key) {
-                let what = "may be another's; it is made again, perhaps for nothing";
-                self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
+            match once.iter_mut().find(|known| known.first() == row.first()) {
+                Some(known) if *known != row => {
+                    let Some(Value::Integer(key)) = row.first() else { continue };
+                    *known = fresh(*key, Key(*key).sink());
+                    let what = "stands there twice; it is made again, perhaps for nothing";
+                    self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
+                }
+                Some(_) => {}
+                None => once.push(row),
             }
         }
         once
@@ -340,13 +341,29 @@ fn rows(
     first: i64,
     last: i64,
 ) -> rusqlite::Result<Vec<Vec<Value>>> {
-    let sql = table.select(&format!("WHERE {key} BETWEEN ?1 AND ?2"));
-    let is_within =
-        |row: &Vec<Value>| matches!(row.first(), Some(Value::Integer(key)) if (first..=last).contains(key));
-    let rows: Vec<Vec<Value>> =
-        from.conn.prepare_cached(&sql)?.query_map([first, last], values)?.collect::<Result<_, _>>()?;
+    let rows = all_rows(from, table, key, first, last)?;
     // A bit that flips in a key puts a row where it does not belong.
-    if rows.iter().all(is_within) { Ok(rows) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+    if rows.iter().all(|row| is_within(row, first, last)) {
+        Ok(rows)
+    } else {
+        Err(rusqlite::Error::QueryReturnedNoRows)
+    }
+}
+
+/// With those of other keys that a search passes.
+fn all_rows(
+    from: &Scratch,
+    table: &Table,
+    key: &str,
+    first: i64,
+    last: i64,
+) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let sql = table.select(&format!("WHERE {key} BETWEEN ?1 AND ?2"));
+    from.conn.prepare_cached(&sql)?.query_map([first, last], values)?.collect()
+}
+
+fn is_within(row: &[Value], first: i64, last: i64) -> bool {
+    matches!(row.first(), Some(Value::Integer(key)) if (first..=last).contains(key))
 }
 
 /// A delivery of which nothing is known, as a new one.

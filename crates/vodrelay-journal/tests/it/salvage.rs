@@ -237,6 +237,10 @@ async fn a_bit_that_flips_in_a_rows_number_costs_no_event_and_is_told() {
 async fn a_delivery_in_the_place_of_another_does_not_settle_it() {
     let whole = journal().await;
     fold(whole.path());
+    let conn = Connection::open(whole.path().join("journal.sqlite3")).unwrap();
+    conn.execute("UPDATE deliveries SET state = 2, due_at = NULL WHERE (id >> 13) & 1", []).unwrap();
+    drop(conn);
+    let slow = std::env::vars().any(|(name, _)| name == "RUN_SLOW_TESTS");
     let expected = read(whole.path());
     let deliveries: BTreeMap<i64, bool> = expected
         .values()
@@ -245,31 +249,38 @@ async fn a_delivery_in_the_place_of_another_does_not_settle_it() {
         })
         .collect();
     let file = whole.path().join("journal.sqlite3");
-    let (bytes, mut tried) = (std::fs::read(&file).unwrap(), 0);
+    let (bytes, mut tried, mut told) = (std::fs::read(&file).unwrap(), 0, 0);
     for place in row_numbers(&file, "deliveries") {
         let key = place.clone().fold(0, |key, at| key << 7 | i64::from(bytes[at] & 0x7f));
-        let waits = |bit: &usize| deliveries.get(&(key ^ 1 << *bit)) == Some(&true);
-        let Some(bit) = (12..7 * place.len()).find(waits).filter(|_| !deliveries[&key]) else { continue };
-        tried += 1;
-        if tried % 5 != 1 {
-            continue;
+        let waits = |bit: &usize| !deliveries[&key] && deliveries.get(&(key ^ 1 << *bit)) == Some(&true);
+        for bit in (12..7 * place.len()).filter(waits) {
+            tried += 1;
+            if !slow && tried % 16 != 0 {
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            copy_files(whole.path(), folder.path());
+            let at = place.end - 1 - bit / 7;
+            vodrelay_fault_vfs::flip_bit(&folder.path().join("journal.sqlite3"), at as u64, (bit % 7) as u8)
+                .unwrap();
+            let (to, _, losses) = run(folder.path());
+            let salvaged = read_all(to.path());
+            let settled = salvaged.iter().any(|event| {
+                event.deliveries.get(&key).is_some_and(|row| matches!(row[2], Value::Integer(2 | 3)))
+            });
+            let waited = expected.values().flat_map(waiting).collect::<BTreeSet<_>>();
+            let waits = salvaged.iter().flat_map(waiting).collect();
+            // At the end of the table nothing tells which of two is out of place: nobody knows whose it was.
+            if losses.iter().any(|loss| loss.what.contains("`vodrelay replay")) {
+                told += 1;
+                continue;
+            }
+            assert!(waited.is_subset(&waits), "delivery {key}, bit {bit}: {losses:#?}");
+            assert!(settled, "delivery {key}, bit {bit} is in its place again: {losses:#?}");
         }
-        let folder = tempfile::tempdir().unwrap();
-        copy_files(whole.path(), folder.path());
-        let at = place.end - 1 - bit / 7;
-        vodrelay_fault_vfs::flip_bit(&folder.path().join("journal.sqlite3"), at as u64, (bit % 7) as u8)
-            .unwrap();
-        let (to, _, losses) = run(folder.path());
-        let salvaged = read_all(to.path());
-        let settled = salvaged.iter().any(|event| {
-            event.deliveries.get(&key).is_some_and(|row| matches!(row[2], Value::Integer(2 | 3)))
-        });
-        let waited = expected.values().flat_map(waiting).collect::<BTreeSet<_>>();
-        let waits = salvaged.iter().flat_map(waiting).collect();
-        assert!(waited.is_subset(&waits), "delivery {key}, bit {bit}: {losses:#?}");
-        assert!(settled, "delivery {key}, bit {bit} is in its place again: {losses:#?}");
     }
-    assert!(tried > 20, "{tried}");
+    println!("of {tried} that moved {told} were told");
+    assert!(told * 10 < tried, "of {tried} that moved {told} were told");
 }
 
 #[tokio::test]
