@@ -138,7 +138,12 @@ fn of_sinks() -> Vec<Operation> {
             post(sink_orders::retry_now),
         ))
         .takes(optional(&[("asked_at", maybe(moment()))]), json!({"asked_at": "2026-11-01T10:00:00Z"}))
-        .answers(object(&[("changed", count()), ("more", flag()), ("probed", flag())])),
+        .answers(object(&[
+            ("changed", count()),
+            ("more", flag()),
+            ("probed", flag()),
+            ("paused", flag()),
+        ])),
         order(Operation::post(
             "/sinks/{name}/rename",
             "Give what a sink had to another.",

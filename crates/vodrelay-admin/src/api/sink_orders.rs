@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vodrelay_core::standing::BreakerState;
-use vodrelay_core::{Pause, SinkName, moment};
+use vodrelay_core::{Pause, SinkBacklog, SinkName, moment};
 
 use super::ask::{Body, By, Named};
 use super::{Answer, Problem};
@@ -81,8 +81,10 @@ pub(crate) async fn retry_now(
     let step = state.ledger.retry_now(&sink, asked_at, STEP).await?;
     let is_down = matches!(state.standings.breaker(&sink), Some(BreakerState::Open { .. }));
     let probed = state.standings.probe(&sink) && is_down;
-    tracing::info!(%by, %sink, due = step.changed, probed, "retries of the sink are due now");
-    Ok(Json(Due { changed: step.changed, more: step.more, probed }))
+    let is_paused = |backlog: &SinkBacklog| backlog.sink == sink && backlog.paused.is_some();
+    let paused = state.ledger.backlogs().await?.iter().any(is_paused);
+    tracing::info!(%by, %sink, due = step.changed, probed, paused, "retries of the sink are due now");
+    Ok(Json(Due { changed: step.changed, more: step.more, probed, paused }))
 }
 
 /// What a step of having retries due came to.
@@ -92,6 +94,8 @@ pub(crate) struct Due {
     more: bool,
     /// The sink is down, and is tried at once.
     probed: bool,
+    /// The sink is paused, so that they wait until it is resumed.
+    paused: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -220,9 +220,11 @@ async fn what_people_do_with_a_sink() {
         .expect_retry_now()
         .withf(|_, asked_at, _| *asked_at == "2024-03-05T09:12:58Z".parse().unwrap())
         .returning(|_, _, _| Ok(Step { changed: 500, more: true }));
+    let paused = SinkBacklog { paused: Some(pause.clone()), ..SinkBacklog::empty(name("cms")) };
+    ledger.expect_backlogs().returning(move || Ok(vec![paused.clone()]));
     let asked = json!({"asked_at": "2024-03-05T09:12:58Z"});
     let (status, body) = post(ledger, "/api/v1/sinks/cms/retry-now", &asked).await;
-    assert_eq!((status, body), (200, json!({"changed": 500, "more": true, "probed": false})));
+    assert_eq!((status, body), (200, json!({"changed": 500, "more": true, "probed": false, "paused": true})));
 
     let mut ledger = MockLedger::new();
     ledger.expect_backlogs().returning(|| Ok(vec![SinkBacklog::empty(name("gone"))]));

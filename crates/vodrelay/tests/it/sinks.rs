@@ -52,6 +52,13 @@ async fn a_pause_is_there_after_a_restart() {
     sleep(A_MOMENT).await;
     assert_eq!(receiver.count(), 0);
     check_in(folder, &["sinks", "list"], "", 0, "PAUSED since");
+    check_in(
+        folder,
+        &["sinks", "retry-now", "hook"],
+        "",
+        0,
+        "it is paused, and they wait for `vodrelay sinks resume hook`",
+    );
     check_in(folder, &["check", "--offline"], "", 0, "(a deployment); `vodrelay sinks resume hook`");
     let metrics = client.get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains(r#"vodrelay_sink_paused{sink="hook"} 1"#), "{metrics}");

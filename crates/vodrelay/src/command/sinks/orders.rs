@@ -112,6 +112,7 @@ struct Due {
     changed: u64,
     more: bool,
     probed: bool,
+    paused: bool,
 }
 
 pub(super) async fn retry_now(args: &OneArgs) -> Result<(), Failure> {
@@ -121,19 +122,22 @@ pub(super) async fn retry_now(args: &OneArgs) -> Result<(), Failure> {
     let body = json!({"asked_at": SystemClock.now()});
     let path = format!("/sinks/{sink}/retry-now");
     let (mut changed, mut probed) = (0, false);
-    loop {
+    let paused = loop {
         let step: Due = relay.post(&path, &body).await?;
         changed += step.changed;
         probed |= step.probed;
         if !step.more {
-            break;
+            break step.paused;
         }
-    }
-    let probe =
-        if probed { "; it is down, and is tried at once: what waits goes out when it answers" } else { "" };
+    };
+    let but = match (paused, probed) {
+        (true, _) => format!("; it is paused, and they wait for `vodrelay sinks resume {sink}`"),
+        (_, true) => "; it is down, and is tried at once: what waits goes out when it answers".to_owned(),
+        _ => String::new(),
+    };
     args.how.say(
-        &json!({"sink": sink, "changed": changed, "probed": probed}),
-        &format!("{sink}: retries due now that were not: {changed}{probe}"),
+        &json!({"sink": sink, "changed": changed, "probed": probed, "paused": paused}),
+        &format!("{sink}: retries due now that were not: {changed}{but}"),
     );
     Ok(())
 }
