@@ -61,7 +61,8 @@ impl Lock {
                     return Ok(());
                 }
                 Err(TryLockError::WouldBlock) => thread::sleep(A_MOMENT),
-                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+                // Not every file system locks folders; whoever reads finds the same.
+                Err(TryLockError::Error(_)) => return Ok(()),
             }
         }
         Err(failed(&io::Error::other("another process has locked the folder")))
@@ -124,7 +125,7 @@ pub(crate) fn is_open(folder: &Path) -> bool {
     match file.try_lock_shared() {
         Ok(()) => file.unlock().is_err(),
         Err(TryLockError::WouldBlock) => true,
-        Err(TryLockError::Error(_)) => false,
+        Err(TryLockError::Error(_)) => is_held(folder),
     }
 }
 

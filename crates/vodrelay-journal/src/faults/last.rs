@@ -68,6 +68,23 @@ fn a_last_commit_that_is_gone_is_refused() {
     }
 }
 
+/// The log is damaged elsewhere, too, and there is no index: the last commit may have been acknowledged.
+#[test]
+fn a_last_commit_that_nothing_proves_is_told() {
+    let stage = Stage::killed(6, 300);
+    let end = 32 + frames(&stage.rig) * FRAME as u64;
+    for place in [end - 2_000, end / 2] {
+        flip_bit(&stage.rig.log(), place, 3).unwrap();
+    }
+    std::fs::remove_file(stage.index()).unwrap();
+    let (to, mut told) = (tempfile::tempdir().unwrap(), Vec::new());
+    let salvaged =
+        crate::salvage(stage.rig.folder.path(), to.path(), &mut |loss| told.push(loss.what)).unwrap();
+    assert_eq!(salvaged.events, 5);
+    let is_told = |what: &String| what.starts_with("frames at the end of the log are damaged, and left out");
+    assert!(told.iter().any(is_told), "{told:?}");
+}
+
 /// A sector that reaches over the end of the commit before the last one takes both with it.
 #[test]
 fn a_sector_that_both_last_commits_share_is_not_lost_in_silence() {

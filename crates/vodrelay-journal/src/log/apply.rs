@@ -16,6 +16,8 @@ pub(crate) struct Lost {
     pub(crate) damaged: Vec<u64>,
     /// How many are missing at the end of the log.
     pub(crate) missing: u64,
+    /// How many at the end of the log are left out: a commit of which nothing says that it was acknowledged, damaged.
+    pub(crate) unproven: usize,
 }
 
 /// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
@@ -38,6 +40,7 @@ pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Lost> {
         }
         applied.take(number, step)?;
     }
+    applied.lost.unproven = if applied.is_proven_by_next { applied.waiting.len() } else { 0 };
     Ok(applied.lost)
 }
 

@@ -110,7 +110,7 @@ impl Salvage<'_> {
         if let Some(cause) = log::damage(log)? {
             self.tell(LossKind::Mended, format!("the log: {cause}; what reads of it is read all the same"));
         }
-        let Lost { damaged, missing } = log::apply(log, main)?;
+        let Lost { damaged, missing, unproven } = log::apply(log, main)?;
         for number in damaged {
             let what = "is damaged: rows of its page may be missing, or be as they were before";
             self.tell(LossKind::Lost, format!("frame {number} of the log {what}"));
@@ -118,6 +118,11 @@ impl Salvage<'_> {
         if missing > 0 {
             let what = "are missing at the end of the log: what was written last may be missing";
             self.tell(LossKind::Lost, format!("frames {what} ({missing})"));
+        }
+        if unproven > 0 {
+            let what =
+                "at the end of the log are damaged, and left out: nothing says that they were acknowledged";
+            self.tell(LossKind::Lost, format!("frames {what} ({unproven})"));
         }
         Ok(())
     }
