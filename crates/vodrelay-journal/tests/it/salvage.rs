@@ -196,7 +196,7 @@ async fn a_bit_that_flips_in_a_rows_number_costs_no_event_and_is_told() {
     for table in ["events", "deliveries"] {
         let places = row_numbers(&whole.path().join("journal.sqlite3"), table);
         assert_eq!(places.len(), 120, "{table}");
-        for (number, place) in places.into_iter().enumerate().step_by(if slow { 2 } else { 30 }) {
+        for (number, place) in places.into_iter().enumerate().step_by(if slow { 4 } else { 30 }) {
             let folder = tempfile::tempdir().unwrap();
             copy_files(whole.path(), folder.path());
             let context = format!("row {number} of {table}");
