@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -81,8 +82,8 @@ pub(crate) fn note_emptied(folder: &Path) -> io::Result<()> {
     if is_emptied(folder) {
         return Ok(());
     }
-    let mut file = OpenOptions::new().append(true).open(folder.join(NAME))?;
-    file.write_all(EMPTIED.as_bytes())?;
+    let file = OpenOptions::new().read(true).write(true).open(folder.join(NAME))?;
+    file.write_all_at(EMPTIED.as_bytes(), file.metadata()?.len())?;
     file.sync_data()
 }
 
