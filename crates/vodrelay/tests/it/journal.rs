@@ -45,7 +45,7 @@ async fn a_whole_journal_is_verified_and_backed_up_beside_the_relay() {
     check("journal verify --journal copy", 0, "3 events, 3 deliveries; findings: 0");
     check("journal verify --journal nowhere", 65, "there is no journal in nowhere");
     check("journal verify --journal vodrelay.toml", 65, "cannot look into vodrelay.toml: Not a directory");
-    check("journal salvage --to new", 75, "is held by process");
+    check("journal salvage --to new", 75, "a relay has the journal in");
     check("journal verify --help", 0, "Examples:");
     journal.close().await.unwrap();
     let restored = open(&folder.path().join("copy"));
