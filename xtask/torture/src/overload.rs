@@ -60,10 +60,10 @@ impl Scale {
         Self { phase: Duration::from_secs(phase), flood: Duration::from_secs(flood), is_strict: is_long }
     }
 
-    /// How many requests are under way at most, each over a connection of its own: so many that a relay which takes that
-    /// many a second is a second behind, where it is no released one.
+    /// How many requests are under way at most, each over a connection of its own: so many that a relay which takes twice
+    /// as many a second is half a second behind, where it is no released one.
     fn most_under_way(self, capacity: f64) -> usize {
-        if self.is_strict { MOST_UNDER_WAY } else { MOST_UNDER_WAY.min(capacity as usize) }
+        if self.is_strict { MOST_UNDER_WAY } else { MOST_UNDER_WAY.min(capacity as usize / 2) }
     }
 }
 

@@ -112,7 +112,7 @@ async fn flipped_bits_cost_what_they_hit_and_no_more() {
     fold(whole.path());
     let expected = read(whole.path());
     let mut lost = 0;
-    for seed in 0..if slow { 300 } else { 8 } {
+    for seed in 0..if slow { 200 } else { 8 } {
         let folder = tempfile::tempdir().unwrap();
         copy_files(whole.path(), folder.path());
         let file = folder.path().join("journal.sqlite3");
