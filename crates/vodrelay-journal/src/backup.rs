@@ -64,8 +64,8 @@ pub fn backup(folder: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> R
         progress(Progress { events: copy.events, of });
         thread::sleep(PAUSE);
     }
-    copy.compare_with_counters(last, is_still)?;
     let refusals = copy.all_of(&REFUSALS)?;
+    copy.compare_with_counters(last, refusals, is_still)?;
     copy.what_later_schemas_add()?;
     let Copy { target, events, corrupt, .. } = copy;
     target.take_over(duplicates, last, openings).map_err(|error| target.failed(&error))?;
@@ -130,8 +130,8 @@ impl Copy {
     }
 
     /// A bit that flips in a key leads a walk past rows, which nothing else shows: the journal counts what it holds. Of
-    /// what was copied some may have gone since, and where a relay works, deliveries may have come.
-    fn compare_with_counters(&self, last: i64, is_still: bool) -> Result<(), CopyError> {
+    /// what was copied some may have gone since, and where a relay works, deliveries and refusals may have come.
+    fn compare_with_counters(&self, last: i64, refusals: u64, is_still: bool) -> Result<(), CopyError> {
         let damaged = |error: rusqlite::Error| CopyError::damaged(&self.source, &error);
         let sql = "SELECT events - (SELECT COUNT(*) FROM events WHERE seq > ?1) FROM totals";
         let counted: i64 = self.from.query_row(sql, [last], |row| row.get(0)).map_err(damaged)?;
@@ -139,10 +139,18 @@ impl Copy {
         if found < counted {
             return Err(self.lacks(&format!("of {counted} events that it counts {found} are found")));
         }
+        if !is_still {
+            return Ok(());
+        }
+        let counted: u64 =
+            self.from.query_row("SELECT refusals FROM totals", [], |row| row.get(0)).map_err(damaged)?;
+        if refusals < counted {
+            return Err(self.lacks(&format!("of {counted} refusals that it counts {refusals} are found")));
+        }
         let found = self.target.deliveries().map_err(|error| self.target.failed(&error))?;
         for (sink, name, counted) in copy::counted(&self.from).map_err(damaged)? {
             let found = found.get(&sink).copied().unwrap_or(0);
-            if is_still && found < counted {
+            if found < counted {
                 let what = format!("of {counted} deliveries to {name} that it counts {found} are found");
                 return Err(self.lacks(&what));
             }

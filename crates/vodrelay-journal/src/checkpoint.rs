@@ -3,7 +3,7 @@
 //! SQLite's own automatic checkpoint swallows its errors, and a failed one must poison the journal, so the writer runs
 //! them itself, after it has answered.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -33,29 +33,21 @@ pub(crate) struct Checkpoints {
     is_to_be_emptied: bool,
     /// What it has may not come into the file.
     is_held: bool,
-    folder: PathBuf,
 }
 
 impl Checkpoints {
     /// Watches the log of that connection.
-    pub(crate) fn watch(conn: &mut Connection, first_at: i64, folder: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn watch(conn: &mut Connection, first_at: i64) -> rusqlite::Result<Self> {
         let pages = Arc::new(AtomicI64::new(0));
         let gauge = Arc::clone(&pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: i32| {
             gauge.store(i64::from(count), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self {
-            pages,
-            first_at,
-            next_at: first_at,
-            is_to_be_emptied: false,
-            is_held: false,
-            folder: folder.to_owned(),
-        })
+        Ok(Self { pages, first_at, next_at: first_at, is_to_be_emptied: false, is_held: false })
     }
 
-    pub(crate) fn run_when_due(&mut self, conn: &Connection) -> Result<(), Fault> {
+    pub(crate) fn run_when_due(&mut self, conn: &Connection, folder: &Path) -> Result<(), Fault> {
         let pages = self.pages.load(Ordering::Relaxed);
         if self.is_held || pages < self.next_at && !self.is_to_be_emptied {
             return Ok(());
@@ -66,10 +58,7 @@ impl Checkpoints {
             _ => (CheckpointMode::PASSIVE, Duration::ZERO),
         };
         let mode = if self.is_to_be_emptied { CheckpointMode::TRUNCATE } else { mode };
-        if self.is_to_be_emptied {
-            lock::note_emptied(&self.folder)?;
-        }
-        let complete = checkpoint(conn, mode, wait)?;
+        let complete = checkpoint(conn, folder, mode, wait)?;
         // After a complete one the next commit starts the log anew; otherwise a reader is in the way for a while.
         self.next_at = if complete { self.first_at } else { pages + self.first_at / 4 };
         if complete {
@@ -90,19 +79,21 @@ impl Checkpoints {
     }
 
     /// Moves all of it and gives the room back, as far as readers let it.
-    pub(crate) fn finish(&mut self, conn: &Connection) -> Result<(), Fault> {
+    pub(crate) fn finish(&mut self, conn: &Connection, folder: &Path) -> Result<(), Fault> {
         if self.is_held {
             return Ok(());
         }
-        lock::note_emptied(&self.folder)?;
-        checkpoint(conn, CheckpointMode::TRUNCATE, SHORT_WAIT)?;
+        checkpoint(conn, folder, CheckpointMode::TRUNCATE, SHORT_WAIT)?;
         self.next_at = self.first_at;
         Ok(())
     }
 }
 
 /// Returns whether all of the log was moved.
-fn checkpoint(conn: &Connection, mode: CheckpointMode, wait: Duration) -> Result<bool, Fault> {
+fn checkpoint(conn: &Connection, folder: &Path, mode: CheckpointMode, wait: Duration) -> Result<bool, Fault> {
+    if matches!(mode, CheckpointMode::TRUNCATE) {
+        lock::note_emptied(folder).map_err(|error| Fault::from_io(lock::NAME, &error))?;
+    }
     conn.busy_timeout(wait)?;
     let outcome = conn.wal_checkpoint_v2(Some(MAIN_DB), mode);
     conn.busy_timeout(crate::open::BUSY_WAIT)?;

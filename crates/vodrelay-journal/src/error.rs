@@ -144,16 +144,6 @@ pub(crate) enum Fault {
     Failed(String),
 }
 
-/// Of the log beside SQLite.
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.to_string()),
-            _ => Self::Poison(format!("the log of the journal: {error}")),
-        }
-    }
-}
-
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
@@ -172,6 +162,15 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
+    /// Of a file that is written beside SQLite.
+    pub(crate) fn from_io(name: &str, error: &io::Error) -> Self {
+        let cause = format!("{name}: {error}");
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(cause),
+            _ => Self::Poison(cause),
+        }
+    }
+
     pub(crate) fn to_error(&self) -> JournalError {
         match self.clone() {
             Self::Poison(cause) => JournalError::Poisoned(cause),

@@ -54,7 +54,7 @@ pub use error::OpenError;
 pub use folder::make_folder;
 pub use journal::SqliteJournal;
 pub use lock::is_held;
-pub use open::FILE;
+pub use open::{FILE, LOG};
 pub use reader::Reader;
 pub use salvage::{Loss, LossKind, Salvaged, salvage};
 pub use space::free_bytes;

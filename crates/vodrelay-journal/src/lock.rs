@@ -160,3 +160,30 @@ fn held_by(folder: &Path, file: &mut File) -> OpenError {
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_somebody_looks_at_is_waited_for_and_one_that_is_kept_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lock = Lock::take(folder.path(), Timestamp::UNIX_EPOCH).unwrap();
+        assert!(is_held(folder.path()) && !is_open(folder.path()), "it has not looked yet");
+        let other = File::open(folder.path()).unwrap();
+        other.lock().unwrap();
+        let refused = lock.tell_open(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains(&folder.path().display().to_string()), "{refused}");
+        assert!(refused.contains("another process has locked the folder"), "{refused}");
+        other.lock_shared().unwrap();
+        let looks = thread::spawn(move || {
+            thread::sleep(10 * A_MOMENT);
+            drop(other);
+        });
+        lock.tell_open(folder.path()).unwrap();
+        assert!(is_open(folder.path()));
+        looks.join().unwrap();
+        drop(lock);
+        assert!(!is_open(folder.path()) && !is_held(folder.path()));
+    }
+}

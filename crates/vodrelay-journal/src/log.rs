@@ -23,6 +23,7 @@ pub(crate) use self::apply::{Lost, apply};
 use self::frames::{FRAME, HEADER, Header, Log, Step};
 use self::index::Index;
 pub(crate) use self::moved::move_again;
+use crate::open::INDEX;
 use crate::storage::Storage;
 
 /// What a log is.
@@ -75,7 +76,9 @@ fn look_by(path: &Path, index: Option<&Index>) -> io::Result<Look> {
     let Some(log) = Log::open(path)? else {
         let lost = index.map_or(0, Index::synced_of_lost);
         let what = format!("it is gone, and by its index {lost} frames of it were acknowledged");
-        let advice = "put it back; where another journal was put in the place of the one that it was of, remove the index, too";
+        let advice = format!(
+            "put it back; where another journal was put in the place of the one that it was of, remove {INDEX}, too"
+        );
         return Ok(Look { damage: (lost > 0).then(|| format!("{what}; {advice}")), end: None });
     };
     let synced = index.map_or(0, |index| u64::from(index.synced(log.known_by)));

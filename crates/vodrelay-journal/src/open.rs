@@ -43,8 +43,8 @@ use crate::writer::{Batch, Names, Writer};
 
 /// The file in the journal's folder.
 pub const FILE: &str = "journal.sqlite3";
-/// Its write-ahead log.
-pub(crate) const LOG: &str = "journal.sqlite3-wal";
+/// Its write-ahead log, beside it.
+pub const LOG: &str = "journal.sqlite3-wal";
 /// The index of that log, which the processes share that have the journal open.
 pub(crate) const INDEX: &str = "journal.sqlite3-shm";
 /// How long a connection waits for another one's lock, by default.
@@ -123,7 +123,7 @@ pub(crate) fn open(
         labels: HashMap::new(),
         doubted: HashMap::new(),
     };
-    let mut checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at, folder).map_err(sqlite)?;
+    let mut checkpoints = Checkpoints::watch(&mut conn, storage.checkpoint_at).map_err(sqlite)?;
     if erase::has_erased(&conn).map_err(sqlite)? {
         checkpoints.empty_log_soon();
     }

@@ -8,6 +8,7 @@ mod event;
 mod ranges;
 mod scratch;
 mod strays;
+mod without;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,10 +16,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use self::event::Without;
 use self::ranges::{Unread, read_range};
 use self::scratch::Scratch;
 use self::strays::Misplaced;
+use self::without::Without;
 use crate::backup::values;
 use crate::copy::{self, CopyError, EVENTS, MOST_NAMES, PURGED, REFUSALS, SINKS, Table, Target, WORDS};
 use crate::error::OpenError;
@@ -244,6 +245,7 @@ impl Salvage<'_> {
         }
     }
 
+    /// An event, and a note of it where it is not in the new journal by the id that it had.
     fn one(&mut self, from: &Scratch, row: Vec<Value>) -> Result<(), CopyError> {
         let id = row.get(1).cloned();
         self.event(from, row)?;
@@ -348,10 +350,16 @@ impl Salvage<'_> {
             // Numbers that do not read may be of events that there never were.
             self.count.told = lost;
         }
+        let refusals = from.conn.query_row("SELECT refusals FROM totals", [], |row| row.get::<_, u64>(0));
+        let missing = refusals.unwrap_or(0).saturating_sub(self.count.refusals);
+        if missing > 0 {
+            let what = "refusals that the journal counts and that are not found";
+            self.tell(LossKind::Lost, format!("{what}: {missing}"));
+        }
         let found = self.target.deliveries().map_err(|error| self.target.failed(&error))?;
         for (sink, name, counted) in copy::counted(&from.conn).unwrap_or_default() {
             let [found, perhaps] = [&found, &self.perhaps].map(|of| of.get(&sink).copied().unwrap_or(0));
-            let missing = counted.abs_diff((found - perhaps).min(counted));
+            let missing = u64::try_from(counted - (found - perhaps)).unwrap_or(0);
             // Each event that is lost has one at the most.
             if missing > self.count.told {
                 let advice =

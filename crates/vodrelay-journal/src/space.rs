@@ -193,7 +193,7 @@ impl Writer {
             }
             Stage::Vacuum => {
                 if !self.vacuum_step()? {
-                    self.checkpoints.finish(&self.conn)?;
+                    self.checkpoints.finish(&self.conn, &self.shared.folder)?;
                     self.space.go_on_with(Stage::Nothing(Instant::now()), "");
                 }
             }

@@ -181,7 +181,7 @@ impl Writer {
                 ops.into_iter().for_each(|op| op.answer(Err(error.clone())));
             }
         }
-        if let Err(fault) = self.checkpoints.run_when_due(&self.conn) {
+        if let Err(fault) = self.checkpoints.run_when_due(&self.conn, &self.shared.folder) {
             self.shared.judge(&fault);
         }
     }
@@ -317,7 +317,8 @@ impl Writer {
         let counted = self.has_leftovers.then(|| log::frames_counted(&self.conn)).transpose()?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let Some(counted) = counted else { return Ok(()) };
-        if !log::end_with_counted(&self.shared.folder.join(LOG), counted, &self.storage)? {
+        let reads_back = log::end_with_counted(&self.shared.folder.join(LOG), counted, &self.storage);
+        if !reads_back.map_err(|error| Fault::from_io(LOG, &error))? {
             self.checkpoints.hold();
             tracing::error!(
                 "the last commit does not read back from the log: the disk has altered it; events are accepted, and the log \
@@ -363,7 +364,7 @@ impl Writer {
             }
         }
         let step = if self.space.is_shedding() { self.shed_step() } else { self.retention_step() };
-        let step = step.and_then(|()| self.checkpoints.run_when_due(&self.conn));
+        let step = step.and_then(|()| self.checkpoints.run_when_due(&self.conn, &self.shared.folder));
         if let Err(fault) = step {
             let error = self.shared.judge(&fault);
             self.retention.stop();
@@ -380,7 +381,8 @@ impl Writer {
     /// Nothing is in hand, and the next start may know it.
     fn stop_clean(&mut self) -> Result<(), JournalError> {
         self.shared.check_poison()?;
-        let closed = self.mark_clean().and_then(|()| self.checkpoints.finish(&self.conn));
+        let closed =
+            self.mark_clean().and_then(|()| self.checkpoints.finish(&self.conn, &self.shared.folder));
         closed.map_err(|fault| self.shared.judge(&fault))
     }
 }

@@ -1,10 +1,15 @@
 //! The last commit, which has nothing behind it: by the log's index it is known to have been acknowledged.
 
+use rusqlite::Connection;
 use vodrelay_fault_vfs::{Fault, File, How, Operation, flip_bit};
 
 use super::power::frames;
 use super::seeds;
 use super::stage::{FRAME, Stage};
+
+fn events(conn: &Connection) -> i64 {
+    conn.query_row("SELECT COUNT(*) FROM events", [], |row| row.get(0)).unwrap()
+}
 
 /// In each frame of the last commit a bit of each word of its head, and some of its body.
 #[test]
@@ -50,13 +55,11 @@ fn a_last_commit_that_is_gone_is_refused() {
     let stage = Stage::killed(6, 300);
     let whole = std::fs::read(stage.rig.log()).unwrap();
     let last = frames(&stage.rig) as usize;
-    for (left, missing) in [(last - 1, "frame"), (1, "frame"), (0, "frame 1 ")] {
+    for left in [last - 1, 1, 0] {
         std::fs::write(stage.rig.log(), &whole[..32 + left * FRAME]).unwrap();
-        let refused = stage.refused();
-        assert!(
-            refused.contains(missing) && refused.contains("is missing, and by the log's index"),
-            "{refused}"
-        );
+        let (refused, missing) =
+            (stage.refused(), format!("frame {} is missing, and by the log's index", left + 1));
+        assert!(refused.contains(&missing), "{refused}");
         let (to, mut told) = (tempfile::tempdir().unwrap(), Vec::new());
         let salvaged = crate::salvage(stage.rig.folder.path(), to.path(), &mut |loss| told.push(loss.what));
         let count = format!(
@@ -112,8 +115,7 @@ fn a_sector_that_both_last_commits_share_is_not_lost_in_silence() {
 fn a_reader_that_stays_is_not_in_the_way() {
     let stage = Stage::killed(6, 300);
     let beside = stage.rig.connect();
-    let look = || beside.query_row("SELECT COUNT(*) FROM events", [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(look(), 6);
+    assert_eq!(events(&beside), 6);
     drop(stage.rig.open().unwrap());
     let end = 32 + frames(&stage.rig) * FRAME as u64;
     flip_bit(&stage.rig.log(), end - 2_000, 3).unwrap();
@@ -122,7 +124,7 @@ fn a_reader_that_stays_is_not_in_the_way() {
     }
     flip_bit(&stage.rig.log(), end - 2_000, 3).unwrap();
     drop(stage.rig.open().unwrap());
-    assert_eq!(look(), 6);
+    assert_eq!(events(&beside), 6);
 }
 
 /// With a reader that stays, SQLite does not look through the log anew, and a commit that was killed does not count.
@@ -132,8 +134,7 @@ fn what_a_reader_keeps_from_counting_is_cut_off() {
     let journal = stage.rig.open().unwrap();
     stage.append(&journal, 300).unwrap();
     let beside = stage.rig.connect();
-    let look = || beside.query_row("SELECT COUNT(*) FROM events", [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(look(), 1);
+    assert_eq!(events(&beside), 1);
     stage.rig.disk.fail(Fault { file: File::Log, ..Fault::once(Operation::Sync, How::Io) });
     stage.append(&journal, 50_000).unwrap_err();
     drop(journal);
@@ -147,7 +148,7 @@ fn what_a_reader_keeps_from_counting_is_cut_off() {
         32 + frames(&stage.rig) * FRAME as u64,
         "what never was stands behind the last commit"
     );
-    assert_eq!(look(), 1);
+    assert_eq!(events(&beside), 1);
 }
 
 /// The reader has looked through the log when the relay was gone, so that the index proves nothing, and stays.
@@ -155,8 +156,7 @@ fn what_a_reader_keeps_from_counting_is_cut_off() {
 fn what_rots_under_a_reader_is_refused() {
     let stage = Stage::killed(6, 300);
     let beside = stage.rig.connect();
-    let look = || beside.query_row("SELECT COUNT(*) FROM events", [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(look(), 6);
+    assert_eq!(events(&beside), 6);
     let end = 32 + frames(&stage.rig) * FRAME as u64;
     flip_bit(&stage.rig.log(), end - 2_000, 3).unwrap();
     for _ in 0..2 {
@@ -201,9 +201,7 @@ fn a_look_at_what_was_never_synced_proves_nothing() {
         drop(journal);
         stage.rig.disk.heal();
         let written = frames(&stage.rig);
-        let count =
-            stage.rig.connect().query_row("SELECT COUNT(*) FROM events", [], |row| row.get::<_, i64>(0));
-        assert_eq!(count, Ok(5), "the last one reads well");
+        assert_eq!(events(&stage.rig.connect()), 5, "the last one reads well");
         stage.rig.disk.power_cut(seed);
         cut += u64::from(frames(&stage.rig) < written);
         drop(stage.rig.open().unwrap_or_else(|error| panic!("FAULT_SEED={seed}: {error}")));

@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::damage;
 use super::frames::{Frame, Log, MOST_PAGES, Other, PAGE, Step};
 use super::index::Index;
+use super::look_by;
 
 /// What is lost of a log.
 #[derive(Debug, Default)]
@@ -23,8 +23,8 @@ pub(crate) struct Lost {
 /// Puts the pages of a log into the file that it belongs to, both copies, as SQLite would, and, where the log is
 /// damaged, also what was acknowledged there and behind that. A page in which a bit has flipped comes as it is.
 pub(crate) fn apply(path: &Path, main: &Path) -> io::Result<Lost> {
-    let goes_on = damage(path)?.is_some();
     let index = Index::beside(path)?;
+    let goes_on = look_by(path, index.as_ref())?.damage.is_some();
     let Some(log) = Log::open(path)? else {
         let missing = index.map_or(0, |index| u64::from(index.synced_of_lost()));
         return Ok(Lost { missing, ..Lost::default() });

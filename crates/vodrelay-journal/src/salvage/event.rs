@@ -24,7 +24,7 @@ const SHA256: usize = 13;
 const BODY: usize = 14;
 
 /// Stands for a source whose name does not read.
-const UNKNOWN_SOURCE: &str = "callbacks.salvaged";
+pub(super) const UNKNOWN_SOURCE: &str = "callbacks.salvaged";
 
 /// Whether a row of words or sinks can be one.
 pub(super) fn is_name(table: &Table, row: &[Value]) -> bool {
@@ -34,45 +34,7 @@ pub(super) fn is_name(table: &Table, row: &[Value]) -> bool {
     }
 }
 
-/// Events that lack the same.
-#[derive(Default)]
-pub(super) struct Those {
-    count: u64,
-    first: i64,
-    last: i64,
-}
-
-impl Those {
-    fn add(&mut self, seq: i64) {
-        if self.count == 0 || seq < self.first {
-            self.first = seq;
-        }
-        // Each has several words.
-        if self.count == 0 || seq != self.last {
-            (self.count, self.last) = (self.count + 1, seq);
-        }
-    }
-}
-
-/// Told once for all events that lack it: a page of names belongs to thousands.
-#[derive(Default)]
-pub(super) struct Without {
-    words: Those,
-    source: Those,
-}
-
 impl Salvage<'_> {
-    pub(super) fn tell_without(&mut self) {
-        let Without { words, source } = std::mem::take(&mut self.without);
-        let left_out = "their labels, type or status do not read, and are left out".to_owned();
-        let unknown = format!("their source does not read, and is {UNKNOWN_SOURCE} now");
-        for (Those { count, first, last }, what) in [(words, left_out), (source, unknown)] {
-            if count > 0 {
-                self.tell(LossKind::Mended, format!("{count} events, from {first} to {last}: {what}"));
-            }
-        }
-    }
-
     pub(super) fn event(&mut self, from: &Scratch, mut row: Vec<Value>) -> Result<(), CopyError> {
         let Some(Value::Integer(seq)) = row.first().cloned() else { return Ok(()) };
         let (Some(Value::Blob(sha256)), Some(Value::Blob(body))) = (row.get(SHA256), row.get(BODY)) else {
@@ -103,30 +65,8 @@ impl Salvage<'_> {
         let seq = self.number_of(from, seq, expected.as_bytes())?;
         set(&mut row, 0, Value::Integer(seq));
         self.words_of(seq, &mut row)?;
-        let had_none = matches!(row.get(STATE), Some(Value::Integer(1 | 2)));
-        let deliveries = self.deliveries(from, seq, had_none);
-        let (first, last) = Key::range_of(seq);
-        let state = match (deliveries.is_empty(), row.get(UNREADABLE)) {
-            (false, _) => 0,
-            (true, _) if !had_none && is_purged(from, first, last) => 0,
-            (true, Some(Value::Null)) => 1,
-            (true, _) => 2,
-        };
-        if row.get(STATE) != Some(&Value::Integer(state)) {
-            let found = deliveries.len();
-            if had_none && found > 0 {
-                let what = "says that no sink has it; they may be another's, which lacks them now";
-                let advice = "`vodrelay replay --since TIME` delivers anew";
-                self.tell(LossKind::Lost, format!("event {seq} with {found} deliveries {what}; {advice}"));
-            } else {
-                let name = ["for sinks", "unrouted", "unreadable"].get(state as usize).unwrap_or(&"");
-                self.tell(
-                    LossKind::Mended,
-                    format!("event {seq}: its state does not read, and is {name} now"),
-                );
-            }
-            set(&mut row, STATE, Value::Integer(state));
-        }
+        let deliveries = self.deliveries(from, seq, said_none(&row));
+        self.mend_state(from, seq, &mut row, deliveries.len());
         if !self.put(&EVENTS, &row)? {
             self.lose(format!("event {seq}: a field of it cannot be one"));
             return Ok(());
@@ -138,6 +78,28 @@ impl Salvage<'_> {
             self.put_delivery(seq, &delivery)?;
         }
         self.belongings(from, seq)
+    }
+
+    /// Has the event say what became of it, by the deliveries that are found.
+    fn mend_state(&mut self, from: &Scratch, seq: i64, row: &mut [Value], found: usize) {
+        let said_none = said_none(row);
+        let (state, name) = match (found, row.get(UNREADABLE)) {
+            (1.., _) => (0, "for sinks"),
+            (0, _) if !said_none && is_purged(from, Key::range_of(seq)) => (0, "for sinks"),
+            (0, Some(Value::Null)) => (1, "unrouted"),
+            (0, _) => (2, "unreadable"),
+        };
+        if row.get(STATE) == Some(&Value::Integer(state)) {
+            return;
+        }
+        if said_none && found > 0 {
+            let what = "says that no sink has it; they may be another's, which lacks them now";
+            let advice = "`vodrelay replay --since TIME` delivers anew";
+            self.tell(LossKind::Lost, format!("event {seq} with {found} deliveries {what}; {advice}"));
+        } else {
+            self.tell(LossKind::Mended, format!("event {seq}: its state does not read, and is {name} now"));
+        }
+        set(row, STATE, Value::Integer(state));
     }
 
     /// An event that is in the new journal no more.
@@ -212,42 +174,40 @@ impl Salvage<'_> {
     }
 
     /// What reads of an event's deliveries; one of which nobody can say where it stands is to be made again.
-    fn deliveries(&mut self, from: &Scratch, seq: i64, had_none: bool) -> Vec<Vec<Value>> {
-        let (first, last) = Key::range_of(seq);
-        let (mut found, is_all) = match all_rows(from, &DELIVERIES, "id", first, last) {
-            Ok(rows) => {
-                let count = rows.len();
-                let of_event: Vec<_> = rows.into_iter().filter(|row| is_within(row, first, last)).collect();
-                let is_all = of_event.len() == count;
-                (of_event, is_all)
-            }
-            Err(_) => (Vec::new(), false),
-        };
-        if !is_all && !had_none {
-            for sink in self.sinks.clone() {
-                let key = Key::new(seq, sink).0;
-                match all_rows(from, &DELIVERIES, "id", key, key) {
-                    Ok(rows) => found.extend(rows.into_iter().filter(|row| is_within(row, key, key))),
-                    Err(_) => {
-                        let what = "does not read; it is made again, perhaps for nothing";
-                        self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
-                        *self.perhaps.entry(sink).or_default() += 1;
-                        found.push(fresh(key, sink));
-                    }
-                }
-            }
-        }
-        if had_none {
+    fn deliveries(&mut self, from: &Scratch, seq: i64, said_none: bool) -> Vec<Vec<Value>> {
+        let range = Key::range_of(seq);
+        let passed = passed(from, &DELIVERIES, range);
+        let (mut found, others): (Vec<_>, Vec<_>) =
+            passed.as_deref().unwrap_or_default().iter().cloned().partition(|row| is_within(row, range));
+        if said_none {
             return found;
+        }
+        if passed.is_err() || !others.is_empty() {
+            for sink in self.sinks.clone() {
+                found.extend(self.delivery(from, Key::new(seq, sink)));
+            }
         }
         found.extend(self.strays.remove(&seq).unwrap_or_default());
         let found = self.each_once(seq, found);
-        if !found.is_empty() || is_purged(from, first, last) {
+        if !found.is_empty() || is_purged(from, range) {
             return found;
         }
         let what = "none of its deliveries is found; they are made again for each sink, perhaps for nothing";
         self.tell(LossKind::Mended, format!("event {seq}: {what}"));
-        self.sinks.iter().map(|sink| fresh(Key::new(seq, *sink).0, *sink)).collect()
+        self.sinks.iter().map(|sink| fresh(Key::new(seq, *sink))).collect()
+    }
+
+    /// A delivery that is searched for by itself.
+    fn delivery(&mut self, from: &Scratch, key: Key) -> Vec<Vec<Value>> {
+        let only = (key.0, key.0);
+        if let Ok(passed) = passed(from, &DELIVERIES, only) {
+            return passed.into_iter().filter(|row| is_within(row, only)).collect();
+        }
+        let (id, event) = (key.0, key.seq());
+        let what = "does not read; it is made again, perhaps for nothing";
+        self.tell(LossKind::Mended, format!("delivery {id} of event {event} {what}"));
+        *self.perhaps.entry(key.sink()).or_default() += 1;
+        vec![fresh(key)]
     }
 
     /// A delivery that stands twice is another's once, and nobody knows how its own stands.
@@ -264,7 +224,7 @@ impl Salvage<'_> {
             match once.iter_mut().find(|known| known.first() == row.first()) {
                 Some(known) if *known != row => {
                     let Some(Value::Integer(key)) = row.first() else { continue };
-                    *known = fresh(*key, Key(*key).sink());
+                    *known = fresh(Key(*key));
                     let what = "stands there twice; it is made again, perhaps for nothing";
                     self.tell(LossKind::Mended, format!("delivery {key} of event {seq} {what}"));
                 }
@@ -297,16 +257,16 @@ impl Salvage<'_> {
             LossKind::Mended,
             format!("delivery {id} of event {seq} says what cannot be; it is made again"),
         );
-        self.put(&DELIVERIES, &fresh(id, sink))?;
+        self.put(&DELIVERIES, &fresh(Key(id)))?;
         Ok(())
     }
 
     /// Sources of duplicates and failed attempts: history, which is told as lost in one line.
     fn belongings(&mut self, from: &Scratch, seq: i64) -> Result<(), CopyError> {
-        let (first, last) = Key::range_of(seq);
-        for (table, key, first, last) in [(&SOURCES, "event", seq, seq), (&ATTEMPTS, "delivery", first, last)]
-        {
-            let Ok(rows) = rows(from, table, key, first, last) else {
+        for (table, range) in [(&SOURCES, (seq, seq)), (&ATTEMPTS, Key::range_of(seq))] {
+            let rows = passed(from, table, range).ok();
+            // A bit that flips in a key puts a row where it does not belong.
+            let Some(rows) = rows.filter(|rows| rows.iter().all(|row| is_within(row, range))) else {
                 self.tell(LossKind::Lost, format!("event {seq}: its {} do not read", table.name));
                 continue;
             };
@@ -314,7 +274,7 @@ impl Salvage<'_> {
                 let names_nobody = match (table.name, row.get(1), row.first()) {
                     ("event_sources", Some(Value::Integer(word)), _) => !self.target.knows(&WORDS, *word),
                     ("attempts", _, Some(Value::Integer(delivery))) => {
-                        !is_purged(from, *delivery, *delivery)
+                        !is_purged(from, (*delivery, *delivery))
                             && !self
                                 .target
                                 .has_delivery(*delivery)
@@ -334,41 +294,24 @@ impl Salvage<'_> {
     }
 }
 
-fn rows(
-    from: &Scratch,
-    table: &Table,
-    key: &str,
-    first: i64,
-    last: i64,
-) -> rusqlite::Result<Vec<Vec<Value>>> {
-    let rows = all_rows(from, table, key, first, last)?;
-    // A bit that flips in a key puts a row where it does not belong.
-    if rows.iter().all(|row| is_within(row, first, last)) {
-        Ok(rows)
-    } else {
-        Err(rusqlite::Error::QueryReturnedNoRows)
-    }
+/// What a search for the rows with these keys passes, others among them.
+fn passed(from: &Scratch, table: &Table, range: (i64, i64)) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let sql = table.select(&format!("WHERE {} BETWEEN ?1 AND ?2", table.key()));
+    from.conn.prepare_cached(&sql)?.query_map(range, values)?.collect()
 }
 
-/// With those of other keys that a search passes.
-fn all_rows(
-    from: &Scratch,
-    table: &Table,
-    key: &str,
-    first: i64,
-    last: i64,
-) -> rusqlite::Result<Vec<Vec<Value>>> {
-    let sql = table.select(&format!("WHERE {key} BETWEEN ?1 AND ?2"));
-    from.conn.prepare_cached(&sql)?.query_map([first, last], values)?.collect()
-}
-
-fn is_within(row: &[Value], first: i64, last: i64) -> bool {
+fn is_within(row: &[Value], (first, last): (i64, i64)) -> bool {
     matches!(row.first(), Some(Value::Integer(key)) if (first..=last).contains(key))
 }
 
+/// Whether the event says that no sink has it.
+fn said_none(row: &[Value]) -> bool {
+    matches!(row.get(STATE), Some(Value::Integer(1 | 2)))
+}
+
 /// A delivery of which nothing is known, as a new one.
-fn fresh(key: i64, sink: i64) -> Vec<Value> {
-    let mut row = vec![Value::Integer(key), Value::Integer(sink)];
+fn fresh(key: Key) -> Vec<Value> {
+    let mut row = vec![Value::Integer(key.0), Value::Integer(key.sink())];
     row.extend(vec![Value::Integer(0); 6]);
     row.extend(vec![Value::Null; 7]);
     row
@@ -381,7 +324,7 @@ fn set(row: &mut [Value], column: usize, value: Value) {
 }
 
 /// Whether one of these was a dead letter that was purged: it is among the deliveries no more.
-fn is_purged(from: &Scratch, first: i64, last: i64) -> bool {
+fn is_purged(from: &Scratch, range: (i64, i64)) -> bool {
     let sql = "SELECT 1 FROM purged WHERE delivery BETWEEN ?1 AND ?2";
-    from.conn.prepare(sql).and_then(|mut statement| statement.exists([first, last])).unwrap_or(false)
+    from.conn.prepare(sql).and_then(|mut statement| statement.exists(range)).unwrap_or(false)
 }

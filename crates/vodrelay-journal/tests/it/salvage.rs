@@ -52,6 +52,10 @@ fn fold(folder: &Path) {
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
 }
 
+fn change(folder: &Path, sql: &str) {
+    Connection::open(folder.join("journal.sqlite3")).unwrap().execute_batch(sql).unwrap();
+}
+
 /// Each event as far as one look for it alone finds it.
 fn read(folder: &Path) -> BTreeMap<i64, Event> {
     read_those(folder, 1..=EVENTS as i64)
@@ -112,7 +116,7 @@ async fn flipped_bits_cost_what_they_hit_and_no_more() {
     fold(whole.path());
     let expected = read(whole.path());
     let mut lost = 0;
-    for seed in 0..if slow { 200 } else { 8 } {
+    for seed in 0..if slow { 300 } else { 8 } {
         let folder = tempfile::tempdir().unwrap();
         copy_files(whole.path(), folder.path());
         let file = folder.path().join("journal.sqlite3");
@@ -231,15 +235,13 @@ async fn a_bit_that_flips_in_a_rows_number_costs_no_event_and_is_told() {
     assert!(slipped * 4 < tried, "{slipped} of {tried} slipped into the backup of a running relay");
 }
 
-/// A delivery that is settled comes by one bit to the key of one that waits; both are to be delivered again rather than
-/// neither, and the one that has moved is known by those beside it.
+/// A delivery that is settled comes by one bit to the key of one that waits. That one waits all the same, and the other is
+/// known by those beside it.
 #[tokio::test]
 async fn a_delivery_in_the_place_of_another_does_not_settle_it() {
     let whole = journal().await;
     fold(whole.path());
-    let conn = Connection::open(whole.path().join("journal.sqlite3")).unwrap();
-    conn.execute("UPDATE deliveries SET state = 2, due_at = NULL WHERE (id >> 13) & 1", []).unwrap();
-    drop(conn);
+    change(whole.path(), "UPDATE deliveries SET state = 2, due_at = NULL WHERE (id >> 13) & 1");
     let slow = std::env::vars().any(|(name, _)| name == "RUN_SLOW_TESTS");
     let expected = read(whole.path());
     let deliveries: BTreeMap<i64, bool> = expected
@@ -249,15 +251,16 @@ async fn a_delivery_in_the_place_of_another_does_not_settle_it() {
         })
         .collect();
     let file = whole.path().join("journal.sqlite3");
-    let (bytes, mut tried, mut told) = (std::fs::read(&file).unwrap(), 0, 0);
+    let (bytes, mut met, mut tried, mut told) = (std::fs::read(&file).unwrap(), 0, 0, 0);
     for place in row_numbers(&file, "deliveries") {
         let key = place.clone().fold(0, |key, at| key << 7 | i64::from(bytes[at] & 0x7f));
         let waits = |bit: &usize| !deliveries[&key] && deliveries.get(&(key ^ 1 << *bit)) == Some(&true);
         for bit in (12..7 * place.len()).filter(waits) {
-            tried += 1;
-            if !slow && tried % 16 != 0 {
+            met += 1;
+            if !slow && met % 16 != 0 {
                 continue;
             }
+            tried += 1;
             let folder = tempfile::tempdir().unwrap();
             copy_files(whole.path(), folder.path());
             let at = place.end - 1 - bit / 7;
@@ -280,7 +283,7 @@ async fn a_delivery_in_the_place_of_another_does_not_settle_it() {
         }
     }
     println!("of {tried} that moved {told} were told");
-    assert!(told * 10 < tried, "of {tried} that moved {told} were told");
+    assert!(tried > 3 && told * 10 < tried, "of {tried} that moved {told} were told");
 }
 
 #[tokio::test]
@@ -347,9 +350,7 @@ fn places(bytes: &[u8], text: &str) -> Vec<usize> {
 async fn a_body_that_is_not_what_was_accepted_is_kept_beside() {
     let folder = journal().await;
     fold(folder.path());
-    let conn = Connection::open(folder.path().join("journal.sqlite3")).unwrap();
-    conn.execute("UPDATE events SET body = CAST('{}' AS BLOB) WHERE seq = 7", []).unwrap();
-    drop(conn);
+    change(folder.path(), "UPDATE events SET body = CAST('{}' AS BLOB) WHERE seq = 7");
     let mut findings = Findings::default();
     vodrelay_journal::verify(folder.path(), &mut findings).unwrap();
     assert!(findings.0.iter().any(|found| found.starts_with("body: event 7")), "{:?}", findings.0);
@@ -359,13 +360,50 @@ async fn a_body_that_is_not_what_was_accepted_is_kept_beside() {
     assert_eq!(std::fs::read(to.path().join("kept-out/7.body")).unwrap(), b"{}");
 }
 
+/// What no search and no walk finds is missed by the counters.
+#[tokio::test]
+async fn what_is_counted_and_not_found_is_told_and_never_backed_up() {
+    for (sql, told) in [
+        ("UPDATE totals SET events = events + 2", "events that the journal counts and that are not found: 2"),
+        ("UPDATE totals SET refusals = 1", "refusals that the journal counts and that are not found: 1"),
+        (
+            "UPDATE sinks SET dead_letters = dead_letters + 1 WHERE name = 'b'",
+            "deliveries to b that the journal counts",
+        ),
+    ] {
+        let folder = journal().await;
+        fold(folder.path());
+        change(folder.path(), sql);
+        let (to, salvaged, losses) = run(folder.path());
+        assert_eq!(losses.len(), 1, "{sql}: {losses:#?}");
+        assert!(losses[0].kind == LossKind::Lost && losses[0].what.starts_with(told), "{sql}: {losses:#?}");
+        assert_eq!(salvaged.events_lost, if sql.contains("events") { 2 } else { 0 }, "{sql}");
+        let refused = backup(folder.path(), &to.path().join("backup"), &mut |_| {}).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("that it counts"), "{sql}: {refused}");
+        assert!(!to.path().join("backup/journal.sqlite3").exists(), "{sql}");
+    }
+}
+
+/// Its state has changed, or a delivery that is another's came to it: nobody knows, so both are told.
+#[tokio::test]
+async fn deliveries_of_an_event_that_says_it_has_none_are_kept_and_told() {
+    let folder = journal().await;
+    fold(folder.path());
+    change(folder.path(), "UPDATE events SET state = 1 WHERE seq = 1");
+    let (_, salvaged, losses) = run(folder.path());
+    assert_eq!((salvaged.events, salvaged.deliveries), (120, 120));
+    let told = "event 1 with 2 deliveries says that no sink has it";
+    assert!(
+        matches!(&losses[..], [loss] if loss.kind == LossKind::Lost && loss.what.starts_with(told)),
+        "{losses:#?}"
+    );
+}
+
 #[tokio::test]
 async fn names_that_are_lost_are_told_once_for_all_events() {
     let folder = journal().await;
     fold(folder.path());
-    let conn = Connection::open(folder.path().join("journal.sqlite3")).unwrap();
-    conn.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM words").unwrap();
-    drop(conn);
+    change(folder.path(), "PRAGMA foreign_keys = OFF; DELETE FROM words");
     let (_, salvaged, losses) = run(folder.path());
     assert_eq!((salvaged.events, salvaged.events_lost), (120, 0));
     assert_eq!(losses.len(), 2, "{losses:#?}");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 use vodrelay_journal::{
-    CopyError, FILE, Finding, FindingKind, Listener, Loss, LossKind, OpenError, Progress,
+    CopyError, FILE, Finding, FindingKind, LOG, Listener, Loss, LossKind, OpenError, Progress,
 };
 
 use crate::cli::ConfigFile;
@@ -100,7 +100,7 @@ impl Selection {
     /// The folder of a journal of which there may be no more than its log.
     fn damaged(&self) -> Result<PathBuf, Failure> {
         let folder = self.named()?;
-        if !folder.join(format!("{FILE}-wal")).exists() {
+        if !folder.join(LOG).exists() {
             there_is_one(&folder, ADVICE)?;
         }
         Ok(folder)

@@ -72,6 +72,24 @@ async fn damage_is_told_and_what_reads_is_salvaged() {
     check("journal salvage --to other --json", 65, r#""loss":"kept-out""#);
 }
 
+/// The relay was killed, and the file is gone: its log has all that came since it was moved last.
+#[tokio::test]
+async fn a_journal_that_has_lost_its_file_leads_to_a_salvage() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(journal(folder.path()).await);
+    std::fs::remove_file(folder.path().join("data/journal.sqlite3")).unwrap();
+    let check = |words: &str, code: i32, says: &str| {
+        check_in(folder.path(), &words.split(' ').collect::<Vec<_>>(), "", code, says);
+    };
+    check("journal verify", 74, "run `vodrelay journal salvage`");
+    check("journal backup --to copy", 74, "run `vodrelay journal salvage`");
+    check("journal salvage --to data", 73, "data/journal.sqlite3-wal is there already");
+    check("journal salvage --to new", 0, "3 events, 3 deliveries, 0 refusals; events lost: 0");
+    check("journal verify --journal new", 0, "3 events, 3 deliveries; findings: 0");
+    std::fs::remove_file(folder.path().join("data/journal.sqlite3-wal")).unwrap();
+    check("journal salvage --to other", 65, "there is no journal in data");
+}
+
 #[tokio::test]
 async fn a_file_that_is_damaged_exits_with_74() {
     let folder = tempfile::tempdir().unwrap();
